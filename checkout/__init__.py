@@ -1,0 +1,1 @@
+"""Hold to order: reserved atomically, made durable, paid once."""

@@ -1,0 +1,1 @@
+"""Decisions about holds, orders and money; no clock, no store."""

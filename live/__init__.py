@@ -1,0 +1,1 @@
+"""The show: wires the rooms together."""

@@ -1,0 +1,1 @@
+"""Decisions about a show; no clock, no store."""

@@ -1,0 +1,1 @@
+"""Publisher to subscribers: packets forwarded, never decoded."""

@@ -1,0 +1,1 @@
+"""Decisions about packets; no clock, no socket."""

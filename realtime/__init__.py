@@ -1,0 +1,1 @@
+"""The hub: what happened reaches everybody in the room, once, in order."""

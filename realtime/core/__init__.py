@@ -1,0 +1,1 @@
+"""Decisions about channels, lanes and slow viewers; no clock, no socket."""

@@ -1,0 +1,163 @@
+"""How a room declares an HTTP operation, so that routing, checks and the OpenAPI document have one source.
+
+Owns: the `Operation` record and the adapter that turns it into a Starlette route.
+Invariant: a handler runs only with a principal whose role covers the operation's and whose token is for
+the show in the path, a body that decoded into its struct, and, where asked for, an Idempotency-Key.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Generic, TypeVar
+
+import msgspec
+from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from schema.errors import (
+    BadRequest,
+    Forbidden,
+    IdempotencyKeyMissing,
+    Invalid,
+    ShowfloorError,
+    TooLarge,
+    Unauthenticated,
+    UnsupportedMediaType,
+)
+from schema.people import Principal, Role
+
+B = TypeVar("B")
+
+BODY_MAX_BYTES = 64 * 1024
+IDEMPOTENCY_KEY_MAX_CHARS = 255
+
+_json_encoder = msgspec.json.Encoder()
+
+
+class Call(Struct, Generic[B], frozen=True, kw_only=True):
+    """One request, checked and decoded. `request.state` holds the rooms' services."""
+
+    request: Request
+    body: B
+    principal: Principal | None
+    key: str
+    """The Idempotency-Key; empty where the operation asks for none."""
+
+    @property
+    def who(self) -> Principal:
+        """The principal of an operation that needs one."""
+        assert self.principal is not None, "an operation without a role has no principal to rely on"
+        return self.principal
+
+    def path(self, name: str) -> str:
+        """A parameter of the path."""
+        value: str = self.request.path_params[name]
+        return value
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """What a handler returns; the adapter encodes it."""
+
+    status: int = 200
+    body: Struct | None = None
+    headers: dict[str, str] = {}
+
+
+class Operation(Struct, frozen=True, kw_only=True):
+    """One HTTP operation: what it takes, what it answers, and who may call it."""
+
+    name: str
+    """The operationId, verbNoun."""
+    method: str
+    path: str
+    summary: str
+    answers: dict[int, type[Struct] | None]
+    role: Role | None = None
+    """The least role; None: anybody."""
+    body: type[Struct] | None = None
+    body_optional: bool = False
+    idempotent: bool = False
+    """True: an Idempotency-Key header is required."""
+    errors: tuple[type[ShowfloorError], ...] = ()
+    query: dict[str, str] = {}
+    """Query parameters with their description."""
+    tag: str = "show"
+
+
+def route(operation: Operation, handler: Callable[[Call[Any]], Awaitable[Answer]]) -> Route:
+    """A Starlette route for `operation`. `route.operation` leads back to the record, for the OpenAPI document."""
+
+    async def endpoint(request: Request) -> Response:
+        principal = admit(request, operation.role)
+        key = request.headers.get("idempotency-key", "")
+        if operation.idempotent and not key:
+            raise IdempotencyKeyMissing
+        if len(key) > IDEMPOTENCY_KEY_MAX_CHARS:
+            raise BadRequest(f"Idempotency-Key is longer than {IDEMPOTENCY_KEY_MAX_CHARS} characters")
+        body = await decode(request, operation.body, optional=operation.body_optional) if operation.body else None
+        answer = await handler(Call(request=request, body=body, principal=principal, key=key))
+        return encode(answer)
+
+    made = Route(operation.path, endpoint, methods=[operation.method], name=operation.name)
+    made.operation = operation  # type: ignore[attr-defined]
+    return made
+
+
+def admit(request: Request, needed: Role | None) -> Principal | None:
+    """The principal behind the request, put into the scope by the authentication middleware.
+
+    Raises Unauthenticated without one where `needed` asks for it, Forbidden where the role or the show differ.
+    """
+    principal: Principal | None = request.scope.get("principal")
+    if needed is None:
+        return principal
+    if principal is None:
+        raise Unauthenticated(headers={"WWW-Authenticate": "Bearer"})
+    if not principal.role.covers(needed):
+        raise Forbidden(f"This needs the role {needed}; the token's is {principal.role}")
+    show = request.path_params.get("show")
+    if show is not None and principal.show_id is not None and principal.show_id != show:
+        raise Forbidden("The token is for another show")
+    return principal
+
+
+async def read_body(request: Request, limit_bytes: int = BODY_MAX_BYTES) -> bytes:
+    """The whole body; TooLarge as soon as it exceeds `limit_bytes`."""
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit_bytes:
+            raise TooLarge(f"The body is larger than {limit_bytes} bytes")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+async def decode(request: Request, kind: type[Struct], *, optional: bool = False) -> Struct:
+    """The JSON body as `kind`. Raises UnsupportedMediaType, TooLarge, BadRequest (not JSON) or Invalid (not `kind`)."""
+    data = await read_body(request)
+    if not data and optional:
+        return kind()
+    content_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    if content_type != "application/json":
+        raise UnsupportedMediaType(f"The body must be application/json, not {content_type}")
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except msgspec.ValidationError as error:
+        what, _, path = str(error).partition(" - at `$")
+        raise Invalid(what, pointer="/" + path.rstrip("`").lstrip(".").replace(".", "/")) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadRequest(f"The body is not JSON: {error}") from None
+    except RecursionError:
+        raise BadRequest("The body is nested too deeply") from None
+
+
+def encode(answer: Answer) -> Response:
+    """The HTTP response of an answer."""
+    if answer.body is None:
+        return Response(status_code=answer.status, headers=answer.headers)
+    return Response(
+        _json_encoder.encode(answer.body),
+        status_code=answer.status,
+        headers=answer.headers,
+        media_type="application/json",
+    )

@@ -1,0 +1,36 @@
+"""Identifiers: a prefix that says what a thing is, then a ULID, so that ids sort by birth.
+
+Owns: the prefixes. Show and variant ids may also be slugs chosen by the merchant.
+"""
+
+import secrets
+import time
+from typing import Annotated, NewType
+
+from msgspec import Meta
+
+ShowId = NewType("ShowId", str)
+ProductId = NewType("ProductId", str)
+VariantId = NewType("VariantId", str)
+AccountId = NewType("AccountId", str)
+HoldId = NewType("HoldId", str)
+OrderId = NewType("OrderId", str)
+RefundId = NewType("RefundId", str)
+MessageId = NewType("MessageId", str)
+SessionId = NewType("SessionId", str)
+
+SLUG_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
+Slug = Annotated[str, Meta(pattern=SLUG_PATTERN, description="Letters, digits, dash and underscore; at most 64.")]
+
+_CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+def ulid(now_ms: int, entropy: int) -> str:
+    """26 characters: 48 bits of milliseconds, then 80 of `entropy`, in Crockford's base 32 (github.com/ulid/spec)."""
+    value = (now_ms & (1 << 48) - 1) << 80 | entropy & (1 << 80) - 1
+    return "".join(_CROCKFORD[value >> shift & 31] for shift in range(125, -1, -5))
+
+
+def new_id(prefix: str) -> str:
+    """A fresh id such as `hold_01k...`; unguessable in its last 80 bits."""
+    return f"{prefix}_{ulid(time.time_ns() // 1_000_000, secrets.randbits(80))}"

@@ -1,0 +1,108 @@
+"""From tap to order: holds, orders, refunds."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from schema.ids import AccountId, HoldId, OrderId, RefundId, ShowId, VariantId
+from schema.money import MinorUnits, Money
+from schema.show import Quantity
+
+
+class HoldState(StrEnum):
+    """The life of a hold; `checkout.core.reservation` holds the table of moves."""
+
+    HELD = "held"
+    PAYING = "paying"
+    SOLD = "sold"
+    EXPIRED = "expired"
+    RELEASED = "released"
+
+
+class OrderState(StrEnum):
+    """The life of an order; `checkout.core.order` holds the table of moves."""
+
+    PAID = "paid"
+    """Authorized and committed; the capture is on its way."""
+    CAPTURED = "captured"
+    CAPTURE_FAILED = "capture_failed"
+    PARTIALLY_REFUNDED = "partially_refunded"
+    REFUNDED = "refunded"
+
+
+class HoldRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A viewer's tap."""
+
+    variant_id: VariantId
+    quantity: Quantity = 1
+
+
+class Hold(Struct, frozen=True, kw_only=True):
+    """Units promised to one buyer until `expires_at_ms`, at the price they saw."""
+
+    hold_id: HoldId
+    show_id: ShowId
+    variant_id: VariantId
+    buyer_id: AccountId
+    quantity: int
+    state: HoldState
+    unit_price: Money
+    total: Money
+    created_at_ms: int
+    expires_at_ms: int
+    order_id: OrderId | None = None
+
+
+class PayRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Pay for a hold with a method of the payment provider's."""
+
+    payment_method: Annotated[str, Meta(min_length=1, max_length=200)]
+
+
+class Order(Struct, frozen=True, kw_only=True):
+    """A paid hold."""
+
+    order_id: OrderId
+    hold_id: HoldId
+    show_id: ShowId
+    buyer_id: AccountId
+    buyer_name: str
+    variant_id: VariantId
+    quantity: int
+    state: OrderState
+    unit_price: Money
+    total: Money
+    refunded: Money
+    created_at_ms: int
+
+
+class RefundRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Give money back; without an amount, all that is left. The refund that empties an order returns its units."""
+
+    amount: Annotated[MinorUnits, Meta(ge=1)] | None = None
+
+
+class Refund(Struct, frozen=True, kw_only=True):
+    """Money given back."""
+
+    refund_id: RefundId
+    order_id: OrderId
+    amount: Money
+    units_returned: int
+    order_state: OrderState
+    created_at_ms: int
+
+
+class OrderPage(Struct, frozen=True, kw_only=True):
+    """One page of a show's orders, newest first."""
+
+    items: list[Order]
+    next_cursor: str | None = None
+
+
+class HoldPage(Struct, frozen=True, kw_only=True):
+    """One page of a show's open holds, oldest first."""
+
+    items: list[Hold]
+    next_cursor: str | None = None

@@ -1,0 +1,55 @@
+"""Who acts: roles, the bearer of a token, and the member behind a socket."""
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from schema.ids import AccountId, ShowId
+
+
+class Role(StrEnum):
+    """What a token allows. An operator may do whatever a host may, a host whatever a viewer may."""
+
+    VIEWER = "viewer"
+    HOST = "host"
+    OPERATOR = "operator"
+
+    def covers(self, needed: "Role") -> bool:
+        """True if a bearer of this role may do what `needed` may."""
+        return _RANK[self] >= _RANK[needed]
+
+
+_RANK = {Role.VIEWER: 0, Role.HOST: 1, Role.OPERATOR: 2}
+
+
+class Principal(Struct, frozen=True, kw_only=True):
+    """The bearer of a verified token."""
+
+    account_id: AccountId
+    role: Role
+    name: str
+    show_id: ShowId | None = None
+    """The one show the token is for; None: every show."""
+
+
+class GuestRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a guest may say of themselves on joining."""
+
+    name: str = ""
+
+
+class Guest(Struct, frozen=True, kw_only=True):
+    """A guest has joined: their account, its token, and a ticket that opens one socket once within 30 s."""
+
+    viewer_id: AccountId
+    viewer_token: str
+    ticket: str
+    name: str
+    expires_at_ms: int
+
+
+class Ticket(Struct, frozen=True, kw_only=True):
+    """Opens one socket, once, within 30 s."""
+
+    ticket: str
+    expires_at_ms: int

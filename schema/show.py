@@ -1,0 +1,200 @@
+"""A show and what is on sale in it."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from schema.ids import ProductId, ShowId, Slug, VariantId
+from schema.money import Currency, MinorUnits, Money
+
+Title = Annotated[str, Meta(min_length=1, max_length=200)]
+Quantity = Annotated[int, Meta(ge=1, le=1000)]
+Units = Annotated[int, Meta(ge=1, le=1_000_000)]
+
+
+class ShowState(StrEnum):
+    """The life of a show; `live.core.lifecycle` holds the table of moves."""
+
+    SCHEDULED = "scheduled"
+    LIVE = "live"
+    PAUSED = "paused"
+    ENDED = "ended"
+
+
+class Stock(Struct, frozen=True, kw_only=True):
+    """The four columns of one variant in one show.
+
+    Invariant: on_hand = available + held, and none is negative.
+    `sold` counts every unit ever sold; a unit that comes back raises `returned` and on_hand,
+    so opening + restocked + returned - sold = on_hand at all times.
+    """
+
+    on_hand: int
+    held: int
+    sold: int
+    available: int
+    returned: int = 0
+
+
+class Item(Struct, frozen=True, kw_only=True):
+    """One variant on sale in one show, with its stock."""
+
+    variant_id: VariantId
+    product_id: ProductId
+    title: str
+    option: str
+    """What sets this variant apart from its product's others, "blue"; empty where there is only one."""
+    price: Money
+    limit_per_buyer: int
+    image: str
+    """A path on this server, or empty."""
+    position: int
+    stock: Stock
+
+
+class Show(Struct, frozen=True, kw_only=True):
+    """A show as everybody may see it."""
+
+    show_id: ShowId
+    title: str
+    description: str
+    state: ShowState
+    starts_at_ms: int
+    currency: Currency
+    sales_open: bool
+    host_present: bool
+    slow_mode_ms: int
+    version: int
+    """Rises with each write; the ETag."""
+    pins: list[VariantId]
+    items: list[Item]
+
+
+class ShowSummary(Struct, frozen=True, kw_only=True):
+    """A show in a list."""
+
+    show_id: ShowId
+    title: str
+    description: str
+    state: ShowState
+    starts_at_ms: int
+    currency: Currency
+    host_present: bool
+
+
+class ShowRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Schedule a show."""
+
+    title: Title
+    starts_at_ms: Annotated[int, Meta(ge=0)]
+    currency: Currency = "EUR"
+    description: Annotated[str, Meta(max_length=2000)] = ""
+    show_id: Slug | None = None
+    """Chosen by the caller, else minted."""
+
+
+class VariantRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One variant of a product, as the merchant enters it."""
+
+    option: Annotated[str, Meta(max_length=60)] = ""
+    price_amount: MinorUnits
+    variant_id: Slug | None = None
+    sku: Annotated[str, Meta(max_length=64)] = ""
+
+
+class ProductRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A product with its variants."""
+
+    title: Title
+    currency: Currency = "EUR"
+    description: Annotated[str, Meta(max_length=5000)] = ""
+    image: Annotated[str, Meta(max_length=500)] = ""
+    product_id: Slug | None = None
+    variants: Annotated[list[VariantRequest], Meta(min_length=1, max_length=100)]
+
+
+class Variant(Struct, frozen=True, kw_only=True):
+    """One variant in the catalogue."""
+
+    variant_id: VariantId
+    option: str
+    price: Money
+    sku: str
+
+
+class Product(Struct, frozen=True, kw_only=True):
+    """A product in the catalogue."""
+
+    product_id: ProductId
+    title: str
+    description: str
+    image: str
+    variants: list[Variant]
+
+
+class AllocationRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Put a variant on sale in a show, with its opening stock."""
+
+    variant_id: VariantId
+    opening_stock: Annotated[int, Meta(ge=0, le=1_000_000)]
+    limit_per_buyer: Annotated[int, Meta(ge=1, le=1000)] = 10
+    price_amount: MinorUnits | None = None
+    """The price in this show; None: the catalogue's."""
+
+
+class StateRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Move a show to another state."""
+
+    state: ShowState
+
+
+class SalesRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The kill switch for sales: false refuses new holds, and touches nothing already promised."""
+
+    open: bool
+
+
+class ChatSettingsRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Slow mode: the least time between two messages of one account; 0 is off."""
+
+    slow_mode_ms: Annotated[int, Meta(ge=0, le=600_000)]
+
+
+class RestockRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Units that arrived during the show."""
+
+    quantity: Units
+
+
+class PriceRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A new price for a variant in this show; holds already taken keep theirs."""
+
+    price_amount: MinorUnits
+
+
+class PinRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Show this item beside the video."""
+
+    variant_id: VariantId
+
+
+class Pin(Struct, frozen=True, kw_only=True):
+    """An item shown beside the video."""
+
+    variant_id: VariantId
+    pinned_at_ms: int
+
+
+class ShowPage(Struct, frozen=True, kw_only=True):
+    """One page of shows."""
+
+    items: list[ShowSummary]
+    next_cursor: str | None = None
+
+
+class ProductPage(Struct, frozen=True, kw_only=True):
+    """One page of products."""
+
+    items: list[Product]
+    next_cursor: str | None = None

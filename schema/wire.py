@@ -1,0 +1,160 @@
+"""Every message on the socket `/ws/{show}`, in both directions.
+
+Server to viewer, one frame a tick: `{"e": epoch, "o": last offset, "ev": [...], "st": {...}}`.
+The first frame after joining has the same shape with `"snapshot": true`: forget what you knew, then
+apply it. A client that resumed gets `"recovered": true` and only what it missed, or `"recovered": false`
+and a snapshot.
+
+Three lanes. *Must* and *chat* events carry an offset `o`, one sequence for both, and can be replayed.
+*State* (`st`) is the last value of a key and has none.
+
+State keys: `stock.<variant>` (a `Stock`), `viewers` (int), `show` (a `ShowState`), `sales` (bool),
+`host` (bool: video is arriving), `slow` (slow mode in ms).
+"""
+
+from typing import Annotated, Any
+
+from msgspec import Meta, Raw, Struct
+
+from schema.ids import AccountId, MessageId, VariantId
+from schema.money import Money
+from schema.people import Role
+from schema.show import ShowState, Stock
+
+SUBPROTOCOL_JSON = "showfloor.v1+json"
+SUBPROTOCOL_MSGPACK = "showfloor.v1+msgpack"
+
+CHAT_MAX_CHARS = 500
+
+
+class Event(Struct, frozen=True, kw_only=True, tag_field="t"):
+    """Something that happened in a show. On the wire it also carries its offset, `o`."""
+
+
+class Chat(Event, frozen=True, kw_only=True, tag="chat"):
+    """Somebody said something."""
+
+    id: MessageId
+    account_id: AccountId
+    name: str
+    role: Role
+    text: str
+    at_ms: int
+
+
+class ChatDeleted(Event, frozen=True, kw_only=True, tag="chat_deleted"):
+    """A message was taken down; forget its text."""
+
+    id: MessageId
+
+
+class Pinned(Event, frozen=True, kw_only=True, tag="pin"):
+    """An item is now shown beside the video."""
+
+    variant_id: VariantId
+    at_ms: int
+
+
+class Unpinned(Event, frozen=True, kw_only=True, tag="unpin"):
+    """An item is no longer shown beside the video."""
+
+    variant_id: VariantId
+
+
+class PriceChanged(Event, frozen=True, kw_only=True, tag="price"):
+    """A variant has another price from now on."""
+
+    variant_id: VariantId
+    price: Money
+
+
+class SoldOut(Event, frozen=True, kw_only=True, tag="sold_out"):
+    """The last available unit is gone (held or sold)."""
+
+    variant_id: VariantId
+
+
+class BackInStock(Event, frozen=True, kw_only=True, tag="back_in_stock"):
+    """Units are available again."""
+
+    variant_id: VariantId
+    available: int
+
+
+class ShowChanged(Event, frozen=True, kw_only=True, tag="show"):
+    """The show moved to another state."""
+
+    state: ShowState
+
+
+class SalesChanged(Event, frozen=True, kw_only=True, tag="sales"):
+    """Sales were stopped or opened."""
+
+    open: bool
+
+
+AnyEvent = Chat | ChatDeleted | Pinned | Unpinned | PriceChanged | SoldOut | BackInStock | ShowChanged | SalesChanged
+
+
+class Frame(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One frame from the server. The hub glues it from bytes encoded once; this struct documents and decodes it."""
+
+    e: str
+    """Epoch: offsets of another epoch mean nothing."""
+    o: int
+    """The last offset this frame brings the client to."""
+    ev: list[Raw] = []
+    st: dict[str, Any] = {}
+    snapshot: bool = False
+    recovered: bool | None = None
+
+
+class Reply(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The answer to one command, to its sender alone: `{"re": ref, "ok": {...}}` or `{"re": ref, "error": {...}}`."""
+
+    re: str
+    ok: dict[str, Any] | None = None
+    error: "WireError | None" = None
+
+
+class WireError(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Why a command was refused. The connection stays."""
+
+    code: str
+    detail: str
+    retry_after_ms: int | None = None
+
+
+class Command(Struct, frozen=True, kw_only=True, tag_field="t", forbid_unknown_fields=True):
+    """What a client may ask on its socket. `ref` comes back in the answer."""
+
+    ref: Annotated[str, Meta(max_length=64)] = ""
+
+
+class Say(Command, frozen=True, kw_only=True, tag="chat", forbid_unknown_fields=True):
+    """Say something in the chat; answered with `{"offset": o, "id": ...}`."""
+
+    text: Annotated[str, Meta(max_length=10_000)]
+
+
+class Ping(Command, frozen=True, kw_only=True, tag="ping", forbid_unknown_fields=True):
+    """Measure the way there and back; answered with `{"at_ms": server's clock}`."""
+
+
+AnyCommand = Say | Ping
+
+
+class ChatRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of `POST /api/v1/shows/{show}/chat`."""
+
+    text: Annotated[str, Meta(min_length=1, max_length=10_000)]
+
+
+class ChatAccepted(Struct, frozen=True, kw_only=True):
+    """A message was published at this offset."""
+
+    offset: int
+    id: MessageId
+
+
+__all__ = ["AnyCommand", "AnyEvent", "Frame", "Reply", "Stock", "WireError"]
