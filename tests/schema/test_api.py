@@ -1,0 +1,114 @@
+from typing import Any
+
+import httpx2
+import msgspec
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+
+from schema import errors
+from schema.api import BODY_MAX_BYTES, Answer, Operation, decode, route
+from schema.people import Principal, Role
+
+
+class Greeting(msgspec.Struct, forbid_unknown_fields=True):
+    name: str
+
+
+async def greet(call):
+    assert call.request.path_params["show"] == "one"
+    return Answer(status=201, body=Greeting(name=call.body.name.upper()))
+
+
+GREET = Operation(
+    name="greet",
+    method="POST",
+    path="/{show}/greet",
+    summary="Greet.",
+    answers={201: Greeting},
+    role=Role.HOST,
+    body=Greeting,
+    idempotent=True,
+)
+
+
+def client(principal):
+    async def with_principal(scope, receive, send):
+        await app({**scope, "principal": principal}, receive, send)
+
+    app = Starlette(routes=[route(GREET, greet)])
+    transport = httpx2.ASGITransport(app=with_principal, raise_app_exceptions=True)
+    return httpx2.AsyncClient(transport=transport, base_url="http://test", headers={"Idempotency-Key": "k"})
+
+
+def bearer(role, show=None):
+    return Principal(account_id="a", role=role, name="A", show_id=show)
+
+
+async def test_a_good_call_is_decoded_handled_and_encoded():
+    async with client(bearer(Role.HOST)) as http:
+        answer = await http.post("/one/greet", json={"name": "ann"})
+    assert (answer.status_code, answer.json()) == (201, {"name": "ANN"})
+
+
+@pytest.mark.parametrize(
+    ("principal", "error"),
+    [
+        (None, errors.Unauthenticated),
+        (bearer(Role.VIEWER), errors.Forbidden),
+        (bearer(Role.HOST, "two"), errors.Forbidden),
+    ],
+)
+async def test_who_may_not_call_never_reaches_the_handler(principal, error):
+    async with client(principal) as http:
+        with pytest.raises(error):
+            await http.post("/one/greet", json={"name": "ann"})
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "error"),
+    [
+        (b"{", "application/json", errors.BadRequest),
+        (b'{"name": "\xff"}', "application/json", errors.BadRequest),
+        (b"[" * 20_000, "application/json", errors.Invalid),
+        (b'{"name": 1}', "application/json", errors.Invalid),
+        (b'{"name": "a", "more": 1}', "application/json", errors.Invalid),
+        (b'{"name": "a"}', "text/plain", errors.UnsupportedMediaType),
+        (b" " * (BODY_MAX_BYTES + 1), "application/json", errors.TooLarge),
+    ],
+)
+async def test_a_bad_body_gets_its_own_error(body, content_type, error):
+    async with client(bearer(Role.HOST)) as http:
+        with pytest.raises(error):
+            await http.post("/one/greet", content=body, headers={"Content-Type": content_type})
+
+
+async def test_the_field_at_fault_is_pointed_at():
+    async with client(bearer(Role.HOST)) as http:
+        with pytest.raises(errors.Invalid) as caught:
+            await http.post("/one/greet", json={"name": 1})
+    assert caught.value.pointer == "/name"
+
+
+async def test_an_idempotent_operation_asks_for_its_key():
+    async with client(bearer(Role.HOST)) as http:
+        with pytest.raises(errors.IdempotencyKeyMissing):
+            await http.post("/one/greet", json={"name": "a"}, headers={"Idempotency-Key": ""})
+        with pytest.raises(errors.BadRequest):
+            await http.post("/one/greet", json={"name": "a"}, headers={"Idempotency-Key": "k" * 256})
+
+
+async def test_a_bottomless_body_is_refused_and_breaks_nothing():
+    class Loose(msgspec.Struct):
+        anything: Any
+
+    request = Request({"type": "http", "method": "POST", "headers": []}, receive_once(b'{"anything":' + b"[" * 50_000))
+    with pytest.raises(errors.BadRequest, match="deeply"):
+        await decode(request, Loose)
+
+
+def receive_once(body):
+    async def receive():
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive
