@@ -1,0 +1,46 @@
+"""Which stores: REDIS_URL and DATABASE_URL where set, embedded ones for the rest.
+
+Owns: nothing. Invariant: an address that was given is taken as it is, and never started or stopped by us.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Protocol
+
+from live.stores import postgres, valkey
+from live.stores.embedded import EmbeddedStores, Stores, full_path, sockets_dir
+
+
+class StoreSettings(Protocol):
+    """What the choice depends on; `live.settings.Settings` has it."""
+
+    @property
+    def redis_url(self) -> str: ...
+    @property
+    def database_url(self) -> str: ...
+    @property
+    def data_dir(self) -> Path: ...
+
+
+@asynccontextmanager
+async def resolve_stores(settings: StoreSettings) -> AsyncIterator[Stores]:
+    """The stores to use, open inside the context. StoreError says what is missing and what mends it."""
+    if settings.redis_url and settings.database_url:
+        yield Stores(redis_url=settings.redis_url, database_url=settings.database_url)
+        return
+    embedded = EmbeddedStores(settings.data_dir, redis=not settings.redis_url, postgres=not settings.database_url)
+    async with embedded:
+        yield Stores(
+            redis_url=settings.redis_url or embedded.redis_url,
+            database_url=settings.database_url or embedded.database_url,
+            source=f"embedded in {embedded.data_dir}",
+        )
+
+
+async def find_running(data_dir: str | Path) -> Stores | None:
+    """The embedded stores that another program has open on `data_dir`; None if they do not answer."""
+    sockets = sockets_dir(full_path(data_dir))
+    if not (await valkey.answers(sockets) and await postgres.answers(sockets)):
+        return None
+    return Stores(redis_url=valkey.url(sockets), database_url=postgres.url(sockets), source=f"running in {data_dir}")

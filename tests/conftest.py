@@ -1,0 +1,93 @@
+"""What every test may ask for: real stores, a fresh migrated database, an empty logical Redis database.
+
+The stores are started once a session, by the supervisor that the product uses.
+"""
+
+import itertools
+import signal
+from collections.abc import AsyncIterator, Iterator
+
+import asyncpg
+import pytest
+import redis.asyncio
+
+from live.migrations import migrate
+from live.stores import EmbeddedStores
+from live.stores.postgres import DATABASE, USER
+from live.stores.valkey import DATABASES
+
+TEMPLATE = "showfloor_template"
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _end_with_fixtures_torn_down() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the session as Ctrl-C does, so that no server is left behind."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture(scope="session")
+async def stores(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EmbeddedStores]:
+    """Supervised Valkey and PostgreSQL: `.redis_url`, `.database_url`."""
+    async with EmbeddedStores(tmp_path_factory.mktemp("stores")) as running:
+        yield running
+
+
+def database_named(stores: EmbeddedStores, name: str) -> str:
+    """The address of another database of the same server."""
+    return stores.database_url.replace(f"/{DATABASE}?", f"/{name}?", 1)
+
+
+@pytest.fixture(scope="session")
+async def _template(stores: EmbeddedStores) -> str:
+    """A migrated database that nobody is connected to, so that it can be copied."""
+    admin = await asyncpg.connect(stores.database_url)
+    await admin.execute(f"CREATE DATABASE {TEMPLATE}")
+    await admin.close()
+    await migrate(database_named(stores, TEMPLATE))
+    return TEMPLATE
+
+
+@pytest.fixture
+async def database_url(stores: EmbeddedStores, _template: str) -> AsyncIterator[str]:
+    """The address of a fresh migrated database, this test's alone."""
+    name = f"test_{next(_numbers)}"
+    admin = await asyncpg.connect(stores.database_url)
+    try:
+        await admin.execute(f"CREATE DATABASE {name} TEMPLATE {_template} OWNER {USER}")
+        yield database_named(stores, name)
+        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    finally:
+        await admin.close()
+
+
+@pytest.fixture
+async def pg(database_url: str) -> AsyncIterator[asyncpg.Pool]:
+    """A pool on this test's database."""
+    async with asyncpg.create_pool(database_url, min_size=1, max_size=8) as pool:
+        yield pool
+
+
+@pytest.fixture
+async def redis_url(stores: EmbeddedStores) -> AsyncIterator[str]:
+    """The address of an empty logical database. Pub/sub channels are shared by all of them: name yours by its show."""
+    url = f"{stores.redis_url}?db={next(_numbers) % (DATABASES - 1) + 1}"
+    async with redis.asyncio.from_url(url) as client:
+        await client.flushdb()
+        yield url
+        await client.flushdb()
+
+
+@pytest.fixture(name="redis")
+async def redis_client(redis_url: str) -> AsyncIterator[redis.asyncio.Redis]:
+    """A client of this test's logical database; answers are bytes."""
+    async with redis.asyncio.from_url(redis_url, decode_responses=False) as client:
+        yield client
