@@ -1,0 +1,230 @@
+"""Settings: defaults < a TOML file < the environment < the command line, into one frozen struct.
+
+Owns: the names and limits of every setting, and the token secret's file in the data directory.
+Invariant: a value that is not valid is refused before anything starts, and the refusal names the setting.
+"""
+
+import difflib
+import os
+import secrets
+import socket
+import tempfile
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+PREFIX = "SHOWFLOOR_"
+CONFIG_VARIABLE = "SHOWFLOOR_CONFIG"
+DEFAULT_CONFIG = Path("showfloor.toml")
+UNPREFIXED = {"REDIS_URL": "redis_url", "DATABASE_URL": "database_url"}
+SECRET_FILE = "token_secret"  # noqa: S105
+SECRET_MIN_CHARS = 32
+WILDCARDS = {"0.0.0.0", "::", ""}  # noqa: S104
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+
+
+class SettingsError(ValueError):
+    """A setting is not valid. The message names it."""
+
+
+class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything an operator may decide. Each field is `SHOWFLOOR_<FIELD>` in the environment."""
+
+    host: str = "127.0.0.1"
+    """The address HTTP and the socket listen on."""
+    port: Port = 8080
+    """0: any free one."""
+    base_url: Annotated[str, Meta(pattern=r"^(https?://[^/\s]+)?$")] = ""
+    """How browsers reach us. Empty: derived from host and port."""
+    data_dir: Path = Path("~/.local/share/showfloor")
+    redis_url: str = ""
+    """Also REDIS_URL. Empty: an embedded server."""
+    database_url: str = ""
+    """Also DATABASE_URL. Empty: an embedded server."""
+    token_secret: str = ""
+    """Signs the tokens; at least 32 characters. Empty: generated once, into the data directory."""
+    media_host: str = ""
+    """The address the media port binds. Empty: `host`."""
+    media_addresses: tuple[str, ...] = ()
+    """The addresses that SDP answers advertise. Empty: derived from `media_host`."""
+    media_udp_port: Port = 0
+    """0: any free one."""
+    hold_seconds: Annotated[int, Meta(ge=1, le=86_400)] = 300
+    payment_provider: Literal["fake"] = "fake"
+    load: bool = False
+    """True lifts the limits per address and that on WHEP, not those per account, for one-address load clients."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    allowed_origins: tuple[str, ...] = ()
+    """Origins, besides our own, whose pages may open sockets and call the API."""
+    workers: Annotated[int, Meta(ge=1, le=1)] = 1
+    """Processes. More than one is not built yet."""
+
+    def __post_init__(self) -> None:
+        force = msgspec.structs.force_setattr
+        force(self, "data_dir", self.data_dir.expanduser().absolute())
+        force(self, "media_host", self.media_host or self.host)
+        force(self, "media_addresses", self.media_addresses or _addresses_of(self.media_host))
+        force(self, "base_url", self.base_url or derive_base_url(self.host, self.port))
+        if self.token_secret and len(self.token_secret) < SECRET_MIN_CHARS:
+            raise ValueError(f"at least {SECRET_MIN_CHARS} characters are needed - at `$.token_secret`")
+
+    @classmethod
+    def read(
+        cls,
+        *,
+        config: Path | None = None,
+        environ: Mapping[str, str] | None = None,
+        make_secret: bool = True,
+        **overrides: Any,
+    ) -> "Settings":
+        """The settings of this run. `overrides` win; None among them means "not given".
+
+        `make_secret` reads the token secret from the data directory, or makes it there, where none is set.
+        Raises SettingsError.
+        """
+        variables = os.environ if environ is None else environ
+        values, names = _from_file(config, variables)
+        for name, value in _from_environment(variables).items():
+            values[name], names[name] = value, _variable(name, variables)
+        for name, value in overrides.items():
+            if value is not None:
+                values[name], names[name] = value, f"--{name.replace('_', '-')}"
+        settings = _convert(values, names)
+        if make_secret and not settings.token_secret:
+            return msgspec.structs.replace(settings, token_secret=stored_secret(settings.data_dir))
+        return settings
+
+    def bound_to(self, port: int) -> "Settings":
+        """The same after binding: a port of 0 becomes the real one, and so does a derived base address."""
+        derived = self.base_url == derive_base_url(self.host, self.port)
+        return msgspec.structs.replace(self, port=port, base_url="" if derived else self.base_url)
+
+
+def derive_base_url(host: str, port: int) -> str:
+    """Where a browser on this machine finds us."""
+    name = "127.0.0.1" if host in WILDCARDS else host
+    return f"http://{f'[{name}]' if ':' in name else name}:{port}"
+
+
+def stored_secret(data_dir: Path) -> str:
+    """The secret in the data directory, mode 0600; made there, whole or not at all, by whoever comes first."""
+    path = data_dir / SECRET_FILE
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.exists():
+            _write_once(path, secrets.token_urlsafe(48))
+        return path.read_text().strip()
+    except OSError as error:
+        raise SettingsError(
+            f"{PREFIX}DATA_DIR: {path} cannot be kept there: {error.strerror}. "
+            f"Choose another directory, or set {PREFIX}TOKEN_SECRET."
+        ) from None
+
+
+def _write_once(path: Path, text: str) -> None:
+    """Write aside with mode 0600, then link: a rival's file stays, and nobody ever reads half of one."""
+    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(text)
+        os.link(aside, path)
+    except FileExistsError:
+        pass
+    finally:
+        Path(aside).unlink()
+
+
+def _from_file(config: Path | None, variables: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Values and where each comes from. A file that was asked for must exist; the default one may be missing."""
+    asked = config or (Path(variables[CONFIG_VARIABLE]) if variables.get(CONFIG_VARIABLE) else None)
+    path = asked or DEFAULT_CONFIG
+    if asked is None and not path.exists():
+        return {}, {}
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{CONFIG_VARIABLE}: {path} cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{CONFIG_VARIABLE}: {path} is not TOML: {error}") from None
+    for name in values:
+        if name not in Settings.__struct_fields__:
+            raise SettingsError(f"{path}: {name} is not a setting{_closest(name)}")
+    return values, {name: f"{name} in {path}" for name in values}
+
+
+def _from_environment(variables: Mapping[str, str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for variable in sorted(variables):
+        name = _field_of(variable)
+        if name is None:
+            continue
+        text = variables[variable]
+        if variable.endswith("_FILE"):
+            text = _read_secret(variable, text)
+        values[name] = [part.strip() for part in text.split(",") if part.strip()] if name in _LISTS else text
+    return values
+
+
+def _field_of(variable: str) -> str | None:
+    """The setting a variable is for; None for a variable that is not ours. SettingsError for a misspelled one."""
+    base = variable.removesuffix("_FILE")
+    if base in UNPREFIXED:
+        return UNPREFIXED[base]
+    if not variable.startswith(PREFIX) or variable == CONFIG_VARIABLE:
+        return None
+    name = base.removeprefix(PREFIX).lower()
+    if name not in Settings.__struct_fields__:
+        raise SettingsError(f"{variable} is not a setting{_closest(name, PREFIX)}")
+    return name
+
+
+def _read_secret(variable: str, path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise SettingsError(f"{variable}: {path} cannot be read: {error.strerror}") from None
+
+
+def _convert(values: dict[str, Any], names: Mapping[str, str]) -> Settings:
+    try:
+        return msgspec.convert(values, Settings, strict=False, dec_hook=_decode)
+    except msgspec.ValidationError as error:
+        what, _, path = str(error).partition(" - at `$.")
+        name = path.split("`")[0].split("[")[0]
+        raise SettingsError(f"{names.get(name, PREFIX + name.upper())}: {what}") from None
+
+
+def _decode(kind: type, value: object) -> object:
+    if kind is Path:
+        return Path(str(value))
+    raise NotImplementedError(kind)
+
+
+def _closest(name: str, prefix: str = "") -> str:
+    near = difflib.get_close_matches(name, Settings.__struct_fields__, n=1)
+    return f"; did you mean {prefix}{near[0].upper() if prefix else near[0]}?" if near else ""
+
+
+def _variable(name: str, variables: Mapping[str, str]) -> str:
+    """How the operator spelled it."""
+    return next((variable for variable in sorted(variables, reverse=True) if _field_of(variable) == name), name)
+
+
+def _addresses_of(media_host: str) -> tuple[str, ...]:
+    """The bound address, or for a wildcard this machine's own towards the network, and loopback."""
+    if media_host not in WILDCARDS:
+        return (media_host,)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # TEST-NET-1; a UDP connect sends nothing, it asks the routing table
+            return (probe.getsockname()[0], "127.0.0.1")
+        except OSError:
+            return ("127.0.0.1",)
+
+
+_LISTS = {"media_addresses", "allowed_origins"}

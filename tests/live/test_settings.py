@@ -1,0 +1,127 @@
+"""Settings from a file, the environment and the command line."""
+
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from live.settings import SECRET_MIN_CHARS, Settings, SettingsError, stored_secret
+
+SECRET = "s" * SECRET_MIN_CHARS
+
+
+def load(environ: dict[str, str] | None = None, **given: object) -> Settings:
+    return Settings.read(environ=environ or {}, make_secret=False, **given)
+
+
+def test_the_defaults_are_a_loopback_server_with_embedded_stores():
+    settings = load()
+    assert settings.base_url == "http://127.0.0.1:8080"
+    assert (settings.redis_url, settings.database_url) == ("", "")
+    assert settings.media_addresses == ("127.0.0.1",)
+    assert settings.hold_seconds == 300
+    assert settings.data_dir.is_absolute()
+
+
+def test_the_environment_wins_over_the_file_and_the_command_line_over_both(tmp_path):
+    file = tmp_path / "show.toml"
+    file.write_text('host = "127.0.0.2"\nport = 1\nhold_seconds = 10\n')
+    settings = load({"SHOWFLOOR_PORT": "2", "SHOWFLOOR_HOLD_SECONDS": "20"}, config=file, hold_seconds=30)
+    assert (settings.host, settings.port, settings.hold_seconds) == ("127.0.0.2", 2, 30)
+
+
+def test_an_option_that_was_not_given_does_not_hide_the_environment():
+    assert load({"SHOWFLOOR_PORT": "2"}, port=None).port == 2
+
+
+def test_texts_of_the_environment_become_numbers_flags_and_lists():
+    settings = load(
+        {"SHOWFLOOR_LOAD": "true", "SHOWFLOOR_ALLOWED_ORIGINS": "https://a.example, https://b.example", "PATH": "/bin"}
+    )
+    assert settings.load is True
+    assert settings.allowed_origins == ("https://a.example", "https://b.example")
+
+
+def test_the_stores_addresses_go_by_their_usual_names():
+    settings = load({"REDIS_URL": "redis://r", "DATABASE_URL": "postgresql://p"})
+    assert (settings.redis_url, settings.database_url) == ("redis://r", "postgresql://p")
+
+
+def test_a_secret_may_come_from_a_file(tmp_path):
+    (tmp_path / "db").write_text("postgresql://p\n")
+    (tmp_path / "secret").write_text(SECRET)
+    settings = load(
+        {"DATABASE_URL_FILE": str(tmp_path / "db"), "SHOWFLOOR_TOKEN_SECRET_FILE": str(tmp_path / "secret")}
+    )
+    assert (settings.database_url, settings.token_secret) == ("postgresql://p", SECRET)
+
+
+@pytest.mark.parametrize(
+    ("environ", "complaint"),
+    [
+        ({"SHOWFLOOR_PORT": "many"}, "SHOWFLOOR_PORT: Expected `int`"),
+        ({"SHOWFLOOR_PORT": "70000"}, "SHOWFLOOR_PORT: Expected `int` <= 65535"),
+        ({"SHOWFLOOR_BASE_URL": "example.org"}, "SHOWFLOOR_BASE_URL: "),
+        ({"SHOWFLOOR_LOG_LEVEL": "loud"}, "SHOWFLOOR_LOG_LEVEL: Invalid enum value 'loud'"),
+        ({"SHOWFLOOR_TOKEN_SECRET": "short"}, "SHOWFLOOR_TOKEN_SECRET: at least 32 characters"),
+        ({"SHOWFLOOR_WORKERS": "2"}, "SHOWFLOOR_WORKERS: Expected `int` <= 1"),
+        ({"SHOWFLOOR_PROT": "1"}, "SHOWFLOOR_PROT is not a setting; did you mean SHOWFLOOR_PORT?"),
+        ({"DATABASE_URL_FILE": "/nowhere"}, "DATABASE_URL_FILE: /nowhere cannot be read: No such file"),
+        ({"SHOWFLOOR_CONFIG": "/nowhere"}, "SHOWFLOOR_CONFIG: /nowhere cannot be read: No such file"),
+    ],
+)
+def test_a_refusal_names_the_setting_that_mends_it(environ, complaint):
+    with pytest.raises(SettingsError) as refused:
+        load(environ)
+    assert complaint in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("prot = 1", "prot is not a setting; did you mean port?"),
+        ("port = 'x'", "port in "),
+        ("port =", "is not TOML"),
+    ],
+)
+def test_a_refusal_of_the_file_names_the_file_and_the_key(tmp_path, text, complaint):
+    file = tmp_path / "show.toml"
+    file.write_text(text)
+    with pytest.raises(SettingsError) as refused:
+        load(config=file)
+    assert complaint in str(refused.value)
+    assert str(file) in str(refused.value)
+
+
+def test_a_wildcard_host_still_gives_an_address_to_open_and_one_for_media():
+    settings = load({"SHOWFLOOR_HOST": "0.0.0.0"})
+    assert settings.base_url == "http://127.0.0.1:8080"
+    assert "0.0.0.0" not in settings.media_addresses
+    assert "127.0.0.1" in settings.media_addresses
+
+
+def test_a_bound_port_moves_the_derived_address_and_leaves_a_given_one():
+    assert load({"SHOWFLOOR_PORT": "0"}).bound_to(4000).base_url == "http://127.0.0.1:4000"
+    assert load({"SHOWFLOOR_BASE_URL": "https://shop.example"}).bound_to(4000).base_url == "https://shop.example"
+
+
+def test_the_token_secret_is_made_once_and_is_its_owners_alone(tmp_path):
+    first = Settings.read(environ={}, data_dir=tmp_path / "new")
+    again = Settings.read(environ={}, data_dir=tmp_path / "new")
+    assert first.token_secret == again.token_secret
+    assert len(first.token_secret) >= SECRET_MIN_CHARS
+    files = list((tmp_path / "new").iterdir())
+    assert [file.name for file in files] == ["token_secret"]
+    assert stat.S_IMODE(files[0].stat().st_mode) == 0o600
+
+
+def test_programs_that_start_together_agree_on_one_secret(tmp_path: Path):
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(stored_secret, [tmp_path] * 40))) == 1
+
+
+def test_a_data_directory_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SettingsError, match="SHOWFLOOR_DATA_DIR"):
+        Settings.read(environ={}, data_dir=tmp_path / "file" / "below")
