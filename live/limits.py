@@ -1,0 +1,74 @@
+"""How often one account or address may do one thing.
+
+Owns: the table of rules and the allowance of each subject (in Redis, so that it holds across processes).
+Invariant: a refused call costs its subject nothing. With Redis away every call passes and a line is logged:
+a show that goes on unlimited for a minute is better than one that stops.
+"""
+
+import ipaddress
+from collections.abc import Mapping
+from importlib import resources
+
+import structlog
+from msgspec import Struct
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from schema.errors import RateLimited
+
+log = structlog.get_logger()
+
+
+class Rule(Struct, frozen=True):
+    """`burst` at once, then one per `interval_us`."""
+
+    interval_us: int
+    burst: int
+    per_address: bool = False
+    """Stands for a network address, or for one machine that plays many viewers: `--load` lifts it."""
+
+
+RULES: dict[str, Rule] = {
+    "chat": Rule(1_000_000, 5),
+    "buy": Rule(500_000, 4),
+    "pin": Rule(200_000, 5),
+    "whep": Rule(10_000_000, 6, per_address=True),
+    # An address may be a household, an office or a carrier's whole NAT: a burst of joins at the start is honest.
+    "guest": Rule(1_000_000, 30, per_address=True),
+}
+
+
+class Limiter:
+    """GCRA over one Lua script."""
+
+    def __init__(self, redis: Redis, rules: Mapping[str, Rule] = RULES, *, load: bool = False) -> None:
+        self._script = redis.register_script((resources.files("live") / "lua" / "gcra.lua").read_bytes())
+        self._rules = {name: rule for name, rule in rules.items() if not (load and rule.per_address)}
+        self._known = frozenset(rules)
+
+    async def check(self, rule: str, subject: str) -> None:
+        """Spend one unit of `subject`'s allowance under `rule`. Raises RateLimited with the time to wait."""
+        assert rule in self._known, f"no rule called {rule}"
+        held = self._rules.get(rule)
+        if held is None:
+            return
+        try:
+            key = f"sf:limit:{{{rule}:{subject}}}"
+            wait_us = int(await self._script(keys=[key], args=[held.interval_us, held.burst]))
+        except (RedisError, OSError, TimeoutError) as error:
+            log.warning("limiter_open", rule=rule, error=type(error).__name__)
+            return
+        if wait_us:
+            raise RateLimited("Too often; slow down", retry_after_ms=-(-wait_us // 1000))
+
+
+def network_of(address: str) -> str:
+    """The subject of a limit per address: an IPv4 address, or the /64 that one IPv6 household is given."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address or "unknown"
+    if isinstance(parsed, ipaddress.IPv6Address):
+        mapped = parsed.ipv4_mapped
+        return str(mapped or ipaddress.ip_network((parsed, 64), strict=False))
+    return str(parsed)

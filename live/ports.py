@@ -1,0 +1,48 @@
+"""What the show needs of the other rooms, in its own words. `live/wiring.py` fits the rooms to it."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from schema.ids import ShowId, VariantId
+from schema.show import Stock
+from schema.wire import Event
+
+
+class Announcer(Protocol):
+    """The way to everybody who watches a show."""
+
+    async def tell(self, show: ShowId, event: Event) -> None:
+        """An event that none may miss. Pins and prices are kept for those who join later; an unpin lets its pin go."""
+
+    async def state(self, show: ShowId, values: Mapping[str, object]) -> None:
+        """The present value of each key, such as `sales`."""
+
+
+class StockBook(Protocol):
+    """Checkout's counts."""
+
+    async def stocks(self, show: ShowId) -> Mapping[VariantId, Stock]:
+        """The four columns of each variant that was ever stocked in the show."""
+
+    async def open(self, show: ShowId, variant: VariantId, units: int) -> None:
+        """Put `units` of a variant on the books as its opening stock."""
+
+    async def restock(self, show: ShowId, variant: VariantId, units: int) -> Stock:
+        """Add `units` that arrived. Raises NotFound for a variant without a book."""
+
+    async def set_sales(self, show: ShowId, *, open: bool) -> None:  # noqa: A002 - the word of the interface
+        """Take new holds, or refuse them; what is promised stays promised."""
+
+
+class Presence(Protocol):
+    """What media knows of a host."""
+
+    def host_present(self, show: ShowId) -> bool:
+        """True while video arrives."""
+
+
+class Limiter(Protocol):
+    """How often a subject may do a thing."""
+
+    async def check(self, rule: str, subject: str) -> None:
+        """Spend one unit. Raises RateLimited."""

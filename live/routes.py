@@ -1,0 +1,389 @@
+"""The show's own HTTP operations: shows, people, pins, items, products.
+
+Owns: what each takes and answers. A handler decodes, calls its service, encodes; nothing is decided here.
+"""
+
+from typing import Any, TypedDict
+
+from starlette.routing import BaseRoute
+
+from live.catalog import Catalog
+from live.cursors import from_cursor, page_size
+from live.etags import etag_of, unchanged, versions_asked
+from live.guests import Guests
+from live.limits import network_of
+from live.pins import Pins
+from live.ports import Limiter
+from live.shows import Position, ShowService
+from live.tickets import Tickets
+from schema.api import Answer, Call, Operation, route
+from schema.errors import (
+    BadRequest,
+    Conflict,
+    Invalid,
+    NotFound,
+    PreconditionFailed,
+    RateLimited,
+    Unavailable,
+)
+from schema.ids import ProductId, ShowId, VariantId
+from schema.people import Guest, GuestRequest, Role, Ticket
+from schema.show import (
+    AllocationRequest,
+    ChatSettingsRequest,
+    Item,
+    Pin,
+    PinRequest,
+    PriceRequest,
+    Product,
+    ProductPage,
+    ProductRequest,
+    RestockRequest,
+    SalesRequest,
+    Show,
+    ShowPage,
+    ShowRequest,
+    StateRequest,
+)
+
+
+class Services(TypedDict):
+    """What these handlers find in the lifespan state."""
+
+    shows: ShowService
+    catalog: Catalog
+    pins: Pins
+    guests: Guests
+    tickets: Tickets
+    limiter: Limiter
+
+
+_PAGE = {"cursor": "next_cursor of the page before", "limit": "1 to 100; 20 without"}
+_BODY = (BadRequest, Invalid)
+
+
+def _show(call: Call[Any]) -> ShowId:
+    return ShowId(call.path("show"))
+
+
+def _variant(call: Call[Any]) -> VariantId:
+    return VariantId(call.path("variant"))
+
+
+def _tagged(show: Show, status: int = 200, **headers: str) -> Answer:
+    return Answer(status=status, body=show, headers={"ETag": etag_of(show), "Cache-Control": "no-cache", **headers})
+
+
+LIST_SHOWS = Operation(
+    name="listShows",
+    method="GET",
+    path="/api/v1/shows",
+    summary="The shows, the latest start first.",
+    answers={200: ShowPage},
+    query=_PAGE,
+    errors=(Invalid,),
+)
+
+
+async def list_shows(call: Call[None]) -> Answer:
+    """GET /api/v1/shows."""
+    query = call.request.query_params
+    shows: ShowService = call.request.state.shows
+    return Answer(body=await shows.page(from_cursor(query.get("cursor"), Position), page_size(query)))
+
+
+CREATE_SHOW = Operation(
+    name="createShow",
+    method="POST",
+    path="/api/v1/shows",
+    summary="Schedule a show.",
+    role=Role.OPERATOR,
+    body=ShowRequest,
+    answers={201: Show},
+    errors=(*_BODY, Conflict),
+)
+
+
+async def create_show(call: Call[ShowRequest]) -> Answer:
+    """POST /api/v1/shows."""
+    shows: ShowService = call.request.state.shows
+    show = await shows.create(call.body)
+    return _tagged(show, 201, Location=f"/api/v1/shows/{show.show_id}")
+
+
+GET_SHOW = Operation(
+    name="getShow",
+    method="GET",
+    path="/api/v1/shows/{show}",
+    summary="One show, with its items, their stock, and its pins. Answers 304 to a matching If-None-Match.",
+    answers={200: Show, 304: None},
+    errors=(NotFound,),
+)
+
+
+async def get_show(call: Call[None]) -> Answer:
+    """GET /api/v1/shows/{show}."""
+    shows: ShowService = call.request.state.shows
+    answer = _tagged(await shows.get(_show(call)))
+    if unchanged(call.request.headers, answer.headers["ETag"]):
+        return Answer(status=304, headers=answer.headers)
+    return answer
+
+
+SET_STATE = Operation(
+    name="setShowState",
+    method="PUT",
+    path="/api/v1/shows/{show}/state",
+    summary="Move a show along its life. If-Match is honoured.",
+    role=Role.HOST,
+    body=StateRequest,
+    answers={200: Show},
+    errors=(*_BODY, NotFound, Conflict, PreconditionFailed),
+)
+
+
+async def set_state(call: Call[StateRequest]) -> Answer:
+    """PUT /api/v1/shows/{show}/state."""
+    shows: ShowService = call.request.state.shows
+    versions = versions_asked(call.request.headers)
+    return _tagged(await shows.set_state(_show(call), call.body.state, versions))
+
+
+SET_SALES = Operation(
+    name="setSales",
+    method="PUT",
+    path="/api/v1/shows/{show}/sales",
+    summary="The kill switch for sales: closed refuses new holds and touches nothing promised. If-Match is honoured.",
+    role=Role.OPERATOR,
+    body=SalesRequest,
+    answers={200: Show},
+    errors=(*_BODY, NotFound, PreconditionFailed),
+)
+
+
+async def set_sales(call: Call[SalesRequest]) -> Answer:
+    """PUT /api/v1/shows/{show}/sales."""
+    shows: ShowService = call.request.state.shows
+    versions = versions_asked(call.request.headers)
+    return _tagged(await shows.set_sales(_show(call), open=call.body.open, versions=versions))
+
+
+SET_CHAT = Operation(
+    name="setChatSettings",
+    method="PUT",
+    path="/api/v1/shows/{show}/chat-settings",
+    summary="Slow mode: the least time between two messages of one account. If-Match is honoured.",
+    role=Role.HOST,
+    body=ChatSettingsRequest,
+    answers={200: Show},
+    errors=(*_BODY, NotFound, PreconditionFailed),
+    tag="chat",
+)
+
+
+async def set_chat(call: Call[ChatSettingsRequest]) -> Answer:
+    """PUT /api/v1/shows/{show}/chat-settings."""
+    shows: ShowService = call.request.state.shows
+    versions = versions_asked(call.request.headers)
+    return _tagged(await shows.set_slow_mode(_show(call), call.body.slow_mode_ms, versions))
+
+
+JOIN_AS_GUEST = Operation(
+    name="joinAsGuest",
+    method="POST",
+    path="/api/v1/shows/{show}/guests",
+    summary="Join as a guest: an account, its token, and a ticket that opens one socket, once, within 30 s.",
+    body=GuestRequest,
+    body_optional=True,
+    answers={201: Guest},
+    errors=(*_BODY, NotFound, RateLimited, Unavailable),
+    tag="people",
+)
+
+
+async def join_as_guest(call: Call[GuestRequest]) -> Answer:
+    """POST /api/v1/shows/{show}/guests."""
+    state, client = call.request.state, call.request.client
+    await state.limiter.check("guest", network_of(client.host if client else ""))
+    row = await state.shows.row(_show(call))
+    guest: Guest = await state.guests.join(row.show_id, call.body.name)
+    return Answer(status=201, body=guest, headers=_SECRET)
+
+
+_SECRET = {"Cache-Control": "no-store"}
+
+ISSUE_TICKET = Operation(
+    name="issueTicket",
+    method="POST",
+    path="/api/v1/shows/{show}/tickets",
+    summary="A ticket that opens one socket, once, within 30 s.",
+    role=Role.VIEWER,
+    answers={201: Ticket},
+    errors=(NotFound, Unavailable),
+    tag="people",
+)
+
+
+async def issue_ticket(call: Call[None]) -> Answer:
+    """POST /api/v1/shows/{show}/tickets."""
+    state = call.request.state
+    row = await state.shows.row(_show(call))
+    ticket: Ticket = await state.tickets.issue(call.who, row.show_id)
+    return Answer(status=201, body=ticket, headers=_SECRET)
+
+
+PIN_ITEM = Operation(
+    name="pinItem",
+    method="POST",
+    path="/api/v1/shows/{show}/pins",
+    summary="Show an item beside the video; at most ten at once. Pinning it again answers the pin that is there.",
+    role=Role.HOST,
+    body=PinRequest,
+    answers={201: Pin},
+    errors=(*_BODY, NotFound, Conflict, RateLimited),
+    tag="pins",
+)
+
+
+async def pin_item(call: Call[PinRequest]) -> Answer:
+    """POST /api/v1/shows/{show}/pins."""
+    state, show = call.request.state, _show(call)
+    await state.limiter.check("pin", call.who.account_id)
+    pin: Pin = await state.pins.pin(show, call.body.variant_id)
+    return Answer(status=201, body=pin, headers={"Location": f"/api/v1/shows/{show}/pins/{pin.variant_id}"})
+
+
+UNPIN_ITEM = Operation(
+    name="unpinItem",
+    method="DELETE",
+    path="/api/v1/shows/{show}/pins/{variant}",
+    summary="Take an item away from beside the video; one that is not there is no mistake.",
+    role=Role.HOST,
+    answers={204: None},
+    errors=(RateLimited,),
+    tag="pins",
+)
+
+
+async def unpin_item(call: Call[None]) -> Answer:
+    """DELETE /api/v1/shows/{show}/pins/{variant}."""
+    state = call.request.state
+    await state.limiter.check("pin", call.who.account_id)
+    await state.pins.unpin(_show(call), _variant(call))
+    return Answer(status=204)
+
+
+ALLOCATE = Operation(
+    name="allocateItem",
+    method="POST",
+    path="/api/v1/shows/{show}/items",
+    summary="Put a variant on sale in a show, with its opening stock.",
+    role=Role.OPERATOR,
+    body=AllocationRequest,
+    answers={201: Item},
+    errors=(*_BODY, NotFound, Conflict),
+    tag="items",
+)
+
+
+async def allocate(call: Call[AllocationRequest]) -> Answer:
+    """POST /api/v1/shows/{show}/items."""
+    catalog: Catalog = call.request.state.catalog
+    return Answer(status=201, body=await catalog.allocate(_show(call), call.body))
+
+
+SET_PRICE = Operation(
+    name="setPrice",
+    method="PUT",
+    path="/api/v1/shows/{show}/items/{variant}/price",
+    summary="A new price from now on; holds already taken keep theirs.",
+    role=Role.HOST,
+    body=PriceRequest,
+    answers={200: Item},
+    errors=(*_BODY, NotFound),
+    tag="items",
+)
+
+
+async def set_price(call: Call[PriceRequest]) -> Answer:
+    """PUT /api/v1/shows/{show}/items/{variant}/price."""
+    catalog: Catalog = call.request.state.catalog
+    return Answer(body=await catalog.set_price(_show(call), _variant(call), call.body.price_amount))
+
+
+RESTOCK = Operation(
+    name="restockItem",
+    method="POST",
+    path="/api/v1/shows/{show}/items/{variant}/restock",
+    summary="Add units that arrived during the show.",
+    role=Role.OPERATOR,
+    body=RestockRequest,
+    answers={200: Item},
+    errors=(*_BODY, NotFound),
+    tag="items",
+)
+
+
+async def restock(call: Call[RestockRequest]) -> Answer:
+    """POST /api/v1/shows/{show}/items/{variant}/restock."""
+    catalog: Catalog = call.request.state.catalog
+    return Answer(body=await catalog.restock(_show(call), _variant(call), call.body.quantity))
+
+
+LIST_PRODUCTS = Operation(
+    name="listProducts",
+    method="GET",
+    path="/api/v1/products",
+    summary="The catalogue, by product id.",
+    role=Role.OPERATOR,
+    answers={200: ProductPage},
+    query=_PAGE,
+    errors=(Invalid,),
+    tag="catalogue",
+)
+
+
+async def list_products(call: Call[None]) -> Answer:
+    """GET /api/v1/products."""
+    query = call.request.query_params
+    catalog: Catalog = call.request.state.catalog
+    after = from_cursor(query.get("cursor"), tuple[str])
+    return Answer(body=await catalog.products(ProductId(after[0]) if after else None, page_size(query)))
+
+
+CREATE_PRODUCT = Operation(
+    name="createProduct",
+    method="POST",
+    path="/api/v1/products",
+    summary="Enter a product with its variants.",
+    role=Role.OPERATOR,
+    body=ProductRequest,
+    answers={201: Product},
+    errors=(*_BODY, Conflict),
+    tag="catalogue",
+)
+
+
+async def create_product(call: Call[ProductRequest]) -> Answer:
+    """POST /api/v1/products."""
+    catalog: Catalog = call.request.state.catalog
+    return Answer(status=201, body=await catalog.create_product(call.body))
+
+
+routes: list[BaseRoute] = [
+    route(LIST_SHOWS, list_shows),
+    route(CREATE_SHOW, create_show),
+    route(GET_SHOW, get_show),
+    route(SET_STATE, set_state),
+    route(SET_SALES, set_sales),
+    route(SET_CHAT, set_chat),
+    route(JOIN_AS_GUEST, join_as_guest),
+    route(ISSUE_TICKET, issue_ticket),
+    route(PIN_ITEM, pin_item),
+    route(UNPIN_ITEM, unpin_item),
+    route(ALLOCATE, allocate),
+    route(SET_PRICE, set_price),
+    route(RESTOCK, restock),
+    route(LIST_PRODUCTS, list_products),
+    route(CREATE_PRODUCT, create_product),
+]

@@ -1,0 +1,197 @@
+"""Shows: scheduled, run, paused, ended; and the switch that stops sales.
+
+Owns: the `shows` rows. The table of moves is `live/core/lifecycle.py`'s.
+Invariant: checkout sells exactly while `lifecycle.sells` says so of the stored row; what viewers were told last is
+what is stored. Both are made true again at start (`republish`).
+"""
+
+import asyncpg
+import msgspec
+import structlog
+from msgspec import Struct
+
+from live.catalog import Catalog
+from live.core import lifecycle
+from live.cursors import to_cursor
+from live.pins import Pins
+from live.ports import Announcer, Presence, StockBook
+from live.queries import sql
+from live.turns import Connection, Pool, show_turn
+from schema.errors import Conflict, NotFound, PreconditionFailed
+from schema.ids import ShowId, new_id
+from schema.show import Show, ShowPage, ShowRequest, ShowState, ShowSummary
+from schema.wire import Event, Pinned, PriceChanged, SalesChanged, ShowChanged
+
+log = structlog.get_logger()
+
+
+class Position(Struct, frozen=True, array_like=True):
+    """Where a page of shows ends."""
+
+    starts_at_ms: int
+    show_id: str
+
+
+REPUBLISHED_MAX = 200
+"""How many shows are brought back to their viewers at start, the latest first."""
+
+
+class ShowRow(Struct, frozen=True, kw_only=True):
+    """A row of `shows`."""
+
+    show_id: ShowId
+    title: str
+    description: str
+    state: ShowState
+    starts_at_ms: int
+    currency: str
+    slow_mode_ms: int
+    sales_open: bool
+    version: int
+
+    @property
+    def sells(self) -> bool:
+        """True if new holds may be taken."""
+        return lifecycle.sells(self.state, sales_open=self.sales_open)
+
+    @property
+    def shown(self) -> dict[str, object]:
+        """The state keys every viewer holds."""
+        return {"show": self.state, "sales": self.sales_open, "slow": self.slow_mode_ms}
+
+
+class ShowService:
+    """The shows, in Postgres."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        *,
+        catalog: Catalog,
+        pins: Pins,
+        stock: StockBook,
+        presence: Presence,
+        announcer: Announcer,
+    ) -> None:
+        self._pool = pool
+        self._catalog = catalog
+        self._pins = pins
+        self._stock = stock
+        self._presence = presence
+        self._announcer = announcer
+
+    async def get(self, show: ShowId) -> Show:
+        """A show as everybody may see it, with items, stock and pins. Raises NotFound."""
+        return await self._full(await self.row(show))
+
+    async def row(self, show: ShowId) -> ShowRow:
+        """A show's own row. Raises NotFound."""
+        return _row(await self._pool.fetchrow(sql("show_get"), show), show)
+
+    async def page(self, after: Position | None, limit: int) -> ShowPage:
+        """One page of shows, the latest start first."""
+        seen = (after.starts_at_ms, after.show_id) if after else (None, None)
+        rows = await self._pool.fetch(sql("shows_page"), *seen, limit + 1)
+        items = [
+            ShowSummary(
+                host_present=self._presence.host_present(ShowId(row["show_id"])), **msgspec.to_builtins(dict(row))
+            )
+            for row in rows[:limit]
+        ]
+        more = len(rows) > limit
+        return ShowPage(
+            items=items, next_cursor=to_cursor((items[-1].starts_at_ms, items[-1].show_id)) if more else None
+        )
+
+    async def create(self, asked: ShowRequest) -> Show:
+        """Schedule a show. Raises Conflict if its id is taken."""
+        show = ShowId(asked.show_id or new_id("show"))
+        made = await self._pool.fetchval(
+            sql("show_insert"), show, asked.title, asked.description, asked.starts_at_ms, asked.currency
+        )
+        if made is None:
+            raise Conflict(f"There is a show {show} already")
+        row = await self.row(show)
+        await self._stock.set_sales(show, open=row.sells)
+        await self._announcer.state(show, row.shown)
+        return await self._full(row)
+
+    async def set_state(self, show: ShowId, state: ShowState, versions: frozenset[int] | None = None) -> Show:
+        """Move a show along its life. Raises NotFound, Conflict (no such move), PreconditionFailed."""
+        async with show_turn(self._pool, show) as pg:
+            row = await self._read(pg, show, versions)
+            after = msgspec.structs.replace(row, state=lifecycle.move(row.state, state))
+            return await self._write(pg, row, after, ShowChanged(state=state))
+
+    async def set_sales(self, show: ShowId, *, open: bool, versions: frozenset[int] | None = None) -> Show:  # noqa: A002
+        """Throw the kill switch, or lift it. Raises NotFound, PreconditionFailed."""
+        async with show_turn(self._pool, show) as pg:
+            row = await self._read(pg, show, versions)
+            after = msgspec.structs.replace(row, sales_open=open)
+            return await self._write(pg, row, after, SalesChanged(open=open))
+
+    async def set_slow_mode(self, show: ShowId, slow_mode_ms: int, versions: frozenset[int] | None = None) -> Show:
+        """The least time between two messages of one account. Raises NotFound, PreconditionFailed."""
+        async with show_turn(self._pool, show) as pg:
+            row = await self._read(pg, show, versions)
+            return await self._write(pg, row, msgspec.structs.replace(row, slow_mode_ms=slow_mode_ms), None)
+
+    async def _read(self, pg: Connection, show: ShowId, versions: frozenset[int] | None) -> ShowRow:
+        row = _row(await pg.fetchrow(sql("show_get"), show), show)
+        if versions is not None and row.version not in versions:
+            raise PreconditionFailed(f"The show is at version {row.version}", version=row.version)
+        return row
+
+    async def _write(self, pg: Connection, before: ShowRow, after: ShowRow, event: Event | None) -> Show:
+        """Store, then tell: checkout first (it decides about money), the viewers after."""
+        if after != before:
+            version = await pg.fetchval(
+                sql("show_set"), after.show_id, before.version, after.state, after.sales_open, after.slow_mode_ms
+            )
+            # Pins and prices raise the version under the same turn, so nobody can have come between.
+            assert version is not None, "the show's turn was not held"
+            after = msgspec.structs.replace(after, version=version)
+        # Said again even if nothing changed: asking twice mends what a crash left half done.
+        await self._stock.set_sales(after.show_id, open=after.sells)
+        await self._announcer.state(after.show_id, after.shown)
+        if event is not None and after != before:
+            await self._announcer.tell(after.show_id, event)
+        return await self._full(after)
+
+    async def _full(self, row: ShowRow) -> Show:
+        pins = await self._pins.board(row.show_id)
+        return Show(
+            show_id=row.show_id,
+            title=row.title,
+            description=row.description,
+            state=row.state,
+            starts_at_ms=row.starts_at_ms,
+            currency=row.currency,
+            sales_open=row.sales_open,
+            host_present=self._presence.host_present(row.show_id),
+            slow_mode_ms=row.slow_mode_ms,
+            version=row.version,
+            pins=[pin.variant_id for pin in pins],
+            items=await self._catalog.items(row.show_id),
+        )
+
+    async def republish(self, show: ShowId, *, events: bool) -> None:
+        """Tell the hub and checkout how a show stands; with `events` also its pins and prices (a new epoch)."""
+        row = await self.row(show)
+        await self._stock.set_sales(show, open=row.sells)
+        items = await self._catalog.items(show)
+        stock = {f"stock.{item.variant_id}": item.stock for item in items}
+        host = self._presence.host_present(show)
+        await self._announcer.state(show, {**row.shown, "host": host, **stock})
+        if not events:
+            return
+        for item in items:
+            await self._announcer.tell(show, PriceChanged(variant_id=item.variant_id, price=item.price))
+        for pin in await self._pins.board(show):
+            await self._announcer.tell(show, Pinned(variant_id=pin.variant_id, at_ms=pin.pinned_at_ms))
+
+
+def _row(found: asyncpg.Record | None, show: ShowId) -> ShowRow:
+    if found is None:
+        raise NotFound(f"There is no show {show}")
+    return msgspec.convert(dict(found), ShowRow)
