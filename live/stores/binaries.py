@@ -53,9 +53,10 @@ def postgres_major(postgres: Path) -> int:
 
 
 def version(program: Path) -> str:
-    """What the program says of its own version, on one line."""
+    """The version that the program says it has, such as 9.1.2."""
     said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False, timeout=10).stdout  # noqa: S603
-    return said.strip().partition("\n")[0]
+    match = re.search(r"\d+(\.\d+)+", said)
+    return match[0] if match else "unknown"
 
 
 def _package_dir(name: str) -> Path | None:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Protocol
 
 from live.stores import postgres, valkey
-from live.stores.embedded import EmbeddedStores, Stores, full_path, sockets_dir
+from live.stores.embedded import EmbeddedStores, Stores, full_path, holder_of, sockets_dir
+from live.stores.server import StoreError
 
 
 class StoreSettings(Protocol):
@@ -44,3 +45,20 @@ async def find_running(data_dir: str | Path) -> Stores | None:
     if not (await valkey.answers(sockets) and await postgres.answers(sockets)):
         return None
     return Stores(redis_url=valkey.url(sockets), database_url=postgres.url(sockets), source=f"running in {data_dir}")
+
+
+@asynccontextmanager
+async def running_or_started(settings: StoreSettings) -> AsyncIterator[Stores]:
+    """The stores for a look inside: those that a running program has open, else started for the while."""
+    if not (settings.redis_url and settings.database_url) and holder_of(full_path(settings.data_dir)):
+        running = await find_running(settings.data_dir)
+        if running is None:
+            raise StoreError(f"The program that holds {settings.data_dir} has no stores that answer. Ask again later.")
+        yield Stores(
+            redis_url=settings.redis_url or running.redis_url,
+            database_url=settings.database_url or running.database_url,
+            source=running.source,
+        )
+        return
+    async with resolve_stores(settings) as stores:
+        yield stores

@@ -1,0 +1,178 @@
+"""The command line: `showfloor serve | doctor | token | verify | demo | bench`.
+
+Owns: options and exit statuses. Each command imports what it runs when it runs.
+Invariant: standard output carries a command's answer alone; the log goes to standard error. Exit status 0: fine;
+1: the answer is no; 2: it could not be asked; 128 + n: ended by signal n.
+"""
+
+# ruff: noqa: PLC0415 - `showfloor token` must not wait for the media stack to be imported
+
+import subprocess
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import cyclopts
+from cyclopts import Parameter
+
+from live.process import configure_logging, run
+from live.settings import Settings, SettingsError
+from schema.people import Role
+
+app = cyclopts.App(name="showfloor", help=__doc__.partition("\n")[0], version_flags=["--version"])
+
+DataDir = Annotated[Path | None, Parameter(help="Where state lives.")]
+ConfigFile = Annotated[Path | None, Parameter(help="A TOML file of settings; ./showfloor.toml if there is one.")]
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(app())
+
+
+@app.command
+def serve(
+    *,
+    host: Annotated[str | None, Parameter(help="The address to listen on.")] = None,
+    port: Annotated[int | None, Parameter(help="0: any free one.")] = None,
+    data_dir: DataDir = None,
+    load: Annotated[bool | None, Parameter(help="Lift the limits per address, for load clients.", negative="")] = None,
+    config: ConfigFile = None,
+) -> int:
+    """Run the service until SIGINT, SIGTERM or SIGHUP."""
+    return _with_settings(_serve, config=config, host=host, port=port, data_dir=data_dir, load=load)
+
+
+async def _serve(settings: Settings) -> int:
+    from live.server import serve as serve_until_cancelled
+
+    await serve_until_cancelled(settings)
+    return 0
+
+
+@app.command
+def doctor(*, data_dir: DataDir = None, config: ConfigFile = None) -> int:
+    """Say what was found, what is missing, and what mends it."""
+
+    async def look(settings: Settings) -> int:
+        from live.doctor import examine, report
+
+        text, status = report(await examine(settings))
+        print(text)
+        return status
+
+    return _with_settings(look, config=config, data_dir=data_dir, make_secret=False)
+
+
+@app.command
+def token(
+    *,
+    role: Role,
+    show: Annotated[str | None, Parameter(help="The one show it is for; without: every show.")] = None,
+    name: str = "",
+    hours: Annotated[
+        float, Parameter(help="How long it is good for.", validator=cyclopts.validators.Number(gt=0))
+    ] = 12,
+    data_dir: DataDir = None,
+    config: ConfigFile = None,
+) -> int:
+    """Print a token for a host, an operator or a viewer."""
+
+    async def issue(settings: Settings) -> int:
+        from live.auth import issue_token
+
+        print(issue_token(settings, show, role, name or role.value, hours))
+        return 0
+
+    return _with_settings(issue, config=config, data_dir=data_dir)
+
+
+@app.command
+def verify(
+    show: Annotated[str | None, Parameter(help="One show; without: all.")] = None,
+    *,
+    data_dir: DataDir = None,
+    config: ConfigFile = None,
+) -> int:
+    """Reconcile the ledger with stock and orders; works beside a running service."""
+
+    async def reconcile(settings: Settings) -> int:
+        from checkout.verify import verify as verify_database
+
+        from live.stores import running_or_started
+
+        async with running_or_started(settings) as stores:
+            report = await verify_database(stores.database_url, show)
+        for line in report.lines():
+            print(line)
+        return 0 if report.passed else 1
+
+    return _with_settings(reconcile, config=config, data_dir=data_dir, make_secret=False)
+
+
+@app.command
+def demo(
+    *,
+    headless: Annotated[bool, Parameter(help="Open no browser.", negative="")] = False,
+    seed: Annotated[int, Parameter(help="The same seed, the same crowd.")] = 7,
+    json: Annotated[
+        bool, Parameter(help="Print one JSON line when it is ready, and nothing else.", negative="")
+    ] = False,
+    viewers: Annotated[int, Parameter(help="Scripted viewers.", validator=cyclopts.validators.Number(gte=0))] = 30,
+    duration: Annotated[float | None, Parameter(help="Seconds until it ends by itself.")] = None,
+    port: Annotated[int | None, Parameter(help="0: any free one.")] = None,
+    data_dir: DataDir = None,
+    load: Annotated[bool | None, Parameter(help="Lift the limits per address, for load clients.", negative="")] = None,
+    config: ConfigFile = None,
+) -> int:
+    """Run a whole show on this machine: stores, host, viewers, pages."""
+
+    async def perform(settings: Settings) -> int:
+        from live.demo import DemoOptions, run_demo
+
+        options = DemoOptions(
+            settings=settings, headless=headless, seed=seed, json=json, viewers=viewers, duration_s=duration
+        )
+        return await run_demo(options)
+
+    return _with_settings(perform, config=config, port=port, data_dir=data_dir, load=load)
+
+
+@app.command
+def bench(
+    name: Annotated[str, Parameter(help="A program of benchmarks/; without: their names.")] = "", *arguments: str
+) -> int:
+    """Run a benchmark; needs the source tree."""
+    folder = Path(__file__).resolve().parent.parent / "benchmarks"
+    programs = {path.stem: path for path in sorted(folder.glob("*.py")) if not path.stem.startswith("_")}
+    if name in programs:
+        return subprocess.run([sys.executable, programs[name], *arguments], check=False).returncode  # noqa: S603
+    print("\n".join(programs) if programs else f"There are no benchmarks in {folder}; run this from the source tree.")
+    return 0 if programs and not name else 2
+
+
+def _with_settings(
+    command: Callable[[Settings], Coroutine[Any, Any, int]],
+    *,
+    config: Path | None,
+    make_secret: bool = True,
+    log_level: Literal["info", "warning"] | None = None,
+    **overrides: Any,
+) -> int:
+    """Read the settings, run the command; a refusal becomes one line on standard error."""
+    from live.migrations import MigrationError
+    from live.server import StartError
+    from live.stores import StoreError
+
+    try:
+        settings = Settings.read(config=config, make_secret=make_secret, log_level=log_level, **overrides)
+        configure_logging(settings.log_level)
+        return run(command(settings))
+    except (SettingsError, StoreError, MigrationError, StartError) as error:
+        print(f"showfloor: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    main()

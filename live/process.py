@@ -1,0 +1,79 @@
+"""The life of a program of ours: its loop, its signals, its log, its end.
+
+Owns: the signal handlers and the logging set-up of the process.
+Invariant: the first SIGINT, SIGTERM or SIGHUP cancels the program's main task, so that every context closes;
+later ones are ignored, since each wait on the way out has a bound.
+"""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+from collections.abc import Coroutine
+from typing import Any
+
+import structlog
+import uvloop
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def run(main: Coroutine[Any, Any, int]) -> int:
+    """Run `main` to its end, and return its exit status; 128 + n if signal n ended it."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_until_signal(main))
+
+
+async def _until_signal(main: Coroutine[Any, Any, int]) -> int:
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(main)
+    received: list[int] = []
+
+    def end(number: int) -> None:
+        if not received:
+            received.append(number)
+            task.cancel()
+
+    for number in SIGNALS:
+        loop.add_signal_handler(number, end, number)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if not received:
+            raise
+        return 128 + received[0]
+    finally:
+        for number in SIGNALS:
+            with contextlib.suppress(ValueError):
+                loop.remove_signal_handler(number)
+
+
+def configure_logging(level: str) -> None:
+    """Everything to standard error, so that what a command prints stands alone on standard output.
+
+    Lines for people on a terminal, JSON lines elsewhere. Other libraries' logs from WARNING on.
+    """
+    on_terminal = sys.stderr.isatty()
+    number = logging.getLevelNamesMapping()[level.upper()]
+    renderer: Any = structlog.dev.ConsoleRenderer() if on_terminal else structlog.processors.JSONRenderer()
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    tracebacks: list[Any] = [] if on_terminal else [structlog.processors.format_exc_info]
+    structlog.configure(
+        processors=[*shared, *tracebacks, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *tracebacks, renderer],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING), force=True)

@@ -1,0 +1,132 @@
+"""The running service: stores, schema, application, HTTP server, and the way down again.
+
+Owns: the order in which they come up and go down. Invariant: when `serve` returns or raises, nothing that it
+started is left, and the way down is bounded.
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+
+import structlog
+import uvicorn
+from starlette.types import ASGIApp
+
+from live.migrations import migrate
+from live.settings import Settings
+from live.stores import resolve_stores
+
+log = structlog.get_logger()
+
+Ready = Callable[[Settings], Awaitable[None]]
+
+DRAIN_S = 5
+"""How long requests in flight may take once we are going down."""
+DOWN_S = 20
+"""Drain, then the application's own closing."""
+BACKLOG = 4096
+
+
+class StartError(RuntimeError):
+    """The service did not come up. The message, or the log line before it, says why."""
+
+
+async def serve(settings: Settings, *, ready: Ready | None = None) -> None:
+    """Serve until cancelled. `ready` is awaited once requests are answered, with the settings as bound.
+
+    Raises StoreError, MigrationError or StartError if the service cannot come up.
+    """
+    with _bind(settings) as listener:
+        bound = settings.bound_to(listener.getsockname()[1])
+        async with resolve_stores(bound) as stores:
+            applied = await migrate(stores.database_url)
+            log.info("stores_ready", source=stores.source, migrations=applied)
+            from realtime.gateway import gateway_class  # noqa: PLC0415
+
+            from live.app import create_app  # noqa: PLC0415 - the rooms are heavy; stores must not wait for them
+
+            await _serve_app(create_app(bound, stores), gateway_class(), listener, bound, ready)
+
+
+async def _serve_app(
+    app: ASGIApp, gateway: type[asyncio.Protocol], listener: socket.socket, settings: Settings, ready: Ready | None
+) -> None:
+    server = Server(
+        uvicorn.Config(
+            app,
+            http="httptools",
+            ws=gateway,
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,  # an address that a client wrote itself must not count for the limits
+            backlog=BACKLOG,
+            timeout_graceful_shutdown=DRAIN_S,
+        )
+    )
+    running = asyncio.create_task(server.serve(sockets=[listener]), name="http")
+    try:
+        await server.up(running)
+        log.info("serving", base_url=settings.base_url)
+        if ready:
+            await ready(settings)
+        await asyncio.shield(running)
+    finally:
+        await server.down(running)
+
+
+class Server(uvicorn.Server):
+    """uvicorn's, with its signals left to `live.process` and its failures raised."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._up = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals alone: they cancel the task that serves."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        try:
+            await super().startup(sockets)
+        except SystemExit:
+            raise StartError("The application did not start; the log line before this one says why") from None
+        self._up.set()
+
+    async def up(self, running: "asyncio.Task[None]") -> None:
+        """Return once requests are answered, or raise what prevented it."""
+        waiting = asyncio.create_task(self._up.wait())
+        try:
+            await asyncio.wait({waiting, running}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
+        if running.done():
+            running.result()
+
+    async def down(self, running: "asyncio.Task[None]") -> None:
+        """Drain and close, within DOWN_S; then cancel."""
+        self.should_exit = True
+        await asyncio.wait({running}, timeout=DOWN_S)
+        if not running.done():
+            log.error("shutdown_overran", after_s=DOWN_S)
+            running.cancel()
+            await asyncio.wait({running}, timeout=DOWN_S)
+        if running.done() and not running.cancelled() and (error := running.exception()):
+            log.error("shutdown_failed", error=repr(error))
+
+
+def _bind(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((settings.host, settings.port))
+    except OSError as error:
+        listener.close()
+        where = f"{settings.host}:{settings.port}"
+        raise StartError(f"{where} cannot be used: {error.strerror}. Set SHOWFLOOR_HOST or SHOWFLOOR_PORT.") from None
+    listener.setblocking(False)  # noqa: FBT003
+    return listener
