@@ -1,0 +1,135 @@
+/**
+ * The HTTP interface: one function per operation, problem+json as errors, retries that cannot buy twice.
+ *
+ * Owns: how a call is retried. Invariant: a call that changes something carries one Idempotency-Key for one intent
+ * of the user, made by `intent()`; a retry after a lost answer sends the same key, so the server replays its answer.
+ */
+import { learnFromResponse } from "./clock.js";
+
+const DEADLINE_MS = 15_000;
+const RETRIES = 3;
+const RETRY_BASE_MS = 300;
+
+/** A refusal of the server's (RFC 9457), or `code: "network"` when no answer came at all. */
+export class Problem extends Error {
+  constructor({ status, code, detail, retryAfterMs = null, extra = {} }) {
+    super(detail || code);
+    Object.assign(this, { name: "Problem", status, code, detail, retryAfterMs, extra });
+  }
+}
+
+/** A fresh Idempotency-Key: make one per tap, and keep it for every retry of that tap. */
+export function intent() {
+  // crypto.randomUUID exists in secure contexts alone, and a phone on the local network is not in one.
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+export function sleep(ms, signal = undefined) {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    signal?.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
+  });
+}
+
+/** `Retry-After` in milliseconds (seconds or a date, RFC 9110 section 10.2.3), or null. */
+export function retryAfterMs(response) {
+  const value = response.headers.get("retry-after");
+  if (value === null) return null;
+  const ms = /^\d+(\.\d+)?$/.test(value) ? Number(value) * 1000 : Date.parse(value) - Date.now();
+  return Number.isFinite(ms) ? Math.max(0, ms) : null;
+}
+
+export async function problemOf(response) {
+  const body = await response.json().catch(() => ({}));
+  const { status, code, detail, title, type, ...extra } = body;
+  return new Problem({
+    status: response.status,
+    code: code ?? `http_${response.status}`,
+    detail: detail ?? title ?? response.statusText,
+    retryAfterMs: retryAfterMs(response),
+    extra,
+  });
+}
+
+function isWorthRetrying(problem, { method, key }) {
+  const safe = method === "GET" || method === "PUT" || method === "DELETE" || Boolean(key);
+  // 409 idempotency_in_flight: our own first attempt is still being answered; ask again with the same key.
+  const passing = ["network", "unavailable", "going_away", "idempotency_in_flight"].includes(problem.code);
+  return safe && passing;
+}
+
+async function attempt(path, { method, token, key, body, keepalive }) {
+  const headers = {};
+  if (token) headers.authorization = `Bearer ${token}`;
+  if (key) headers["idempotency-key"] = key;
+  if (body !== undefined) headers["content-type"] = "application/json";
+  const sentMs = Date.now();
+  let response;
+  try {
+    response = await fetch(path, {
+      method,
+      headers,
+      body: body === undefined ? undefined : JSON.stringify(body),
+      cache: "no-store",
+      keepalive,
+      signal: AbortSignal.timeout(DEADLINE_MS),
+    });
+  } catch {
+    throw new Problem({ status: 0, code: "network", detail: "The server did not answer." });
+  }
+  learnFromResponse(response, sentMs);
+  if (!response.ok) throw await problemOf(response);
+  const text = await response.text();
+  return { status: response.status, body: text ? JSON.parse(text) : null };
+}
+
+/** One call with at most three retries of what may be retried; raises Problem. Answers `{status, body}`. */
+export async function call(path, options = {}) {
+  const request = { method: "GET", ...options };
+  for (let tried = 0; ; tried += 1) {
+    try {
+      return await attempt(path, request);
+    } catch (problem) {
+      if (!(problem instanceof Problem) || tried >= RETRIES || !isWorthRetrying(problem, request)) throw problem;
+      const pause = RETRY_BASE_MS * 2 ** tried * (0.5 + Math.random());
+      await sleep(Math.max(pause, Math.min(problem.retryAfterMs ?? 0, 5000)));
+    }
+  }
+}
+
+const id = encodeURIComponent;
+const show = (showId, rest = "") => `/api/v1/shows/${id(showId)}${rest}`;
+const body = async (answer) => (await answer).body;
+
+/** Every operation the pages use. `token` is a Bearer token; `key` comes from `intent()`. */
+export const api = {
+  shows: (cursor = "") => body(call(`/api/v1/shows${cursor ? `?cursor=${id(cursor)}` : ""}`)),
+  show: (showId) => body(call(show(showId))),
+  join: (showId, name = "") => body(call(show(showId, "/guests"), { method: "POST", body: { name } })),
+  ticket: (showId, token) => body(call(show(showId, "/tickets"), { method: "POST", token })),
+  say: (showId, token, text) => body(call(show(showId, "/chat"), { method: "POST", token, body: { text } })),
+  deleteChat: (showId, token, message) => call(show(showId, `/chat/${id(message)}`), { method: "DELETE", token }),
+  setSlowMode: (showId, token, ms) => call(show(showId, "/chat-settings"), { method: "PUT", token, body: { slow_mode_ms: ms } }),
+
+  hold: (showId, token, key, variant_id, quantity = 1) =>
+    body(call(show(showId, "/holds"), { method: "POST", token, key, body: { variant_id, quantity } })),
+  getHold: (hold, token) => body(call(`/api/v1/holds/${id(hold)}`, { token })),
+  release: (hold, token) => call(`/api/v1/holds/${id(hold)}`, { method: "DELETE", token }),
+  pay: (hold, token, key, payment_method) =>
+    call(`/api/v1/holds/${id(hold)}/pay`, { method: "POST", token, key, body: { payment_method } }),
+  order: (order, token) => body(call(`/api/v1/orders/${id(order)}`, { token })),
+
+  setState: (showId, token, state) => body(call(show(showId, "/state"), { method: "PUT", token, body: { state } })),
+  setSales: (showId, token, open) => body(call(show(showId, "/sales"), { method: "PUT", token, body: { open } })),
+  pin: (showId, token, variant_id) => call(show(showId, "/pins"), { method: "POST", token, body: { variant_id } }),
+  unpin: (showId, token, variant) => call(show(showId, `/pins/${id(variant)}`), { method: "DELETE", token }),
+  setPrice: (showId, token, variant, price_amount) =>
+    body(call(show(showId, `/items/${id(variant)}/price`), { method: "PUT", token, body: { price_amount } })),
+  restock: (showId, token, key, variant, quantity) =>
+    body(call(show(showId, `/items/${id(variant)}/restock`), { method: "POST", token, key, body: { quantity } })),
+  orders: (showId, token, cursor = "") =>
+    body(call(show(showId, `/orders${cursor ? `?cursor=${id(cursor)}` : ""}`), { token })),
+  holds: (showId, token) => body(call(show(showId, "/holds"), { token })),
+  refund: (order, token, key, amount = null) =>
+    body(call(`/api/v1/orders/${id(order)}/refund`, { method: "POST", token, key, body: amount === null ? {} : { amount } })),
+};

@@ -1,0 +1,102 @@
+/** The purchase beside the video: the hold with its timer, the ways to pay, the order. Never a page of its own. */
+import { tick } from "./clock.js";
+import { Check, Clock } from "./icons.js";
+import { Name, Thumb } from "./items.js";
+import { money } from "./money.js";
+import { METHODS, TEST_NOTICE } from "./payments.js";
+import { countdown } from "./time.js";
+import { html, useEffect, useRef } from "./view.js";
+
+const SPOKEN_AT_S = [60, 30, 10];
+
+/** Moves the focus to the panel when its stage changes, so that keyboard and screen reader follow the purchase. */
+function useFocus(ref, stage) {
+  useEffect(() => ref.current?.focus({ preventScroll: true }), [stage]);
+}
+
+function Timer({ hold, onLapse }) {
+  const left = hold.expires_at_ms - tick.value;
+  const lapsed = left <= 0;
+  useEffect(() => {
+    if (lapsed) onLapse();
+  }, [lapsed]);
+  const seconds = Math.ceil(left / 1000);
+  return html`<span class="timer ${seconds <= 30 ? "late" : ""}">
+    <${Clock} /><span role="timer" data-testid="hold-timer">${countdown(left)}</span>
+    <span class="unseen" role="status">${SPOKEN_AT_S.includes(seconds) ? `${seconds} seconds left to pay` : ""}</span>
+  </span>`;
+}
+
+function Bought({ hold, item }) {
+  return html`<div class="bought">
+    ${item && html`<${Thumb} item=${item} />`}
+    <span class="about">
+      ${item ? html`<${Name} item=${item} />` : hold.variant_id}
+      <span class="line"><span class="price">${money(hold.total)}</span>${hold.quantity > 1 && html`<span>${hold.quantity} pieces</span>`}</span>
+    </span>
+  </div>`;
+}
+
+function Methods({ hold, purchase, disabled }) {
+  return html`<div class="methods">
+      ${METHODS.map(
+        ({ id, testid, label, note, primary }) => html`<button
+          key=${id}
+          type="button"
+          class=${primary ? "primary" : "quiet"}
+          disabled=${disabled}
+          data-testid=${testid}
+          onClick=${() => purchase.pay(id)}
+        >
+          ${primary ? `${label} ${money(hold.total)}` : label}<small>${note}</small>
+        </button>`,
+      )}
+    </div>
+    <p class="fine">${TEST_NOTICE}</p>`;
+}
+
+function Held({ purchase, item }) {
+  const hold = purchase.hold.value;
+  const paying = purchase.stage.value === "paying";
+  return html`<header>
+      <h2>${paying ? "Paying…" : "It's yours"}</h2>
+      ${!paying && html`<${Timer} hold=${hold} onLapse=${() => purchase.lapse()} />`}
+    </header>
+    <${Bought} hold=${hold} item=${item} />
+    <p class="notice" role="alert" data-testid="buy-notice">${purchase.notice.value}</p>
+    <${Methods} hold=${hold} purchase=${purchase} disabled=${paying} />
+    <button type="button" class="link" disabled=${paying} data-testid="release" onClick=${() => purchase.release()}>Let it go</button>`;
+}
+
+function Done({ purchase, item }) {
+  const order = purchase.order.value;
+  return html`<header><h2><${Check} /> Order confirmed</h2></header>
+    <${Bought} hold=${order} item=${item} />
+    <p>Order number <code data-testid="order-id">${order.order_id}</code></p>
+    <button type="button" class="primary" data-testid="order-close" onClick=${() => purchase.dismiss()}>Back to the show</button>`;
+}
+
+function Lapsed({ purchase }) {
+  return html`<header><h2>Time is up</h2></header>
+    <p data-testid="buy-notice">${purchase.notice.value}</p>
+    <button type="button" class="primary" data-testid="lapsed-close" onClick=${() => purchase.dismiss()}>Back to the show</button>`;
+}
+
+const PANELS = { held: Held, paying: Held, done: Done, lapsed: Lapsed };
+
+/** Shown in place of the pinned items while a purchase is under way. */
+export function BuyPanel({ purchase, items }) {
+  const panel = useRef();
+  const stage = purchase.stage.value;
+  useFocus(panel, stage);
+  const variant = (purchase.order.value ?? purchase.hold.value)?.variant_id;
+  const item = items.find((each) => each.variant_id === variant);
+  return html`<section ref=${panel} class="purchase ${stage}" tabindex="-1" aria-label="Your purchase" data-testid="purchase">
+    <${PANELS[stage]} purchase=${purchase} item=${item} />
+  </section>`;
+}
+
+/** True while the panel has something to say. */
+export function isOpen(purchase) {
+  return purchase.stage.value in PANELS && (purchase.hold.value !== null || purchase.stage.value === "lapsed");
+}

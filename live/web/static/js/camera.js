@@ -1,0 +1,132 @@
+/** The host's camera and microphone: preview, choice of device, sound level, and the publication made of them. */
+import { html, signal, useEffect, useRef } from "./view.js";
+import { listDevices, openDevices, Publisher } from "./whip.js";
+import { explain } from "./words.js";
+
+const LEVEL_MS = 100;
+
+/** Owns the MediaStream and the Publisher. Signals say what the page shows. */
+export class Camera {
+  constructor({ show, token }) {
+    this.stream = signal(null);
+    this.devices = signal({ cameras: [], microphones: [] });
+    this.chosen = signal({ camera: "", microphone: "" });
+    this.problem = signal("");
+    this.status = signal("idle");
+    this.stats = signal(null);
+    this.publisher = new Publisher({
+      show,
+      token,
+      onStatus: (status) => (this.status.value = status),
+      onStats: (stats) => (this.stats.value = stats),
+    });
+    navigator.mediaDevices?.addEventListener("devicechange", () => this.#list());
+  }
+
+  get live() {
+    return ["connecting", "live", "waiting"].includes(this.status.value);
+  }
+
+  /** Opens the chosen devices; a running publication goes on with the new tracks. */
+  async open(chosen = this.chosen.value) {
+    try {
+      // Before the old one stops: a camera that fails to open leaves the picture as it is.
+      const stream = await openDevices(chosen);
+      const old = this.stream.value;
+      this.stream.value = stream;
+      this.chosen.value = chosen;
+      this.problem.value = "";
+      if (this.live) await this.publisher.replace(stream);
+      old?.getTracks().forEach((track) => track.stop());
+      await this.#list();
+      return true;
+    } catch (refused) {
+      this.problem.value = explain(refused);
+      return false;
+    }
+  }
+
+  async #list() {
+    this.devices.value = await listDevices();
+  }
+
+  /** Publishes; raises the server's Problem. */
+  async publish() {
+    this.stats.value = null;
+    await this.publisher.start(this.stream.value);
+  }
+
+  stop() {
+    this.publisher.stop();
+    this.stats.value = null;
+  }
+}
+
+/** Calls `onLevel` with 0 to 1 while the stream has sound. Answers how to end that. */
+function meter(stream, onLevel) {
+  if (!stream.getAudioTracks().length) return () => {};
+  const context = new AudioContext();
+  const analyser = context.createAnalyser();
+  analyser.fftSize = 512;
+  context.createMediaStreamSource(stream).connect(analyser);
+  const samples = new Float32Array(analyser.fftSize);
+  const timer = setInterval(() => {
+    analyser.getFloatTimeDomainData(samples);
+    const rms = Math.sqrt(samples.reduce((sum, sample) => sum + sample * sample, 0) / samples.length);
+    // -60 dB to 0 dB on the meter.
+    onLevel(Math.min(1, Math.max(0, 1 + Math.log10(Math.max(rms, 1e-3)) / 3)));
+  }, LEVEL_MS);
+  return () => {
+    clearInterval(timer);
+    context.close();
+  };
+}
+
+function Level({ stream }) {
+  const bar = useRef();
+  useEffect(() => meter(stream, (level) => bar.current && (bar.current.value = level)), [stream]);
+  return html`<label class="level">Sound<meter ref=${bar} min="0" max="1" low="0.1" data-testid="level" /></label>`;
+}
+
+export function Preview({ camera }) {
+  const video = useRef();
+  const stream = camera.stream.value;
+  useEffect(() => {
+    video.current.muted = true; // one's own voice a moment later is unbearable
+    video.current.srcObject = stream;
+  }, [stream]);
+  return html`<div class="preview ${camera.live ? "on-air" : ""}">
+    <video ref=${video} autoplay playsinline data-testid="preview" aria-label="Your camera" />
+    ${!stream && html`<p class="hint">${camera.problem.value || "Your camera appears here."}</p>`}
+    ${camera.live && html`<span class="badge live">On air</span>`}
+  </div>`;
+}
+
+function Picker({ label, testid, devices, value, onPick }) {
+  return html`<label>${label}
+    <select value=${value} onChange=${({ target }) => onPick(target.value)} disabled=${devices.length === 0} data-testid=${testid}>
+      ${devices.map(({ deviceId, label: name }, index) => html`<option key=${deviceId} value=${deviceId}>${name || `${label} ${index + 1}`}</option>`)}
+    </select>
+  </label>`;
+}
+
+export function Pickers({ camera }) {
+  const { cameras, microphones } = camera.devices.value;
+  const chosen = camera.chosen.value;
+  const pick = (part) => camera.open({ ...chosen, ...part });
+  return html`<div class="pickers">
+    <${Picker} label="Camera" testid="camera" devices=${cameras} value=${chosen.camera} onPick=${(id) => pick({ camera: id })} />
+    <${Picker} label="Microphone" testid="microphone" devices=${microphones} value=${chosen.microphone} onPick=${(id) => pick({ microphone: id })} />
+    ${camera.stream.value && html`<${Level} stream=${camera.stream.value} />`}
+  </div>`;
+}
+
+const WORDS = { idle: "Off air", stopped: "Off air", refused: "Off air", connecting: "Connecting…", live: "On air", waiting: "Connection lost, trying again…" };
+
+export function AirLine({ camera }) {
+  const stats = camera.stats.value;
+  return html`<p class="air ${camera.status.value}" role="status" data-testid="air" data-status=${camera.status.value}>
+    <b>${WORDS[camera.status.value]}</b>
+    ${stats && html`<span data-testid="bitrate">${Math.round(stats.bitrateBps / 1000)} kbit/s, ${Math.round(stats.framesPerSecond)} frames/s</span>`}
+  </p>`;
+}

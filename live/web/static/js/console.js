@@ -1,0 +1,276 @@
+/** The console: the operator's stock board, orders, open holds, money, moderation, and the switch that stops sales. */
+import { api, intent } from "./api.js";
+import { ChatForm, ChatList, deleting, Voice } from "./chat.js";
+import { tick } from "./clock.js";
+import { confirm, Questions } from "./dialog.js";
+import { Pin } from "./icons.js";
+import { Name } from "./items.js";
+import { decimal, digits, minorUnits, money, sum } from "./money.js";
+import { joinRoom } from "./room.js";
+import { showOfPath, StaffSession } from "./session.js";
+import { attempt, isLockedOut, TokenGate, TopBar } from "./staff.js";
+import { countdown, timeOfDay } from "./time.js";
+import { toast, Toasts } from "./toast.js";
+import { html, render, signal, useRef } from "./view.js";
+import { explain } from "./words.js";
+
+const REFETCH_MS = 400;
+const QUICK_RESTOCK = 10;
+const COLUMNS = ["on_hand", "held", "sold", "available"];
+const HEADINGS = { on_hand: "On hand", held: "Held", sold: "Sold", available: "Available" };
+const ORDER_WORDS = {
+  paid: "Paid",
+  captured: "Paid",
+  capture_failed: "Capture failed",
+  partially_refunded: "Partly refunded",
+  refunded: "Refunded",
+};
+const SLOW_MODES = [0, 2_000, 5_000, 10_000, 30_000, 60_000];
+
+const showId = showOfPath();
+const session = new StaffSession(showId, "console");
+const root = document.getElementById("app");
+
+function start() {
+  const token = () => session.token();
+  const orders = signal(null);
+  const moreOrders = signal(null);
+  const holds = signal([]);
+  const { store, socket, status, problem } = joinRoom({ show: showId, session, onFrame: noticeStock });
+  const voice = new Voice({ show: showId, token, socket });
+
+  let refetching = null;
+
+  /** Stock that moves means that a hold or an order did: ask once for all that happens within a moment. */
+  function noticeStock(frame) {
+    if (frame.snapshot || Object.keys(frame.st ?? {}).some((key) => key.startsWith("stock."))) refetchSoon();
+  }
+
+  function refetchSoon() {
+    refetching ??= setTimeout(async () => {
+      refetching = null;
+      await refetch();
+    }, REFETCH_MS);
+  }
+
+  async function refetch() {
+    try {
+      const bearer = await token();
+      const [page, open] = await Promise.all([api.orders(showId, bearer), api.holds(showId, bearer)]);
+      const fresh = new Set(page.items.map(({ order_id: id }) => id));
+      const older = (orders.value ?? []).filter(({ order_id: id }) => !fresh.has(id));
+      if (older.length === 0) moreOrders.value = page.next_cursor;
+      orders.value = [...page.items, ...older];
+      holds.value = open.items;
+    } catch (refused) {
+      if (isLockedOut(refused)) problem.value = refused;
+      else toast(explain(refused), "bad");
+    }
+  }
+
+  const loadOlder = () =>
+    attempt(async () => {
+      const page = await api.orders(showId, await token(), moreOrders.value);
+      orders.value = [...orders.value, ...page.items];
+      moreOrders.value = page.next_cursor;
+    });
+
+  function SalesSwitch() {
+    const show = store.show.value;
+    if (!show) return null;
+    const { sales_open: open } = show;
+    const flip = async () => {
+      const yes = await confirm(
+        open
+          ? { title: "Stop all sales?", text: "New buys are refused at once. Holds and paid orders are not touched.", action: "Stop sales" }
+          : { title: "Open sales again?", action: "Open sales", danger: false },
+      );
+      if (yes) await attempt(async () => store.loaded(await api.setSales(showId, await token(), !open)));
+    };
+    return html`<section class="panel switch ${open ? "open" : "closed"}" aria-label="Sales">
+      <p class="status" role="status" data-testid="sales-state" data-open=${String(open)}>${open ? "Sales are open" : "Sales are stopped"}</p>
+      <button type="button" class=${open ? "danger big" : "primary big"} data-testid="sales-switch" onClick=${flip}>${open ? "Stop sales" : "Open sales"}</button>
+    </section>`;
+  }
+
+  function Totals() {
+    const { currency } = store.show.value ?? {};
+    if (!currency || orders.value === null) return null;
+    const paid = sum(orders.value.map((order) => order.total), currency);
+    const refunded = sum(orders.value.map((order) => order.refunded), currency);
+    const figures = [
+      ["Orders", "orders", orders.value.length],
+      ["Paid", "paid", money(paid)],
+      ["Refunded", "refunded", money(refunded)],
+      ["Net", "net", money({ amount: paid.amount - refunded.amount, currency })],
+    ];
+    return html`<dl class="totals panel">
+      ${figures.map(([label, name, value]) => html`<div key=${name}><dt>${label}</dt><dd data-testid="total-${name}">${value}</dd></div>`)}
+      ${moreOrders.value && html`<p class="fine">of the ${orders.value.length} newest orders</p>`}
+    </dl>`;
+  }
+
+  function Restock({ item }) {
+    const field = useRef();
+    const { variant_id: variant } = item;
+    const add = (quantity) =>
+      attempt(async () => {
+        await api.restock(showId, await token(), intent(), variant, quantity);
+        toast(`${quantity} added: ${item.title} ${item.option}`);
+      });
+    const custom = (event) => {
+      event.preventDefault();
+      const quantity = Number(field.current.value);
+      if (Number.isInteger(quantity) && quantity > 0) add(quantity).then(() => (field.current.value = ""));
+    };
+    return html`<form class="restock" onSubmit=${custom}>
+      <button type="button" class="quiet" aria-label="Add ${QUICK_RESTOCK} to ${item.title} ${item.option}" data-testid="restock-${variant}" onClick=${() => add(QUICK_RESTOCK)}>+${QUICK_RESTOCK}</button>
+      <input ref=${field} type="number" min="1" max="1000000" step="1" inputmode="numeric" placeholder="n" aria-label="Units to add to ${item.title} ${item.option}" data-testid="restock-input-${variant}" />
+      <button type="submit" class="plain" aria-label="Add these units to ${item.title} ${item.option}" data-testid="restock-custom-${variant}">Add</button>
+    </form>`;
+  }
+
+  function PinSwitch({ item }) {
+    const { variant_id: variant } = item;
+    const pinned = store.pins.value.includes(variant);
+    const toggle = () => attempt(async () => (pinned ? api.unpin : api.pin)(showId, await token(), variant));
+    return html`<button type="button" class="plain pin ${pinned ? "on" : ""}" aria-pressed=${pinned} aria-label="Pin ${item.title} ${item.option}" data-testid="${pinned ? "unpin" : "pin"}-${variant}" onClick=${toggle}><${Pin} /></button>`;
+  }
+
+  function BoardRow({ item }) {
+    const { variant_id: variant } = item;
+    const stock = store.stock.value[variant] ?? item.stock;
+    return html`<tr class=${stock.available === 0 ? "gone" : stock.available <= 5 ? "few" : ""}>
+      <th scope="row"><span class="item-head"><${PinSwitch} item=${item} /><${Name} item=${item} /><span class="muted">${money(item.price)}</span></span></th>
+      ${COLUMNS.map((column) => html`<td key=${column} data-label=${HEADINGS[column]} data-testid="board-${variant}-${column}">${stock[column]}</td>`)}
+      <td class="act"><${Restock} item=${item} /></td>
+    </tr>`;
+  }
+
+  function Board() {
+    const stocks = store.items.value.map((item) => store.stock.value[item.variant_id] ?? item.stock);
+    const total = (column) => stocks.reduce((all, stock) => all + stock[column], 0);
+    return html`<section class="panel board" aria-labelledby="board-title">
+      <h2 id="board-title">Stock</h2>
+      <table>
+        <thead><tr><th scope="col">Item</th>${COLUMNS.map((column) => html`<th key=${column} scope="col">${HEADINGS[column]}</th>`)}<th scope="col">Restock</th></tr></thead>
+        <tbody data-testid="board">${store.items.value.map((item) => html`<${BoardRow} key=${item.variant_id} item=${item} />`)}</tbody>
+        <tfoot><tr><th scope="row">Total</th>${COLUMNS.map((column) => html`<td key=${column} data-label=${HEADINGS[column]} data-testid="board-total-${column}">${total(column)}</td>`)}<td class="act"></td></tr></tfoot>
+      </table>
+    </section>`;
+  }
+
+  const titleOf = (variant) => {
+    const item = store.items.value.find((each) => each.variant_id === variant);
+    return item ? `${item.title}${item.option && `, ${item.option}`}` : variant;
+  };
+
+  const refundKeys = new Map();
+
+  /** The same refund asked again after a lost answer goes under the same key: money moves once. */
+  async function refund(order, amount) {
+    const left = order.total.amount - order.refunded.amount;
+    const what = money({ amount: amount ?? left, currency: order.total.currency });
+    const yes = await confirm({ title: `Refund ${what}?`, text: `${order.buyer_name}, ${titleOf(order.variant_id)}`, action: `Refund ${what}` });
+    if (!yes) return false;
+    const asked = `${order.order_id} ${amount ?? "all"} ${order.refunded.amount}`;
+    if (!refundKeys.has(asked)) refundKeys.set(asked, intent());
+    const done = await attempt(async () => api.refund(order.order_id, await token(), refundKeys.get(asked), amount));
+    if (done) await refetch();
+    return Boolean(done);
+  }
+
+  function RefundForm({ order }) {
+    const field = useRef();
+    const { order_id: id, total, refunded } = order;
+    if (refunded.amount >= total.amount) return null;
+    const part = async (event) => {
+      event.preventDefault();
+      const amount = minorUnits(field.current.value, total.currency);
+      if (!amount || amount > total.amount - refunded.amount) return toast(`Between ${decimal(1, digits(total.currency))} and ${money({ amount: total.amount - refunded.amount, currency: total.currency })}.`, "bad");
+      if (await refund(order, amount)) if (field.current) field.current.value = "";
+      return undefined;
+    };
+    return html`<form class="refund" onSubmit=${part}>
+      <input ref=${field} inputmode="decimal" placeholder="part" aria-label="Part of the order of ${order.buyer_name} to refund, in ${total.currency}" data-testid="refund-input-${id}" />
+      <button type="submit" class="plain" data-testid="refund-part-${id}">Refund part</button>
+      <button type="button" class="quiet" data-testid="refund-${id}" onClick=${() => refund(order, null)}>Refund all</button>
+    </form>`;
+  }
+
+  function OrderRow({ order }) {
+    return html`<li class="order ${order.state}" data-testid="order-${order.order_id}" data-state=${order.state}>
+      <div class="order-head">
+        <b>${titleOf(order.variant_id)}</b>${order.quantity > 1 && html` <span>× ${order.quantity}</span>`}
+        <span class="price">${money(order.total)}</span>
+      </div>
+      <div class="muted">
+        <time datetime=${new Date(order.created_at_ms).toISOString()}>${timeOfDay(order.created_at_ms)}</time>${" "}${order.buyer_name}${" "}
+        <span class="state">${ORDER_WORDS[order.state]}</span>
+        ${order.refunded.amount > 0 && html` <span>${money(order.refunded)} back</span>`}
+      </div>
+      <${RefundForm} order=${order} />
+    </li>`;
+  }
+
+  function Orders() {
+    const list = orders.value ?? [];
+    return html`<section class="panel" aria-labelledby="orders-title">
+      <h2 id="orders-title">Orders</h2>
+      ${list.length === 0 && html`<p class="muted">None yet.</p>`}
+      <ul class="list" data-testid="orders">${list.map((order) => html`<${OrderRow} key=${order.order_id} order=${order} />`)}</ul>
+      ${moreOrders.value && html`<button type="button" class="quiet" data-testid="orders-older" onClick=${loadOlder}>Older orders</button>`}
+    </section>`;
+  }
+
+  function Holds() {
+    const list = holds.value.filter(({ state }) => state === "held" || state === "paying");
+    return html`<section class="panel" aria-labelledby="holds-title">
+      <h2 id="holds-title">Open holds</h2>
+      ${list.length === 0 && html`<p class="muted">None.</p>`}
+      <ul class="list" data-testid="holds">
+        ${list.map(
+          (hold) => html`<li key=${hold.hold_id} class="hold" data-testid="hold-${hold.hold_id}">
+            <span>${titleOf(hold.variant_id)}${hold.quantity > 1 ? ` × ${hold.quantity}` : ""}</span>
+            <span class="price">${money(hold.total)}</span>
+            <span class="muted">${hold.state === "paying" ? "paying" : countdown(hold.expires_at_ms - tick.value)}</span>
+          </li>`,
+        )}
+      </ul>
+    </section>`;
+  }
+
+  function SlowMode() {
+    const now = store.show.value?.slow_mode_ms ?? 0;
+    const choices = SLOW_MODES.includes(now) ? SLOW_MODES : [...SLOW_MODES, now].sort((a, b) => a - b);
+    const choose = ({ target }) => attempt(async () => store.loaded(await api.setSlowMode(showId, await token(), Number(target.value))));
+    return html`<label class="slow">Slow mode
+      <select value=${now} onChange=${choose} data-testid="slow-mode">
+        ${choices.map((ms) => html`<option key=${ms} value=${ms}>${ms === 0 ? "Off" : `${ms / 1000} s`}</option>`)}
+      </select>
+    </label>`;
+  }
+
+  function Console() {
+    if (isLockedOut(problem.value)) return html`<${TokenGate} session=${session} role="operator" refused=${explain(problem.value)} />`;
+    return html`<${TopBar} title="Console" show=${store.show.value} viewers=${store.viewers.value} status=${status.value} />
+      <main class="console">
+        <div class="wide"><${SalesSwitch} /><${Totals} /></div>
+        <${Board} />
+        <${Orders} />
+        <${Holds} />
+        <section class="panel talk" aria-labelledby="chat-title">
+          <header class="split"><h2 id="chat-title">Chat</h2><${SlowMode} /></header>
+          <${ChatList} messages=${store.chat.value} onDelete=${deleting({ show: showId, session, say: toast })} />
+          <${ChatForm} voice=${voice} />
+        </section>
+      </main>
+      <${Questions} /><${Toasts} />`;
+  }
+
+  render(html`<${Console} />`, root);
+  refetch();
+}
+
+if (session.value) start();
+else render(html`<${TokenGate} session=${session} role="operator" />`, root);

@@ -1,0 +1,76 @@
+/** An item on sale, as buyers see it: a card beside the video, a row in the index, and the parts both share. */
+import { money } from "./money.js";
+import { html, signal } from "./view.js";
+import { stockNote } from "./words.js";
+
+const HUES = 12;
+
+/** A picture, or the first letter on one of twelve quiet colours when the merchant has none. */
+export function Thumb({ item }) {
+  if (item.image) return html`<img class="thumb" src=${item.image} alt="" loading="lazy" width="56" height="56" />`;
+  const hue = [...item.product_id].reduce((total, letter) => (total * 31 + letter.codePointAt(0)) % HUES, 7);
+  return html`<span class="thumb letter hue-${hue}" aria-hidden="true">${item.title.slice(0, 1)}</span>`;
+}
+
+export function Name({ item }) {
+  return html`<span class="name">${item.title}${item.option && html`<span class="option">${item.option}</span>`}</span>`;
+}
+
+export function StockNote({ item, stock, prefix = "" }) {
+  const available = stock?.available ?? 0;
+  const tone = available === 0 ? "gone" : available <= 5 ? "few" : "";
+  return html`<span class="stock ${tone}" data-testid="${prefix}stock-${item.variant_id}" data-available=${available}>${stockNote(stock)}</span>`;
+}
+
+function BuyButton({ item, stock, open, busy, onBuy, quantity = 1, prefix = "" }) {
+  const gone = (stock?.available ?? 0) < 1;
+  const label = gone ? "Sold out" : open ? "Buy" : "Closed";
+  return html`<button
+    type="button"
+    class="buy"
+    disabled=${gone || !open || busy}
+    aria-label="${label} ${item.title} ${item.option}, ${money(item.price)}"
+    data-testid="${prefix}buy-${item.variant_id}"
+    onClick=${() => onBuy(item, quantity)}
+  >
+    ${label}
+  </button>`;
+}
+
+export function PinCard({ item, stock, open, busy, onBuy }) {
+  return html`<li class="card" data-testid="pin-card-${item.variant_id}">
+    <${Thumb} item=${item} />
+    <div class="about">
+      <${Name} item=${item} />
+      <span class="line">
+        <span class="price" data-testid="price-${item.variant_id}">${money(item.price)}</span>
+        <${StockNote} item=${item} stock=${stock} />
+      </span>
+    </div>
+    <${BuyButton} ...${{ item, stock, open, busy, onBuy }} />
+  </li>`;
+}
+
+const quantities = signal({});
+
+/** A row of the index of all items, with a quantity where the limit allows more than one. */
+export function ItemRow({ item, stock, open, busy, onBuy }) {
+  const most = Math.min(item.limit_per_buyer, Math.max(1, stock?.available ?? 1), 10);
+  const quantity = Math.min(most, quantities.value[item.variant_id] ?? 1);
+  const choose = ({ target }) => (quantities.value = { ...quantities.value, [item.variant_id]: Number(target.value) });
+  return html`<li class="row">
+    <${Thumb} item=${item} />
+    <div class="about">
+      <${Name} item=${item} />
+      <span class="line">
+        <span class="price">${money(item.price)}</span>
+        <${StockNote} item=${item} stock=${stock} prefix="drawer-" />
+      </span>
+    </div>
+    ${most > 1 &&
+    html`<select aria-label="Quantity of ${item.title}" value=${quantity} onChange=${choose}>
+      ${Array.from({ length: most }, (_, index) => html`<option key=${index} value=${index + 1}>${index + 1}</option>`)}
+    </select>`}
+    <${BuyButton} ...${{ item, stock, open, busy, onBuy, quantity }} prefix="drawer-" />
+  </li>`;
+}

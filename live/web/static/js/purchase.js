@@ -1,0 +1,191 @@
+/**
+ * One viewer's purchase, from tap to order: what to ask the server, what to keep over a reload, what to say.
+ *
+ * Owns: the hold this page is about, at most one at a time. Stages: "none", "holding" (the tap is on its way),
+ * "held" (the timer runs), "paying", "done" (an order), and "lapsed" (the time ran out).
+ * Invariant: one tap has one Idempotency-Key, kept in sessionStorage until the server has answered for good, so a
+ * retry or a reload in the middle of it neither buys twice nor forgets a unit.
+ */
+import { api, intent, sleep } from "./api.js";
+import { now } from "./clock.js";
+import { saved } from "./session.js";
+import { batch, signal } from "./view.js";
+import { explain } from "./words.js";
+
+const POLL_MS = 1_000;
+const POLLS_MAX = 120;
+
+export class Purchase {
+  constructor({ show, token, onSettled = () => {} }) {
+    Object.assign(this, { show, token, onSettled });
+    this.store = saved(`showfloor.hold.${show}`);
+    this.stage = signal("none");
+    this.hold = signal(null);
+    this.order = signal(null);
+    this.notice = signal("");
+  }
+
+  /** Go on with whatever a reload interrupted. */
+  async resume() {
+    const kept = this.store.get();
+    if (!kept) return;
+    if (kept.tap) await this.#place(kept.tap);
+    else await this.#look(kept.hold_id);
+  }
+
+  /** The one tap. Answers the Problem if it was refused, else null. */
+  async take(variant_id, quantity = 1) {
+    if (this.stage.value === "holding" || this.stage.value === "paying") return null;
+    if (this.stage.value === "held") {
+      this.notice.value = "Pay for this one or let it go before you take another.";
+      return null;
+    }
+    const tap = { key: intent(), variant_id, quantity };
+    this.store.set({ tap });
+    return this.#place(tap);
+  }
+
+  async #place({ key, variant_id, quantity }) {
+    this.#enter("holding");
+    try {
+      this.#held(await api.hold(this.show, await this.token(), key, variant_id, quantity));
+      return null;
+    } catch (problem) {
+      if (problem.code !== "network") this.store.set(null);
+      this.#enter("none");
+      return problem;
+    }
+  }
+
+  /** Pay with a method of the provider's. A method tried again after a lost answer goes under the same key. */
+  async pay(method) {
+    if (this.stage.value !== "held") return;
+    const hold = this.hold.value;
+    const kept = this.store.get();
+    const key = kept?.pay?.method === method ? kept.pay.key : intent();
+    this.store.set({ hold_id: hold.hold_id, pay: { key, method } });
+    this.#enter("paying");
+    try {
+      const { status, body } = await api.pay(hold.hold_id, await this.token(), key, method);
+      if (status === 200) this.#done(body);
+      else await this.#decide(hold.hold_id);
+    } catch (problem) {
+      this.#refused(problem, hold);
+    }
+  }
+
+  async release() {
+    const hold = this.hold.value;
+    if (this.stage.value !== "held") return;
+    try {
+      await api.release(hold.hold_id, await this.token());
+      this.#clear();
+    } catch (problem) {
+      if (problem.code === "network") this.notice.value = explain(problem);
+      else await this.#look(hold.hold_id);
+    }
+  }
+
+  /** The page's timer reached zero: the server decides whether it did. */
+  async lapse() {
+    if (this.stage.value !== "held" || this.lapsing) return;
+    this.lapsing = true;
+    try {
+      for (let tries = 0; tries < 10 && this.stage.value === "held"; tries += 1) {
+        await this.#look(this.hold.value.hold_id);
+        if (this.stage.value === "held" && this.hold.value.expires_at_ms > now()) return;
+        if (this.stage.value === "held") await sleep(POLL_MS);
+      }
+      if (this.stage.value === "held") this.#lapsed();
+    } finally {
+      this.lapsing = false;
+    }
+  }
+
+  /** Put the finished purchase aside. */
+  dismiss() {
+    this.#clear();
+  }
+
+  #enter(stage, notice = "") {
+    batch(() => {
+      this.stage.value = stage;
+      this.notice.value = notice;
+    });
+  }
+
+  #held(hold, notice = "") {
+    batch(() => {
+      this.hold.value = hold;
+      this.order.value = null;
+      this.#enter("held", notice);
+    });
+    this.store.set({ ...this.store.get(), tap: undefined, hold_id: hold.hold_id });
+  }
+
+  #done(order) {
+    batch(() => {
+      this.order.value = order;
+      this.#enter("done");
+    });
+    this.store.set(null);
+    this.onSettled();
+  }
+
+  #lapsed() {
+    this.#enter("lapsed", explain({ code: "hold_lapsed" }));
+    this.store.set(null);
+    this.onSettled();
+  }
+
+  #clear() {
+    this.#enter("none");
+    this.hold.value = null;
+    this.store.set(null);
+  }
+
+  #refused(problem, hold) {
+    // A lost answer keeps its key, so that the same button asks again without paying again.
+    if (problem.code !== "network") this.store.set({ hold_id: hold.hold_id });
+    if (problem.code === "hold_lapsed") this.#lapsed();
+    else if (problem.code === "conflict" || problem.code === "not_found") this.#look(hold.hold_id);
+    else this.#held(hold, explain(problem));
+  }
+
+  /** Ask the server what became of a hold, and stand there. */
+  async #look(holdId) {
+    let hold;
+    try {
+      hold = await api.getHold(holdId, await this.token());
+    } catch (problem) {
+      if (problem.code === "network") this.notice.value = explain(problem);
+      else this.#clear();
+      return;
+    }
+    await this.#stand(hold);
+  }
+
+  async #stand(hold) {
+    if (hold.state === "held") this.#held(hold, this.notice.value);
+    else if (hold.state === "paying") await this.#decide(hold.hold_id, hold);
+    else if (hold.state === "sold") this.#done(await api.order(hold.order_id, await this.token()));
+    else if (hold.state === "expired") this.#lapsed();
+    else this.#clear();
+  }
+
+  /** The provider is undecided: the unit stays ours meanwhile; ask until it has decided. */
+  async #decide(holdId, known = null) {
+    if (known) this.hold.value = known;
+    this.#enter("paying", "The bank is taking its time. The item stays yours.");
+    for (let polls = 0; polls < POLLS_MAX; polls += 1) {
+      await sleep(POLL_MS);
+      const hold = await api.getHold(holdId, await this.token()).catch(() => null);
+      if (!hold || hold.state === "paying") continue;
+      this.store.set({ hold_id: holdId });
+      if (hold.state === "held") this.#held(hold, explain({ code: "payment_declined" }));
+      else await this.#stand(hold);
+      return;
+    }
+    this.notice.value = "The bank has not answered yet. Reload this page later to see how it ended.";
+  }
+}

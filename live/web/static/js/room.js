@@ -1,0 +1,59 @@
+/**
+ * A page's connection to its show: the store, fed by REST once and by the socket from then on.
+ *
+ * Owns: when the show is asked for again: after each snapshot, which forgets prices changed before it.
+ */
+import { api, sleep } from "./api.js";
+import { learn } from "./clock.js";
+import { ShowSocket } from "./socket.js";
+import { createStore } from "./store.js";
+import { signal } from "./view.js";
+
+const RETRY_MS = 2_000;
+const RETRY_CAP_MS = 20_000;
+
+/** `{store, socket, status, problem, reload}` of `show`; `session` gives tickets. Starts at once. */
+export function joinRoom({ show, session, onFrame = () => {} }) {
+  const store = createStore();
+  const status = signal("connecting");
+  const problem = signal(null);
+
+  const reload = async () => {
+    store.loading();
+    store.loaded(await api.show(show));
+    problem.value = null;
+  };
+
+  const load = async () => {
+    for (let pause = RETRY_MS; ; pause = Math.min(RETRY_CAP_MS, pause * 2)) {
+      try {
+        return await reload();
+      } catch (refused) {
+        problem.value = refused;
+        if (refused.status === 404) return undefined;
+        await sleep(pause);
+      }
+    }
+  };
+
+  const socket = new ShowSocket({
+    show,
+    ticket: () => session.ticket(),
+    onFrame: (frame) => {
+      store.apply(frame);
+      if (frame.snapshot) load();
+      onFrame(frame);
+    },
+    onStatus: (now, more) => {
+      status.value = now;
+      if (now === "refused") problem.value = more;
+    },
+    onPong: learn,
+  });
+  load();
+  socket.open();
+  // A page in the back-forward cache has lost its socket; one that is left for good says goodbye.
+  addEventListener("pagehide", () => socket.close());
+  addEventListener("pageshow", (event) => event.persisted && socket.open());
+  return { show, store, socket, status, problem, reload };
+}

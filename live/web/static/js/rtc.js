@@ -1,0 +1,55 @@
+/**
+ * What WHIP and WHEP share: one POST of an offer, its answer, and the DELETE that ends the session.
+ *
+ * RFC 9725; draft-ietf-wish-whep. The server is ICE-lite on a known address and learns ours from the checks, so an
+ * offer is sent at once, without waiting for candidates: that saves a join 50 ms to several seconds.
+ */
+import { Problem, problemOf } from "./api.js";
+
+const DEADLINE_MS = 10_000;
+
+/** Posts the offer of `peer` to `path`, applies the answer, and gives the session's absolute address. */
+export async function offerTo(path, peer, token) {
+  const [bearer] = await Promise.all([token(), peer.setLocalDescription()]);
+  const response = await exchange(path, peer.localDescription.sdp, bearer);
+  const session = new URL(response.headers.get("location"), response.url).href;
+  const sdp = await response.text();
+  // A page that left while the answer was on its way leaves no session behind.
+  if (peer.signalingState === "closed") return end(session, bearer);
+  await peer.setRemoteDescription({ type: "answer", sdp });
+  return session;
+}
+
+async function exchange(path, sdp, bearer) {
+  let response;
+  try {
+    response = await fetch(path, {
+      method: "POST",
+      headers: { "content-type": "application/sdp", authorization: `Bearer ${bearer}` },
+      body: sdp,
+      signal: AbortSignal.timeout(DEADLINE_MS),
+    });
+  } catch {
+    throw new Problem({ status: 0, code: "network", detail: "The server did not answer." });
+  }
+  if (response.status !== 201) throw await problemOf(response);
+  return response;
+}
+
+/** Ends a session. It outlives the page (`keepalive`), for this is often the last thing a page does. */
+export function end(session, bearer) {
+  if (session) fetch(session, { method: "DELETE", headers: { authorization: `Bearer ${bearer}` }, keepalive: true }).catch(() => {});
+  return null;
+}
+
+/** Bytes and frames so far of the tracks of `kind` ("inbound-rtp" or "outbound-rtp"). */
+export async function counters(peer, kind) {
+  const total = { bytes: 0, frames: 0, lost: 0 };
+  for (const report of (await peer.getStats()).values()) {
+    if (report.type !== kind) continue;
+    total.bytes += report.bytesReceived ?? report.bytesSent ?? 0;
+    total.frames += report.framesDecoded ?? report.framesEncoded ?? 0;
+    total.lost += report.packetsLost ?? 0;
+  }
+  return total;
+}

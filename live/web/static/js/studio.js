@@ -1,0 +1,132 @@
+/** The studio: the host's camera, the items to pin, the chat, and the state of the show. */
+import { api } from "./api.js";
+import { AirLine, Camera, Pickers, Preview } from "./camera.js";
+import { ChatForm, ChatList, deleting, Voice } from "./chat.js";
+import { confirm, Questions } from "./dialog.js";
+import { Pin } from "./icons.js";
+import { Name, StockNote, Thumb } from "./items.js";
+import { decimal, digits, minorUnits, money } from "./money.js";
+import { joinRoom } from "./room.js";
+import { showOfPath, StaffSession } from "./session.js";
+import { attempt, isLockedOut, TokenGate, TopBar } from "./staff.js";
+import { toast, Toasts } from "./toast.js";
+import { html, render, signal } from "./view.js";
+import { explain } from "./words.js";
+
+const showId = showOfPath();
+const session = new StaffSession(showId, "studio");
+const root = document.getElementById("app");
+
+function start() {
+  const token = () => session.token();
+  const { store, socket, status, problem } = joinRoom({ show: showId, session });
+  const voice = new Voice({ show: showId, token, socket });
+  const camera = new Camera({ show: showId, token });
+  const busy = signal(false);
+  const editing = signal(null);
+
+  const changeTo = (state) => attempt(async () => store.loaded(await api.setState(showId, await token(), state)));
+
+  async function goLive() {
+    busy.value = true;
+    try {
+      if (!camera.stream.value && !(await camera.open())) return;
+      await camera.publish();
+      if (store.show.value?.state !== "live") await changeTo("live");
+    } catch (refused) {
+      toast(explain(refused), "bad");
+    } finally {
+      busy.value = false;
+    }
+  }
+
+  /** Off the air on purpose: the viewers get the curtain, not a frozen picture. */
+  async function stop() {
+    camera.stop();
+    if (store.show.value?.state === "live") await changeTo("paused");
+  }
+
+  async function endShow() {
+    const yes = await confirm({ title: "End the show?", text: "It cannot go live again. Buyers keep what they hold.", action: "End the show" });
+    if (!yes) return;
+    if (await changeTo("ended")) camera.stop();
+  }
+
+  function Controls() {
+    const show = store.show.value;
+    const ended = show?.state === "ended";
+    return html`<div class="controls">
+      ${camera.live
+        ? html`<button type="button" class="danger big" data-testid="stop" onClick=${stop}>Stop</button>`
+        : html`<button type="button" class="primary big" disabled=${busy.value || ended || !show} data-testid="golive" onClick=${goLive}>Go live</button>`}
+      ${show?.state === "live" && html`<button type="button" class="quiet big" data-testid="pause" onClick=${() => changeTo("paused")}>Pause</button>`}
+      ${show?.state === "paused" && camera.live && html`<button type="button" class="primary big" data-testid="resume" onClick=${() => changeTo("live")}>Resume</button>`}
+      ${show && show.state !== "ended" && show.state !== "scheduled" && html`<button type="button" class="quiet big" data-testid="end" onClick=${endShow}>End show</button>`}
+    </div>`;
+  }
+
+  function Price({ item }) {
+    const { variant_id: variant, price } = item;
+    if (editing.value !== variant) {
+      return html`<button type="button" class="price link" aria-label="Change the price of ${item.title}, now ${money(price)}" data-testid="price-${variant}" onClick=${() => (editing.value = variant)}>
+        ${money(price)}
+      </button>`;
+    }
+    const save = async (event) => {
+      event.preventDefault();
+      const amount = minorUnits(new FormData(event.target).get("price"), price.currency);
+      if (amount === null) return toast(`That is not a price in ${price.currency}.`, "bad");
+      const done = await attempt(async () => api.setPrice(showId, await token(), variant, amount));
+      if (done) editing.value = null;
+      return undefined;
+    };
+    return html`<form class="price-form" onSubmit=${save}>
+      <input name="price" inputmode="decimal" value=${decimal(price.amount, digits(price.currency))} aria-label="New price in ${price.currency}" data-testid="price-input-${variant}" autofocus />
+      <button type="submit" class="primary" data-testid="price-save-${variant}">Save</button>
+      <button type="button" class="plain" onClick=${() => (editing.value = null)}>Cancel</button>
+    </form>`;
+  }
+
+  function Item({ item }) {
+    const { variant_id: variant } = item;
+    const pinned = store.pins.value.includes(variant);
+    const toggle = () => attempt(async () => (pinned ? api.unpin : api.pin)(showId, await token(), variant));
+    return html`<li class="row ${pinned ? "pinned" : ""}" data-testid="item-${variant}">
+      <${Thumb} item=${item} />
+      <div class="about"><${Name} item=${item} /><span class="line"><${Price} item=${item} /><${StockNote} item=${item} stock=${store.stock.value[variant]} /></span></div>
+      <button type="button" class=${pinned ? "quiet" : "primary"} aria-label="${pinned ? "Unpin" : "Pin"} ${item.title} ${item.option}" data-testid="${pinned ? "unpin" : "pin"}-${variant}" onClick=${toggle}>
+        <${Pin} /> ${pinned ? "Unpin" : "Pin"}
+      </button>
+    </li>`;
+  }
+
+  function Studio() {
+    if (isLockedOut(problem.value)) return html`<${TokenGate} session=${session} role="host" refused=${explain(problem.value)} />`;
+    return html`<${TopBar} title="Studio" show=${store.show.value} viewers=${store.viewers.value} status=${status.value} />
+      <main class="studio">
+        <section class="panel air-panel" aria-label="Camera">
+          <${Preview} camera=${camera} />
+          <${AirLine} camera=${camera} />
+          ${camera.problem.value && html`<p class="alert" role="alert" data-testid="camera-problem">${camera.problem.value}</p>`}
+          <${Controls} />
+          <${Pickers} camera=${camera} />
+        </section>
+        <section class="panel" aria-labelledby="items-title">
+          <h2 id="items-title">Items</h2>
+          <ul class="rows" data-testid="items">${store.items.value.map((item) => html`<${Item} key=${item.variant_id} item=${item} />`)}</ul>
+        </section>
+        <section class="panel talk" aria-labelledby="chat-title">
+          <h2 id="chat-title">Chat</h2>
+          <${ChatList} messages=${store.chat.value} onDelete=${deleting({ show: showId, session, say: toast })} />
+          <${ChatForm} voice=${voice} />
+        </section>
+      </main>
+      <${Questions} /><${Toasts} />`;
+  }
+
+  render(html`<${Studio} />`, root);
+  camera.open();
+}
+
+if (session.value) start();
+else render(html`<${TokenGate} session=${session} role="host" />`, root);

@@ -1,0 +1,135 @@
+/** The watch page: the video first; items, chat and a purchase of at most three taps beside it. */
+import { BuyPanel, isOpen } from "./buy.js";
+import { ChatForm, ChatList, Voice } from "./chat.js";
+import { Questions } from "./dialog.js";
+import { Bag, Cross } from "./icons.js";
+import { ItemRow, PinCard } from "./items.js";
+import { Purchase } from "./purchase.js";
+import { joinRoom } from "./room.js";
+import { GuestSession, showOfPath } from "./session.js";
+import { Badge, Curtain, Picture, SoundButton, Viewers } from "./stage.js";
+import { toast, Toasts } from "./toast.js";
+import { effect, html, render, signal, useEffect, useRef } from "./view.js";
+import { Player } from "./whep.js";
+import { explain } from "./words.js";
+
+const showId = showOfPath();
+const session = new GuestSession(showId);
+const token = () => session.token();
+const { store, socket, status, problem } = joinRoom({ show: showId, session });
+const purchase = new Purchase({ show: showId, token });
+const voice = new Voice({ show: showId, token, socket, slowModeMs: () => store.show.value?.slow_mode_ms ?? 0 });
+
+const video = signal(null);
+const playback = signal({ status: "connecting", problem: null });
+const drawerOpen = signal(false);
+
+const player = signal(null);
+
+function watchVideo(element) {
+  video.value = element;
+  const mine = new Player({
+    show: showId,
+    token,
+    video: element,
+    renew: () => session.forget(),
+    onStatus: (now, more) => (playback.value = { status: now, problem: now === "refused" ? more : null }),
+  });
+  mine.start();
+  player.value = mine;
+}
+
+// A host who is away is no reason to reconnect; an ended show is one to let go.
+effect(() => {
+  const show = store.show.value;
+  const mine = player.value;
+  if (!mine || !show) return;
+  mine.hostPresent = show.host_present && show.state === "live";
+  if (show.state === "ended") mine.stop();
+  else mine.start();
+});
+
+async function buy(item, quantity) {
+  drawerOpen.value = false;
+  const refused = await purchase.take(item.variant_id, quantity);
+  if (refused) toast(explain(refused), "bad");
+}
+
+/** What every way to buy needs to know. */
+function buying(item) {
+  const show = store.show.value;
+  return {
+    item,
+    stock: store.stock.value[item.variant_id],
+    open: show.sales_open && show.state !== "scheduled",
+    busy: purchase.stage.value === "holding",
+    onBuy: buy,
+  };
+}
+
+function Shelf() {
+  if (isOpen(purchase)) return html`<${BuyPanel} purchase=${purchase} items=${store.items.value} />`;
+  const pinned = store.pinned.value;
+  const show = store.show.value;
+  return html`<section class="shelf" aria-label="Shown now">
+    ${show && !show.sales_open && html`<p class="closed" role="status" data-testid="sales-closed">Sales are closed at the moment.</p>`}
+    <ul class="cards" data-testid="pins">
+      ${pinned.map((item) => html`<${PinCard} key=${item.variant_id} ...${buying(item)} />`)}
+    </ul>
+  </section>`;
+}
+
+function Drawer() {
+  const dialog = useRef();
+  useEffect(() => dialog.current.showModal(), []);
+  const close = () => (drawerOpen.value = false);
+  // A tap beside the panel lands on the dialog itself: that is its backdrop.
+  return html`<dialog ref=${dialog} class="drawer" aria-labelledby="drawer-title" data-testid="drawer" onClose=${close} onClick=${(event) => event.target === dialog.current && close()}>
+    <div class="inside">
+      <header><h2 id="drawer-title">All items</h2><button type="button" class="plain" aria-label="Close" onClick=${close}><${Cross} /></button></header>
+      <ul class="rows">${store.items.value.map((item) => html`<${ItemRow} key=${item.variant_id} ...${buying(item)} />`)}</ul>
+    </div>
+  </dialog>`;
+}
+
+const CONNECTION = { waiting: "Reconnecting…", refused: "Chat and stock are not live. Reload the page." };
+
+function Bar() {
+  const show = store.show.value;
+  return html`<header class="bar">
+    <a class="brand" href="/" aria-label="Showfloor, all shows">S</a>
+    <h1>${show?.title ?? ""}</h1>
+    <span class="facts">
+      ${show && html`<${Badge} state=${show.state} />`}
+      <${Viewers} viewers=${store.viewers.value} />
+    </span>
+  </header>`;
+}
+
+function Watch() {
+  const count = store.items.value.length;
+  return html`<main class="watch ${isOpen(purchase) ? "buying" : ""}">
+      <section class="stage" aria-label="Video">
+        <${Picture} onVideo=${watchVideo} />
+        <${Curtain} show=${store.show.value} playback=${playback.value} problem=${problem.value} />
+        <${Bar} />
+        <${SoundButton} video=${video} />
+      </section>
+      <div class="side">
+        <${Shelf} />
+        <${ChatList} messages=${store.chat.value} me=${session.id} />
+        <div class="foot">
+          <p class="connection" role="status" data-testid="connection" data-status=${status.value}>${CONNECTION[status.value] ?? ""}</p>
+          <${ChatForm} voice=${voice} />
+          <button type="button" class="bag" aria-label="All ${count} items" data-testid="all-items" onClick=${() => (drawerOpen.value = true)}>
+            <${Bag} /><span>${count}</span>
+          </button>
+        </div>
+      </div>
+    </main>
+    ${drawerOpen.value && html`<${Drawer} />`}
+    <${Questions} /><${Toasts} />`;
+}
+
+render(html`<${Watch} />`, document.getElementById("app"));
+purchase.resume();

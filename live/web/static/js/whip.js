@@ -1,0 +1,160 @@
+/**
+ * Publishes a camera by WHIP, and publishes again by itself when the connection breaks.
+ *
+ * Owns: one peer connection; the MediaStream belongs to the page, which shows and swaps it. Reports "connecting",
+ * "live", "waiting" (with the pause), "stopped" and "refused" (with the Problem) to `onStatus`, and once a second
+ * `{bitrateBps, framesPerSecond}` to `onStats`.
+ */
+import { counters, end, offerTo } from "./rtc.js";
+
+const BACKOFF_BASE_MS = 500;
+const BACKOFF_CAP_MS = 10_000;
+const DISCONNECTED_MS = 3_000;
+const CONNECT_MS = 10_000;
+const STATS_MS = 1_000;
+
+/** Opens a camera and a microphone. Raises DOMException in the browser's words; see `explain` in words.js. */
+export function openDevices({ camera, microphone }) {
+  if (!navigator.mediaDevices) throw new DOMException("insecure", "InsecureContextError");
+  return navigator.mediaDevices.getUserMedia({
+    video: { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 30 }, ...(camera && { deviceId: { exact: camera } }) },
+    audio: microphone ? { deviceId: { exact: microphone } } : true,
+  });
+}
+
+/** Cameras and microphones by kind; labels are empty until the first permission. */
+export async function listDevices() {
+  const devices = (await navigator.mediaDevices?.enumerateDevices()) ?? [];
+  return {
+    cameras: devices.filter(({ kind }) => kind === "videoinput"),
+    microphones: devices.filter(({ kind }) => kind === "audioinput"),
+  };
+}
+
+export class Publisher {
+  constructor({ show, token, onStatus = () => {}, onStats = () => {} }) {
+    Object.assign(this, { path: `/whip/${encodeURIComponent(show)}`, token, onStatus, onStats });
+    this.failures = 0;
+    this.codecs = null;
+    this.leave = () => this.#hangUp();
+  }
+
+  /** Resolves once the server has accepted the first offer; raises its Problem if it refuses for good. */
+  start(stream) {
+    this.stream = stream;
+    this.wanted = true;
+    addEventListener("pagehide", this.leave);
+    this.measuring = setInterval(() => this.#measure(), STATS_MS);
+    return this.#connect();
+  }
+
+  /** Swaps the tracks without a new session: a viewer sees the other camera, and no gap. */
+  async replace(stream) {
+    this.stream = stream;
+    for (const sender of this.peer?.getSenders() ?? []) {
+      const track = stream.getTracks().find(({ kind }) => kind === sender.track?.kind);
+      if (track) await sender.replaceTrack(track);
+    }
+  }
+
+  stop() {
+    this.wanted = false;
+    clearInterval(this.measuring);
+    removeEventListener("pagehide", this.leave);
+    this.#hangUp();
+    this.#say("stopped");
+  }
+
+  #say(status, more = null) {
+    this.status = status;
+    this.onStatus(status, more);
+  }
+
+  #hangUp() {
+    clearTimeout(this.timer);
+    clearTimeout(this.lapse);
+    this.peer?.close();
+    this.peer = null;
+    this.session = end(this.session, this.bearer);
+  }
+
+  #transceivers(peer) {
+    for (const track of this.stream.getTracks()) {
+      const transceiver = peer.addTransceiver(track, { direction: "sendonly", streams: [this.stream] });
+      if (track.kind === "video" && this.codecs) transceiver.setCodecPreferences(this.codecs);
+    }
+  }
+
+  async #connect() {
+    this.#hangUp();
+    this.#say("connecting");
+    const peer = (this.peer = new RTCPeerConnection());
+    this.#transceivers(peer);
+    this.sent = null;
+    peer.onconnectionstatechange = () => peer === this.peer && this.#connection(peer.connectionState);
+    this.timer = setTimeout(() => peer === this.peer && this.#again(), CONNECT_MS);
+    try {
+      const session = await offerTo(this.path, peer, async () => (this.bearer = await this.token()));
+      if (peer === this.peer) this.session = session;
+      else end(session, this.bearer);
+    } catch (problem) {
+      if (peer === this.peer) return this.#failed(problem);
+    }
+    return undefined;
+  }
+
+  #connection(state) {
+    clearTimeout(this.lapse);
+    if (state === "connected") {
+      clearTimeout(this.timer);
+      this.failures = 0;
+      this.#say("live");
+    }
+    if (state === "failed") this.#again();
+    if (state === "disconnected") this.lapse = setTimeout(() => this.#again(), DISCONNECTED_MS);
+  }
+
+  #failed(problem) {
+    if (problem.status === 406 && !this.codecs) {
+      this.codecs = plainCodecs();
+      return this.#connect();
+    }
+    const passing = problem.status === 0 || problem.status === 409 || problem.status === 429 || problem.status >= 500;
+    if (passing) {
+      this.#again(problem.retryAfterMs ?? 0);
+      return undefined;
+    }
+    this.stop();
+    this.#say("refused", problem);
+    throw problem;
+  }
+
+  #again(atLeastMs = 0) {
+    this.#hangUp();
+    if (!this.wanted) return;
+    const backoff = Math.min(BACKOFF_CAP_MS, BACKOFF_BASE_MS * 2 ** this.failures) * (0.5 + Math.random() / 2);
+    const pause = Math.max(backoff, atLeastMs);
+    this.failures += 1;
+    this.#say("waiting", pause);
+    this.timer = setTimeout(() => this.#connect().catch(() => {}), pause);
+  }
+
+  async #measure() {
+    const { peer } = this;
+    if (peer?.connectionState !== "connected") return;
+    const now = { ...(await counters(peer, "outbound-rtp")), atMs: performance.now() };
+    if (peer !== this.peer) return;
+    const { sent } = this;
+    this.sent = now;
+    if (!sent) return;
+    const seconds = (now.atMs - sent.atMs) / 1000;
+    this.onStats({ bitrateBps: ((now.bytes - sent.bytes) * 8) / seconds, framesPerSecond: (now.frames - sent.frames) / seconds });
+  }
+}
+
+/** H264 and VP8 first, which every relay and every viewer has; the rest of the browser's list after them. */
+function plainCodecs() {
+  const all = RTCRtpSender.getCapabilities("video").codecs;
+  const common = ({ mimeType }) => /\/(h264|vp8)$/i.test(mimeType);
+  return [...all.filter(common), ...all.filter((codec) => !common(codec))];
+}

@@ -1,0 +1,40 @@
+/** What the pages say when something is refused: plain words for every code of schema/errors.py a person can meet. */
+const WORDS = {
+  network: "We could not reach the shop. Check your connection and try again.",
+  sold_out: "Sold out. If someone's time runs out, it comes back here.",
+  limit_reached: "You have reached the limit for this item.",
+  sales_closed: "Sales are closed at the moment.",
+  hold_lapsed: "Your time ran out and the item went back on sale.",
+  payment_declined: "The payment was declined. You were not charged, and the item is still yours until the time runs out.",
+  rate_limited: "That was a little fast.",
+  unauthenticated: "Your session has ended. Reload the page to go on.",
+  forbidden: "This link does not allow that.",
+  not_found: "This show does not exist.",
+  unavailable: "The shop is busy right now. Try again in a moment.",
+  going_away: "The shop is restarting. Try again in a moment.",
+  not_acceptable: "This browser cannot play the video's format.",
+};
+
+const DEVICES = {
+  NotAllowedError: "The browser blocked the camera or the microphone. Allow both for this page and try again.",
+  NotFoundError: "No camera or no microphone was found. Plug one in and try again.",
+  NotReadableError: "Another program is using the camera. Close it and try again.",
+  OverconstrainedError: "That camera is no longer there. Pick another.",
+  InsecureContextError: "Cameras work only over HTTPS or on localhost. Start the demo with --https for other devices.",
+};
+
+/** One or two sentences for a Problem of api.js, a refusal of socket.js or a DOMException of a camera. */
+export function explain(problem) {
+  const text = DEVICES[problem.name] ?? WORDS[problem.code] ?? problem.detail ?? "Something went wrong. Try again.";
+  const seconds = Math.ceil((problem.retryAfterMs ?? 0) / 1000);
+  return problem.code === "rate_limited" && seconds > 0 ? `${text} Try again in ${seconds} s.` : text;
+}
+
+/** How many are left, as a buyer wants to read it. */
+export function stockNote(stock) {
+  if (!stock) return "";
+  if (stock.available > 0) return `${stock.available} left`;
+  return stock.held > 0 ? "All reserved" : "Sold out";
+}
+
+export const STATES = { scheduled: "Upcoming", live: "Live", paused: "Paused", ended: "Ended" };
