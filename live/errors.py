@@ -7,7 +7,9 @@ traceback and answered with its class of error alone.
 
 from typing import Any
 
+import asyncpg
 import msgspec
+import redis.exceptions
 import structlog
 from msgspec import Struct
 from starlette.exceptions import HTTPException
@@ -15,13 +17,23 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from schema.errors import Invalid, ShowfloorError
+from schema.errors import ShowfloorError, Unavailable
 
 log = structlog.get_logger()
 
 PROBLEM_TYPE = "application/problem+json"
 
 _encoder = msgspec.json.Encoder()
+_STORE_AWAY = (
+    OSError,
+    TimeoutError,
+    redis.exceptions.ConnectionError,
+    redis.exceptions.TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+)
+"""What the drivers raise when a server is away, going away, or full."""
 _CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
 
 
@@ -102,7 +114,8 @@ class Problems:
 def _told(error: Exception, scope: Scope) -> ShowfloorError:
     if isinstance(error, ShowfloorError):
         return error
-    if isinstance(error, msgspec.ValidationError):
-        return Invalid(str(error))
+    if isinstance(error, _STORE_AWAY):
+        log.error("store_away", method=scope["method"], path=scope["path"], error=repr(error))
+        return Unavailable("A store does not answer", retry_after_ms=1000)
     log.error("request_failed", method=scope["method"], path=scope["path"], exc_info=error)
     return ShowfloorError()

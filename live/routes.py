@@ -14,6 +14,7 @@ from live.guests import Guests
 from live.limits import network_of
 from live.pins import Pins
 from live.ports import Limiter
+from live.recent_shows import RecentShows
 from live.shows import Position, ShowService
 from live.tickets import Tickets
 from schema.api import Answer, Call, Operation, route
@@ -55,6 +56,7 @@ class Services(TypedDict):
     pins: Pins
     guests: Guests
     tickets: Tickets
+    recent: RecentShows
     limiter: Limiter
 
 
@@ -205,7 +207,7 @@ async def join_as_guest(call: Call[GuestRequest]) -> Answer:
     """POST /api/v1/shows/{show}/guests."""
     state, client = call.request.state, call.request.client
     await state.limiter.check("guest", network_of(client.host if client else ""))
-    row = await state.shows.row(_show(call))
+    row = await state.recent.row(_show(call))
     guest: Guest = await state.guests.join(row.show_id, call.body.name)
     return Answer(status=201, body=guest, headers=_SECRET)
 
@@ -227,7 +229,7 @@ ISSUE_TICKET = Operation(
 async def issue_ticket(call: Call[None]) -> Answer:
     """POST /api/v1/shows/{show}/tickets."""
     state = call.request.state
-    row = await state.shows.row(_show(call))
+    row = await state.recent.row(_show(call))
     ticket: Ticket = await state.tickets.issue(call.who, row.show_id)
     return Answer(status=201, body=ticket, headers=_SECRET)
 

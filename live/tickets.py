@@ -48,10 +48,10 @@ class Tickets:
         if not 0 < len(ticket) <= TICKET_MAX_CHARS:
             raise Unauthenticated("A ticket is needed")
         try:
-            held: bytes | None = await self._redis.getdel(_key(show, ticket))
+            held = await self._redis.getdel(_key(show, ticket))
         except (RedisError, OSError) as error:
             raise Unavailable("Tickets cannot be redeemed right now", retry_after_ms=1000) from error
-        if held is None:
+        if not isinstance(held, bytes):
             raise Unauthenticated("The ticket is spent, expired, or for another show")
         return _decoder.decode(held)
 

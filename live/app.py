@@ -1,0 +1,84 @@
+"""The whole service as one ASGI app.
+
+Owns: the order of the middleware, the list of routes, and the lifespan in which every resource opens and closes.
+Invariant: no module-level client; what the app opened is closed in reverse order, also when opening fails half way.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from live import health, routes
+from live.asyncapi import asyncapi
+from live.auth import Authentication, Tokens
+from live.docs_page import docs_page
+from live.errors import Problems, on_http_exception
+from live.openapi import openapi
+from live.security import CrossOrigin, SecurityHeaders, fresh_nonce
+from live.settings import Settings
+from live.web.pages import html_answer, page_routes
+from live.wiring import StoreAddresses, open_services
+
+BODY_MAX_BYTES = 1024 * 1024
+"""Of any request at all; the operations are stricter."""
+
+
+def create_app(settings: Settings, stores: StoreAddresses) -> Starlette:
+    """The app; it opens nothing before its lifespan does. `settings.token_secret` must be set."""
+    tokens = Tokens(settings.token_secret)
+    everything = [*api_routes(), *page_routes()]
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[Mapping[str, Any]]:
+        async with AsyncExitStack() as stack:
+            services = await open_services(stack, settings, stores, tokens)
+            app.state.health = services["health"]
+            yield services
+
+    return Starlette(
+        routes=[*everything, *document_routes(everything, settings.base_url)],
+        middleware=[
+            Middleware(SecurityHeaders),
+            Middleware(CrossOrigin, origins=settings.allowed_origins),
+            Middleware(Problems),
+            Middleware(Authentication, tokens=tokens),
+        ],
+        exception_handlers={HTTPException: on_http_exception},
+        lifespan=lifespan,
+        max_body_size=BODY_MAX_BYTES,
+    )
+
+
+def api_routes() -> list[BaseRoute]:
+    """The routes of all rooms."""
+    return [*routes.routes, *health.routes]
+
+
+def document_routes(described: list[BaseRoute], base_url: str) -> list[BaseRoute]:
+    """The documents about the other routes, made once."""
+    document = openapi(described, base_url)
+    openapi_json, asyncapi_json = msgspec.json.encode(document), msgspec.json.encode(asyncapi())
+
+    async def openapi_endpoint(_request: Request) -> Response:
+        return Response(openapi_json, media_type="application/json")
+
+    async def asyncapi_endpoint(_request: Request) -> Response:
+        return Response(asyncapi_json, media_type="application/json")
+
+    async def docs_endpoint(_request: Request) -> Response:
+        nonce = fresh_nonce()
+        return html_answer(docs_page(document, nonce), nonce)
+
+    return [
+        Route("/openapi.json", openapi_endpoint),
+        Route("/asyncapi.json", asyncapi_endpoint),
+        Route("/docs", docs_endpoint),
+    ]

@@ -1,0 +1,1 @@
+"""The pages: plain HTML and ES modules, shipped in the wheel."""

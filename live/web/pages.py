@@ -1,0 +1,97 @@
+"""Serves the pages and what they load.
+
+Owns: the digest of `live/web/static` and the texts of the pages, read once at start.
+Invariant: a page gets a nonce of its own on every answer; a static file's address changes with any byte of the whole
+directory, so that it may be kept for ever; nothing outside the directory is served.
+
+In a page `{{nonce}}` stands for the nonce of its Content-Security-Policy and `{{static}}` for the address of the
+static files, such as `/static/4f1c...`.
+"""
+
+import hashlib
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from live.security import fresh_nonce, page_policy
+
+ROOT = Path(__file__).parent
+PAGES = {
+    "/": "hub.html",
+    "/watch/{show}": "watch.html",
+    "/studio/{show}": "studio.html",
+    "/console/{show}": "console.html",
+}
+
+_FOREVER = b"public, max-age=31536000, immutable"
+_HOUR = b"public, max-age=3600"
+
+
+def page_routes(root: Path = ROOT) -> list[BaseRoute]:
+    """The routes of all pages that are there, of the static files, and of the images under a lasting address."""
+    static = root / "static"
+    prefix = f"/static/{digest_of(static)}"
+    files: list[BaseRoute] = [Mount(prefix, _kept(StaticFiles(directory=static), _FOREVER), name="static")]
+    if (static / "images").is_dir():
+        # Products refer to these for years: no digest in the address, and an hour in the cache.
+        files.append(Mount("/images", _kept(StaticFiles(directory=static / "images"), _HOUR), name="images"))
+    pages = [
+        Route(path, _page((root / name).read_text(encoding="utf-8"), prefix), name=name)
+        for path, name in PAGES.items()
+        if (root / name).exists()
+    ]
+    return [*files, *pages]
+
+
+def digest_of(directory: Path) -> str:
+    """12 hex digits that change with any name or byte under `directory`."""
+    digest = hashlib.sha256()
+    for path in _files(directory):
+        digest.update(f"{path.relative_to(directory).as_posix()}\0{path.stat().st_size}\0".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _files(directory: Path) -> Iterator[Path]:
+    return (path for path in sorted(directory.rglob("*")) if path.is_file())
+
+
+def html_answer(html: str, nonce: str) -> Response:
+    """A page with its policy. Not stored: its nonce is for once."""
+    return HTMLResponse(
+        html,
+        headers={
+            "Content-Security-Policy": page_policy(nonce),
+            "Cache-Control": "no-store",
+            "Permissions-Policy": "camera=(self), microphone=(self), display-capture=(self), geolocation=()",
+        },
+    )
+
+
+def _page(template: str, prefix: str) -> Callable[[Request], Awaitable[Response]]:
+    filled = template.replace("{{static}}", prefix)
+
+    async def endpoint(_request: Request) -> Response:
+        nonce = fresh_nonce()
+        return html_answer(filled.replace("{{nonce}}", nonce), nonce)
+
+    return endpoint
+
+
+def _kept(files: ASGIApp, how_long: bytes) -> ASGIApp:
+    """Static files with a Cache-Control; a 404 is not kept."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        async def marked(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] < 400:
+                message["headers"] = [*message.get("headers", ()), (b"cache-control", how_long)]
+            await send(message)
+
+        await files(scope, receive, marked)
+
+    return app

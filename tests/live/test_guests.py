@@ -1,0 +1,66 @@
+"""Guests and tickets, through HTTP."""
+
+import pytest
+
+from live.tickets import Tickets
+from schema.errors import Unauthenticated
+from schema.people import Role
+
+SHOW = "/api/v1/shows/demo"
+
+
+async def test_a_guest_joins_with_an_account_a_token_and_a_ticket(shop):
+    answer = await shop.ask("POST", f"{SHOW}/guests", {"name": "  Ann \u202e\x00 Bee "})
+    assert answer.status_code == 201
+    guest = answer.json()
+    assert {"viewer_id", "viewer_token", "ticket"} <= guest.keys()
+    assert guest["name"] == "Ann Bee"
+    principal = shop.services["tokens"].verify(guest["viewer_token"])
+    assert (principal.account_id, principal.role, principal.show_id) == (guest["viewer_id"], Role.VIEWER, "demo")
+    assert await shop.services["tickets"].redeem(guest["ticket"], "demo") == principal
+    assert answer.headers["cache-control"] == "no-store"
+
+
+async def test_a_guest_without_a_body_gets_a_friendly_name(shop):
+    answer = await shop.ask("POST", f"{SHOW}/guests")
+    assert answer.status_code == 201
+    assert len(answer.json()["name"].split()) == 3
+
+
+async def test_nobody_joins_a_show_that_is_not_there(shop):
+    assert (await shop.ask("POST", "/api/v1/shows/other/guests")).status_code == 404
+    assert (await shop.ask("POST", "/api/v1/shows/other/tickets", role=Role.OPERATOR)).status_code == 404
+
+
+async def test_a_bearer_gets_another_ticket_and_a_stranger_none(shop):
+    guest = (await shop.ask("POST", f"{SHOW}/guests")).json()
+    bearer = f"Bearer {guest['viewer_token']}"
+    answer = await shop.ask("POST", f"{SHOW}/tickets", authorization=bearer)
+    assert answer.status_code == 201
+    assert answer.json()["ticket"] != guest["ticket"]
+    assert (await shop.ask("POST", f"{SHOW}/tickets")).status_code == 401
+
+
+async def test_a_guests_token_is_for_one_show(shop):
+    await shop.ask("POST", "/api/v1/shows", {"title": "T", "starts_at_ms": 1, "show_id": "two"}, Role.OPERATOR)
+    guest = (await shop.ask("POST", f"{SHOW}/guests")).json()
+    bearer = f"Bearer {guest['viewer_token']}"
+    assert (await shop.ask("POST", "/api/v1/shows/two/tickets", authorization=bearer)).status_code == 403
+
+
+async def test_a_ticket_opens_one_socket_and_only_in_its_show(shop):
+    tickets: Tickets = shop.services["tickets"]
+    ticket = (await shop.ask("POST", f"{SHOW}/tickets", role=Role.VIEWER)).json()["ticket"]
+    with pytest.raises(Unauthenticated):
+        await tickets.redeem(ticket, "other")
+    assert (await tickets.redeem(ticket, "demo")).role is Role.VIEWER
+    with pytest.raises(Unauthenticated):
+        await tickets.redeem(ticket, "demo")
+
+
+async def test_a_thirty_first_guest_of_one_address_waits(shop):
+    answers = [await shop.ask("POST", f"{SHOW}/guests") for _ in range(31)]
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert refused
+    assert int(refused[0].headers["retry-after"]) >= 1
+    assert refused[0].json()["code"] == "rate_limited"
