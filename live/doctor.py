@@ -6,7 +6,6 @@ Owns: nothing. Invariant: it starts no store and changes nothing but an empty pr
 import importlib.metadata
 import os
 import platform
-import shutil
 import socket
 import tempfile
 from enum import StrEnum
@@ -16,12 +15,12 @@ import asyncpg
 import redis.asyncio
 from msgspec import Struct
 
+from live.browser import find_chromium
 from live.settings import Settings
 from live.stores import identity
 from live.stores.binaries import find, postgres_major, version
 from live.stores.embedded import MEND, holder_of
 
-CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CONNECT_TIMEOUT_S = 5.0
 UDP_SEGMENT = 103
 """SOL_UDP's option for GSO, linux/udp.h; Python 3.11 has no name for it."""
@@ -56,7 +55,7 @@ async def examine(settings: Settings) -> list[Finding]:
         _data_dir(settings),
         *_ports(settings),
         _gso(),
-        chromium(),
+        _chromium(),
     ]
 
 
@@ -219,15 +218,13 @@ def _gso() -> Finding:
     return Finding(about=about, verdict=Verdict.OK, text="available")
 
 
-def chromium() -> Finding:
-    """A browser for the tests and for looking at the demo; the service needs none."""
-    asked = os.environ.get("CHROMIUM")
-    found = shutil.which(asked) if asked else next((p for n in CHROMIUM_NAMES if (p := shutil.which(n))), None)
-    if not found:
-        text = f"CHROMIUM={asked} is not there" if asked else "not found; the service itself needs none"
-        mend = "For the tests: apt-get install chromium, or set CHROMIUM to one."
-        return Finding(about="Chromium", verdict=Verdict.NOTE, text=text, mend=mend)
-    return Finding(about="Chromium", verdict=Verdict.OK, text=found)
+def _chromium() -> Finding:
+    about, asked, found = "Chromium", os.environ.get("CHROMIUM"), find_chromium()
+    if found:
+        return Finding(about=about, verdict=Verdict.OK, text=found)
+    text = f"CHROMIUM={asked} is not there" if asked else "not found; only the tests need it"
+    mend = "Run `make test`, which installs it, or set CHROMIUM to one."
+    return Finding(about=about, verdict=Verdict.NOTE, text=text, mend=mend)
 
 
 def _short(error: Exception) -> str:
