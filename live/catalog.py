@@ -11,7 +11,7 @@ import asyncpg
 from live.cursors import to_cursor
 from live.ports import Announcer, StockBook
 from live.queries import sql
-from live.turns import Connection, Pool, show_turn
+from live.turns import Connection, Pool, Turns
 from schema.errors import Conflict, Invalid, NotFound
 from schema.ids import ProductId, ShowId, VariantId, new_id
 from schema.money import Money
@@ -32,8 +32,9 @@ NO_STOCK = Stock(on_hand=0, held=0, sold=0, available=0)
 class Catalog:
     """Products and items, in Postgres."""
 
-    def __init__(self, pool: Pool, stock: StockBook, announcer: Announcer) -> None:
+    def __init__(self, pool: Pool, turns: Turns, stock: StockBook, announcer: Announcer) -> None:
         self._pool = pool
+        self._turns = turns
         self._stock = stock
         self._announcer = announcer
 
@@ -81,7 +82,7 @@ class Catalog:
         Raises NotFound (show or variant), Invalid (another currency), Conflict (on sale already). Asking again after
         a failure between item and stock completes what was begun.
         """
-        async with show_turn(self._pool, show) as pg:
+        async with self._turns.of(show) as pg:
             async with pg.transaction():
                 made = await pg.fetchval(
                     sql("item_insert"), show, asked.variant_id, asked.price_amount, asked.limit_per_buyer
@@ -106,7 +107,7 @@ class Catalog:
 
     async def set_price(self, show: ShowId, variant: VariantId, amount: int) -> Item:
         """A new price from now on, told to everybody. Raises NotFound."""
-        async with show_turn(self._pool, show) as pg:
+        async with self._turns.of(show) as pg:
             async with pg.transaction():
                 currency = await pg.fetchval(sql("item_set_price"), show, variant, amount)
                 if currency is None:

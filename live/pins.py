@@ -11,7 +11,7 @@ import asyncpg
 from live.core import pinboard
 from live.ports import Announcer
 from live.queries import sql
-from live.turns import Connection, Pool, show_turn
+from live.turns import Connection, Pool, Turns
 from schema.errors import NotFound
 from schema.ids import ShowId, VariantId
 from schema.show import Pin
@@ -21,8 +21,9 @@ from schema.wire import Pinned, Unpinned
 class Pins:
     """The boards of all shows."""
 
-    def __init__(self, pool: Pool, announcer: Announcer) -> None:
+    def __init__(self, pool: Pool, turns: Turns, announcer: Announcer) -> None:
         self._pool = pool
+        self._turns = turns
         self._announcer = announcer
 
     async def board(self, show: ShowId) -> list[Pin]:
@@ -34,7 +35,7 @@ class Pins:
 
         Raises NotFound if it is not on sale in the show, Conflict if the board is full.
         """
-        async with show_turn(self._pool, show) as pg:
+        async with self._turns.of(show) as pg:
             async with pg.transaction():
                 await _must_be_on_sale(pg, show, variant)
                 before = _board(await pg.fetch(sql("pins_of"), show))
@@ -48,7 +49,7 @@ class Pins:
 
     async def unpin(self, show: ShowId, variant: VariantId) -> None:
         """Unpin an item; one that is not pinned is no mistake."""
-        async with show_turn(self._pool, show) as pg:
+        async with self._turns.of(show) as pg:
             async with pg.transaction():
                 was_pinned = await pg.fetchval(sql("pin_delete"), show, variant) is not None
                 if was_pinned:

@@ -16,7 +16,7 @@ from live.cursors import to_cursor
 from live.pins import Pins
 from live.ports import Announcer, Presence, StockBook
 from live.queries import sql
-from live.turns import Connection, Pool, show_turn
+from live.turns import Connection, Pool, Turns
 from schema.errors import Conflict, NotFound, PreconditionFailed
 from schema.ids import ShowId, new_id
 from schema.show import Show, ShowPage, ShowRequest, ShowState, ShowSummary
@@ -66,6 +66,7 @@ class ShowService:
     def __init__(
         self,
         pool: Pool,
+        turns: Turns,
         *,
         catalog: Catalog,
         pins: Pins,
@@ -74,6 +75,7 @@ class ShowService:
         announcer: Announcer,
     ) -> None:
         self._pool = pool
+        self._turns = turns
         self._catalog = catalog
         self._pins = pins
         self._stock = stock
@@ -118,21 +120,21 @@ class ShowService:
 
     async def set_state(self, show: ShowId, state: ShowState, versions: frozenset[int] | None = None) -> Show:
         """Move a show along its life. Raises NotFound, Conflict (no such move), PreconditionFailed."""
-        async with show_turn(self._pool, show) as pg:
+        async with self._turns.of(show) as pg:
             row = await self._read(pg, show, versions)
             after = msgspec.structs.replace(row, state=lifecycle.move(row.state, state))
             return await self._write(pg, row, after, ShowChanged(state=state))
 
     async def set_sales(self, show: ShowId, *, open: bool, versions: frozenset[int] | None = None) -> Show:  # noqa: A002
         """Throw the kill switch, or lift it. Raises NotFound, PreconditionFailed."""
-        async with show_turn(self._pool, show) as pg:
+        async with self._turns.of(show) as pg:
             row = await self._read(pg, show, versions)
             after = msgspec.structs.replace(row, sales_open=open)
             return await self._write(pg, row, after, SalesChanged(open=open))
 
     async def set_slow_mode(self, show: ShowId, slow_mode_ms: int, versions: frozenset[int] | None = None) -> Show:
         """The least time between two messages of one account. Raises NotFound, PreconditionFailed."""
-        async with show_turn(self._pool, show) as pg:
+        async with self._turns.of(show) as pg:
             row = await self._read(pg, show, versions)
             return await self._write(pg, row, msgspec.structs.replace(row, slow_mode_ms=slow_mode_ms), None)
 

@@ -24,9 +24,19 @@ Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 
 
-@asynccontextmanager
-async def show_turn(pool: Pool, show: ShowId) -> AsyncIterator[Connection]:
-    """A connection that holds this show's turn. Raises TimeoutError after 5 s of waiting for either."""
-    async with pool.acquire(timeout=TURN_DEADLINE_S) as pg:
-        await pg.execute(sql("show_turn"), show, timeout=TURN_DEADLINE_S)
-        yield pg
+class Turns:
+    """Hands out the turns, over a pool of its own.
+
+    Whoever waits for a turn holds a connection, and whoever has one reads through the other pool: with one pool for
+    both, eight writers of one show would wait for each other until their deadline.
+    """
+
+    def __init__(self, writers: Pool) -> None:
+        self._writers = writers
+
+    @asynccontextmanager
+    async def of(self, show: ShowId) -> AsyncIterator[Connection]:
+        """A connection that holds this show's turn. Raises TimeoutError after 5 s of waiting for either."""
+        async with self._writers.acquire(timeout=TURN_DEADLINE_S) as pg:
+            await pg.execute(sql("show_turn"), show, timeout=TURN_DEADLINE_S)
+            yield pg

@@ -23,14 +23,14 @@ from live.recent_shows import RecentShows
 from live.settings import Settings
 from live.shows import ShowService
 from live.tickets import Tickets
-from live.turns import Pool
+from live.turns import Pool, Turns
 from schema.ids import ShowId, VariantId
 from schema.show import Stock
 from schema.wire import Event
 
 log = structlog.get_logger()
 
-PG_CONNECTIONS = 8
+READERS, WRITERS = 8, 4
 REDIS_CONNECTIONS = 32
 STORE_DEADLINE_S = 5.0
 
@@ -94,14 +94,15 @@ class Interim:
 
 async def open_services(stack: AsyncExitStack, settings: Settings, stores: StoreAddresses, tokens: Tokens) -> Services:
     """Open everything. What was opened closes with `stack`."""
-    pool = await open_postgres(stack, stores.database_url)
+    pool = await open_postgres(stack, stores.database_url, READERS)
+    turns = Turns(await open_postgres(stack, stores.database_url, WRITERS))
     redis = await open_redis(stack, stores.redis_url)
     limiter = Limiter(redis, load=settings.load)
     tickets = Tickets(redis)
     interim = Interim()
-    catalog = Catalog(pool, interim, interim)
-    pins = Pins(pool, interim)
-    shows = ShowService(pool, catalog=catalog, pins=pins, stock=interim, presence=interim, announcer=interim)
+    catalog = Catalog(pool, turns, interim, interim)
+    pins = Pins(pool, turns, interim)
+    shows = ShowService(pool, turns, catalog=catalog, pins=pins, stock=interim, presence=interim, announcer=interim)
     return Services(
         shows=shows,
         recent=RecentShows(shows.row),
@@ -115,11 +116,11 @@ async def open_services(stack: AsyncExitStack, settings: Settings, stores: Store
     )
 
 
-async def open_postgres(stack: AsyncExitStack, url: str) -> Pool:
+async def open_postgres(stack: AsyncExitStack, url: str, connections: int) -> Pool:
     """A pool of the show's own: checkout's queue must not stand before a host's pin."""
     return await stack.enter_async_context(
         asyncpg.create_pool(
-            url, min_size=1, max_size=PG_CONNECTIONS, command_timeout=STORE_DEADLINE_S, timeout=STORE_DEADLINE_S
+            url, min_size=1, max_size=connections, command_timeout=STORE_DEADLINE_S, timeout=STORE_DEADLINE_S
         )
     )
 
