@@ -1,0 +1,28 @@
+"""The relay's settings, with bounds that suit one machine."""
+
+from msgspec import Struct
+
+
+class RelayConfig(Struct, frozen=True, kw_only=True):
+    """How one process relays."""
+
+    bind_host: str = "0.0.0.0"  # noqa: S104 - media comes from everywhere; the demultiplexer is the guard
+    port: int = 0
+    """0: the kernel picks one; `Relay.udp_port` tells."""
+    addresses: tuple[str, ...] = ("127.0.0.1",)
+    """Advertised to peers, one host candidate each; the first is preferred."""
+    max_sessions: int = 2000
+    max_pending: int = 256
+    """Sessions that have not finished ICE and DTLS; the next one is refused with 503."""
+    handshake_ms: int = 15_000
+    consent_ms: int = 15_000
+    """A peer is dropped this long after its last sign of life: a closed tab sends no farewell."""
+    flush_ms: int = 5
+    silence_ms: int = 2_500
+    """Without a packet for this long the host counts as gone."""
+    empty_show_ms: int = 60_000
+    """A show without publisher and subscribers keeps its timeline for this long."""
+    max_bitrate_bps: int = 3_000_000
+    """What a publisher is told it may send."""
+    history_packets: int = 1024
+    """Per track, a power of two; at least 512 (about two seconds at 2.5 Mb/s)."""

@@ -1,0 +1,117 @@
+"""What a datagram at the media port may be, and whose it is.
+
+Owns: the two tables that lead from a datagram to its peer: by our ICE user name, and by validated address.
+Invariant: an address is in the table only after a STUN check with that peer's password came from it, and
+leaves it only with the peer it points to. Nothing here grows for a stranger.
+"""
+
+from enum import IntEnum
+from typing import Final, Generic, TypeVar
+
+P = TypeVar("P")
+Address = tuple[str, int]
+
+MAX_ADDRESSES: Final = 8
+"""Validated addresses per peer: a browser tries one per network interface."""
+
+_STUN_HEADER: Final = 20
+_DTLS_HEADER: Final = 13
+_RTP_HEADER: Final = 12
+_RTCP_HEADER: Final = 8
+_ALERT: Final = 21
+_RECORDS: Final = (20, 21, 22, 23)
+_DTLS_VERSIONS: Final = (b"\xfe\xff", b"\xfe\xfd")
+_DTLS_CIPHERTEXT: Final = range(32, 64)
+
+
+class Kind(IntEnum):
+    """The protocols that share the port (RFC 7983), RTCP told from RTP by RFC 5761."""
+
+    JUNK = 0
+    STUN = 1
+    DTLS = 2
+    RTP = 3
+    RTCP = 4
+
+
+def classify(datagram: bytes) -> Kind:
+    """The protocol of a datagram by its first bytes; JUNK if it is none of ours or too short for its own header."""
+    size = len(datagram)
+    if size == 0:
+        return Kind.JUNK
+    first = datagram[0]
+    if first <= 3:
+        return Kind.STUN if size >= _STUN_HEADER else Kind.JUNK
+    if 20 <= first <= 63:
+        return Kind.DTLS if size >= _DTLS_HEADER else Kind.JUNK
+    if not 128 <= first <= 191:
+        return Kind.JUNK
+    if size >= _RTCP_HEADER and 192 <= datagram[1] <= 223:
+        return Kind.RTCP
+    return Kind.RTP if size >= _RTP_HEADER else Kind.JUNK
+
+
+def is_sound_dtls(datagram: bytes) -> bool:
+    """True if every record is well framed and none is an alert in the clear.
+
+    A plaintext alert (epoch 0) proves nothing about who sent it, and would end a handshake in progress
+    (RFC 9147 section 4.5.2 lets us drop it); a peer that truly gave up is noticed by the deadline.
+    """
+    at = 0
+    while at < len(datagram):
+        if datagram[at] in _DTLS_CIPHERTEXT:  # a DTLS 1.3 record hides its shape; it is authenticated as a whole
+            return at > 0 or len(datagram) > _DTLS_HEADER
+        if len(datagram) < at + _DTLS_HEADER or datagram[at] not in _RECORDS:
+            return False
+        epoch = int.from_bytes(datagram[at + 3 : at + 5], "big")
+        if datagram[at + 1 : at + 3] not in _DTLS_VERSIONS or (datagram[at] == _ALERT and epoch == 0):
+            return False
+        at += _DTLS_HEADER + int.from_bytes(datagram[at + 11 : at + 13], "big")
+    return at == len(datagram)
+
+
+class Roster(Generic[P]):
+    """Who is behind a user name or an address."""
+
+    def __init__(self) -> None:
+        self._by_ufrag: dict[str, P] = {}
+        self._by_address: dict[Address, P] = {}
+        self._addresses: dict[int, set[Address]] = {}
+        self._ufrags: dict[int, set[str]] = {}
+
+    def __len__(self) -> int:
+        return len(self._ufrags)
+
+    @property
+    def addresses(self) -> int:
+        """How many addresses are validated, over all peers."""
+        return len(self._by_address)
+
+    def enrol(self, ufrag: str, peer: P) -> None:
+        """Let checks that name `ufrag` find `peer`; an ICE restart enrols a second name."""
+        self._by_ufrag[ufrag] = peer
+        self._ufrags.setdefault(id(peer), set()).add(ufrag)
+
+    def named(self, ufrag: str) -> P | None:
+        return self._by_ufrag.get(ufrag)
+
+    def at(self, address: Address) -> P | None:
+        return self._by_address.get(address)
+
+    def validate(self, address: Address, peer: P) -> bool:
+        """Note that a valid check of `peer` came from `address`; False if it has too many already."""
+        held = self._addresses.setdefault(id(peer), set())
+        if address not in held:
+            if len(held) >= MAX_ADDRESSES:
+                return False
+            held.add(address)
+        self._by_address[address] = peer
+        return True
+
+    def forget(self, peer: P) -> None:
+        """Remove a peer. An address that has since been validated for another stays with that other."""
+        for ufrag in self._ufrags.pop(id(peer), ()):
+            self._by_ufrag.pop(ufrag, None)
+        for address in self._addresses.pop(id(peer), ()):
+            if self._by_address.get(address) is peer:
+                del self._by_address[address]

@@ -1,0 +1,111 @@
+"""From a publisher's numbers to a subscriber's, without a seam.
+
+Owns: the lasting timeline of a track (`Splice`), and one subscriber's view of it (`Line`).
+Invariant: no number of a track is ever given to two packets, and both numbers only go forward with the
+publisher, across any change of publisher. Reads no clock: `now_ms` comes in.
+
+Publisher A sends sequences 65534, 65535, 0 and stops; B takes over 2 s later with 700, 701, at 90 kHz:
+
+    publisher   A 65534   A 65535   A 0       | 2000 ms |   B 700       B 701
+    track         131070    131071    131072                  131073      131074
+    timestamp     1000      4000      7000                    187000      190000     7000 + 2 s x 90,000
+    subscriber    17        18        19                      20          21         track - 131053
+"""
+
+import struct
+from typing import Final
+
+from media.core.formats import Codec
+
+NEVER: Final = 1 << 62
+"""The first sequence of a line that has not begun."""
+
+_HEADER: Final = struct.Struct("!BBHII")
+
+
+class Splice:
+    """Places one publisher's packets behind another's on a track that never ends."""
+
+    def __init__(self, clock_hz: int) -> None:
+        self._clock_hz = clock_hz
+        self._highest: int | None = None
+        self._timestamp = 0
+        self._at_ms = 0
+        self._first: int | None = None
+        self._sequence_shift = 0
+        self._timestamp_shift = 0
+
+    def begin(self) -> None:
+        """The next packet comes from another source."""
+        self._first = None
+
+    @property
+    def timestamp_shift(self) -> int:
+        """What turns the present source's timestamps into the track's (modulo 2**32)."""
+        return self._timestamp_shift
+
+    def place(self, sequence: int, timestamp: int, now_ms: int) -> tuple[int, int] | None:
+        """The track's extended sequence and timestamp for a packet.
+
+        None for a packet older than its source's first: its number may be taken by the source before.
+        """
+        if self._first is None:
+            self._join(sequence, timestamp, now_ms)
+        assert self._first is not None
+        if sequence < self._first:
+            return None
+        placed = sequence + self._sequence_shift
+        stamp = timestamp + self._timestamp_shift & 0xFFFFFFFF
+        if self._highest is None or placed > self._highest:
+            self._highest, self._timestamp, self._at_ms = placed, stamp, now_ms
+        return placed, stamp
+
+    def _join(self, sequence: int, timestamp: int, now_ms: int) -> None:
+        self._first = sequence
+        if self._highest is None:
+            return
+        # Wall clock, and at least one tick: a receiver must not take the new picture for a part of the old.
+        passed = max(1, (now_ms - self._at_ms) * self._clock_hz // 1000)
+        self._sequence_shift = self._highest + 1 - sequence
+        self._timestamp_shift = self._timestamp + passed - timestamp & 0xFFFFFFFF
+
+
+class Line:
+    """One track as one subscriber receives it: constant shifts, so that a packet sent twice has the same bits.
+
+    `index` is the SRTP index (cycles << 16 | sequence). It starts below 2**15, because a receiver takes the
+    first packet it sees for cycle 0 (RFC 3711 section 3.3.1).
+    """
+
+    __slots__ = ("_start", "first", "octets", "packets", "payload_types", "shift", "ssrc", "timestamp_shift")
+
+    def __init__(self, ssrc: int, payload_types: dict[Codec, int], start: int, timestamp_shift: int) -> None:
+        assert 0 <= start < 1 << 15
+        self.ssrc = ssrc
+        self.payload_types = payload_types
+        self.timestamp_shift = timestamp_shift
+        self.first = NEVER
+        self.shift = 0
+        self.packets = 0
+        self.octets = 0
+        self._start = start
+
+    @property
+    def has_begun(self) -> bool:
+        return self.first != NEVER
+
+    def begin(self, sequence: int) -> None:
+        """Start at the track's `sequence`; nothing before it will ever be sent."""
+        self.first = sequence
+        self.shift = self._start - sequence
+
+    def header(self, first_byte: int, second_byte: int, index: int, timestamp: int) -> bytes:
+        """The twelve bytes of the RTP header."""
+        stamp = timestamp + self.timestamp_shift & 0xFFFFFFFF
+        return _HEADER.pack(first_byte, second_byte, index & 0xFFFF, stamp, self.ssrc)
+
+
+def nearest(number: int, reference: int) -> int:
+    """The extended number with the low 16 bits of `number` that lies nearest to `reference`."""
+    step = (number - reference) & 0xFFFF
+    return reference + (step if step < 0x8000 else step - 0x10000)

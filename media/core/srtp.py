@@ -1,0 +1,149 @@
+"""SRTP and SRTCP with AES-GCM (RFC 3711 key derivation and indices, RFC 7714 for the cipher).
+
+Owns: the keys of one peer, and the replay windows of what it sends.
+Invariant: a packet is accepted once, and its window moves only after it proved authentic. A sender is given
+each index of an SSRC once, or again with exactly the same bits: GCM breaks when a nonce meets two texts.
+"""
+
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+TAG_BYTES: Final = 16
+SALT_BYTES: Final = 12
+WINDOW: Final = 1024
+MAX_SOURCES: Final = 16
+"""SSRCs accepted from one peer; a publisher needs two, and more with simulcast and RTX."""
+
+_RTP_KEY, _RTP_SALT, _RTCP_KEY, _RTCP_SALT = 0, 2, 3, 5
+_ENCRYPTED: Final = 0x80000000
+
+
+def derive(key: bytes, salt: bytes, label: int, size: int) -> bytes:
+    """A session key or salt from a master key and salt (RFC 3711 section 4.3; the salt is padded, RFC 7714 11)."""
+    block = bytearray(salt.ljust(14, b"\0") + b"\0\0")
+    block[7] ^= label
+    return Cipher(algorithms.AES(key), modes.CTR(bytes(block))).encryptor().update(bytes(size))
+
+
+class Keys:
+    """The session keys of one direction."""
+
+    __slots__ = ("rtcp", "rtcp_salt", "rtp", "rtp_salt")
+
+    def __init__(self, key: bytes, salt: bytes) -> None:
+        self.rtp = AESGCM(derive(key, salt, _RTP_KEY, len(key)))
+        self.rtp_salt = int.from_bytes(derive(key, salt, _RTP_SALT, SALT_BYTES), "big")
+        self.rtcp = AESGCM(derive(key, salt, _RTCP_KEY, len(key)))
+        self.rtcp_salt = int.from_bytes(derive(key, salt, _RTCP_SALT, SALT_BYTES), "big")
+
+
+class Window:
+    """Which of the last 1,024 indices have been seen."""
+
+    __slots__ = ("_bits", "highest")
+
+    def __init__(self) -> None:
+        self.highest = -1
+        self._bits = 0
+
+    def is_new(self, index: int) -> bool:
+        """False for an index seen before, or too old to know."""
+        if index > self.highest:
+            return True
+        age = self.highest - index
+        return age < WINDOW and not self._bits >> age & 1
+
+    def mark(self, index: int) -> None:
+        if index > self.highest:
+            step = index - self.highest
+            # A jump beyond the window clears it; shifting by billions would build a giant number.
+            self._bits = (self._bits << step | 1) & (1 << WINDOW) - 1 if step < WINDOW else 1
+            self.highest = index
+        else:
+            self._bits |= 1 << self.highest - index
+
+
+class GcmSender:
+    """Encrypts towards one peer."""
+
+    __slots__ = ("_keys", "_rtcp_index")
+    tag_bytes = TAG_BYTES
+
+    def __init__(self, key: bytes, salt: bytes) -> None:
+        self._keys = Keys(key, salt)
+        self._rtcp_index = 0
+
+    def seal_into(self, ssrc: int, index: int, header: bytes, payload: bytes, out: memoryview) -> None:
+        """Write header, ciphertext and tag to `out`, which is exactly that long. `index` is cycles << 16 | sequence."""
+        out[:12] = header
+        nonce = ((ssrc << 48 | index) ^ self._keys.rtp_salt).to_bytes(12, "big")
+        self._keys.rtp.encrypt_into(nonce, payload, header, out[12:])
+
+    def protect_rtcp(self, packet: bytes) -> bytes:
+        """A compound RTCP packet as SRTCP (RFC 7714 section 9)."""
+        self._rtcp_index = index = self._rtcp_index + 1 & 0x7FFFFFFF
+        trailer = (_ENCRYPTED | index).to_bytes(4, "big")
+        nonce = ((int.from_bytes(packet[4:8], "big") << 48 | index) ^ self._keys.rtcp_salt).to_bytes(12, "big")
+        return packet[:8] + self._keys.rtcp.encrypt(nonce, packet[8:], packet[:8] + trailer) + trailer
+
+
+class GcmReceiver:
+    """Decrypts what one peer sends."""
+
+    __slots__ = ("_keys", "_rtcp", "_rtp")
+
+    def __init__(self, key: bytes, salt: bytes) -> None:
+        self._keys = Keys(key, salt)
+        self._rtp: dict[int, Window] = {}
+        self._rtcp: dict[int, Window] = {}
+
+    def unprotect(self, packet: bytes, header_size: int) -> bytes | None:
+        """The payload of an SRTP packet; None if it is forged, replayed or from one source too many."""
+        ssrc, sequence = int.from_bytes(packet[8:12], "big"), int.from_bytes(packet[2:4], "big")
+        window = self._rtp.get(ssrc) or Window()
+        index = _guess(sequence, window.highest)
+        if index < 0 or not window.is_new(index) or len(packet) < header_size + TAG_BYTES:
+            return None
+        nonce = ((ssrc << 48 | index) ^ self._keys.rtp_salt).to_bytes(12, "big")
+        try:
+            payload = self._keys.rtp.decrypt(nonce, packet[header_size:], packet[:header_size])
+        except InvalidTag:
+            return None
+        return payload if _mark(self._rtp, ssrc, window, index) else None
+
+    def unprotect_rtcp(self, packet: bytes) -> bytes | None:
+        """The compound RTCP packet in an SRTCP one; None as above."""
+        if len(packet) < 8 + TAG_BYTES + 4:
+            return None
+        trailer = packet[-4:]
+        word = int.from_bytes(trailer, "big")
+        ssrc, index = int.from_bytes(packet[4:8], "big"), word & 0x7FFFFFFF
+        window = self._rtcp.get(ssrc) or Window()
+        if not word & _ENCRYPTED or not window.is_new(index):
+            return None
+        nonce = ((ssrc << 48 | index) ^ self._keys.rtcp_salt).to_bytes(12, "big")
+        try:
+            plain = self._keys.rtcp.decrypt(nonce, packet[8:-4], packet[:8] + trailer)
+        except InvalidTag:
+            return None
+        return packet[:8] + plain if _mark(self._rtcp, ssrc, window, index) else None
+
+
+def _guess(sequence: int, highest: int) -> int:
+    """The index nearest to the highest one (RFC 3711 section 3.3.1); a new source starts in cycle 0."""
+    if highest < 0:
+        return sequence
+    step = (sequence - highest) & 0xFFFF
+    return highest + (step if step < 0x8000 else step - 0x10000)
+
+
+def _mark(windows: dict[int, Window], ssrc: int, window: Window, index: int) -> bool:
+    if ssrc not in windows:
+        if len(windows) >= MAX_SOURCES:
+            return False
+        windows[ssrc] = window
+    window.mark(index)
+    return True

@@ -1,0 +1,119 @@
+"""STUN as an ICE-lite agent needs it: binding requests in, success responses out (RFC 8489, RFC 8445).
+
+Reads no clock and does no I/O. Invariant: whatever is not a well-formed binding request with USERNAME,
+MESSAGE-INTEGRITY and FINGERPRINT is None, at a cost bounded by its size; nothing here raises on input.
+"""
+
+import binascii
+import hmac
+import ipaddress
+import struct
+from typing import Final, NamedTuple
+
+COOKIE: Final = 0x2112A442
+MAX_BYTES: Final = 1500
+MAX_ATTRIBUTES: Final = 24
+
+_BINDING_REQUEST: Final = 0x0001
+_BINDING_SUCCESS: Final = 0x0101
+_USERNAME: Final = 0x0006
+_MESSAGE_INTEGRITY: Final = 0x0008
+_XOR_MAPPED_ADDRESS: Final = 0x0020
+_PRIORITY: Final = 0x0024
+_USE_CANDIDATE: Final = 0x0025
+_FINGERPRINT: Final = 0x8028
+_FINGERPRINT_XOR: Final = 0x5354554E
+_KNOWN_REQUIRED: Final = frozenset({_USERNAME, _MESSAGE_INTEGRITY, _PRIORITY, _USE_CANDIDATE})
+_MAX_USERNAME: Final = 513
+_OPTIONAL: Final = 0x8000
+
+
+class Check(NamedTuple):
+    """A connectivity check, well formed but not yet authenticated: see `is_authentic`."""
+
+    transaction: bytes
+    local: str
+    """Our user name fragment, which says whose password must have been used."""
+    remote: str
+    nominates: bool
+    """USE-CANDIDATE: the controlling side has chosen this pair."""
+    mac: bytes
+    signed: bytes
+    """What the MAC covers: the message up to MESSAGE-INTEGRITY, with the length as it was then (RFC 8489 14.5)."""
+
+
+def parse_check(datagram: bytes) -> Check | None:
+    """The binding request in a datagram, or None if anything about it is amiss."""
+    size = len(datagram)
+    if not 20 <= size <= MAX_BYTES or size & 3:
+        return None
+    kind, length, cookie = struct.unpack_from("!HHI", datagram)
+    if kind != _BINDING_REQUEST or cookie != COOKIE or length + 20 != size:
+        return None
+    attributes = _attributes(datagram)
+    if attributes is None or _USERNAME not in attributes or _MESSAGE_INTEGRITY not in attributes:
+        return None
+    names = _split(attributes[_USERNAME][1])
+    at, mac = attributes[_MESSAGE_INTEGRITY]
+    if names is None or len(mac) != 20:
+        return None
+    signed = datagram[:2] + struct.pack("!H", at + 4) + datagram[4:at]
+    return Check(datagram[8:20], *names, _USE_CANDIDATE in attributes, mac, signed)
+
+
+def _attributes(datagram: bytes) -> dict[int, tuple[int, bytes]] | None:
+    """Position and value by name, up to a right FINGERPRINT at the end; None without one.
+
+    What follows MESSAGE-INTEGRITY is not covered by it, and does not count (RFC 8489 section 14.5).
+    """
+    found: dict[int, tuple[int, bytes]] = {}
+    at, size = 20, len(datagram)
+    for _ in range(MAX_ATTRIBUTES):
+        if at + 4 > size:
+            return None
+        name, width = struct.unpack_from("!HH", datagram, at)
+        value = datagram[at + 4 : at + 4 + width]
+        if len(value) != width or (name < _OPTIONAL and name not in _KNOWN_REQUIRED):
+            return None
+        if name == _FINGERPRINT:
+            is_right = at + 8 == size and value == _crc(datagram[:at]).to_bytes(4, "big")
+            return found if is_right else None
+        if _MESSAGE_INTEGRITY not in found:
+            found[name] = (at, value)
+        at += 4 + (width + 3 & ~3)
+    return None
+
+
+def _crc(message: bytes) -> int:
+    return binascii.crc32(message) ^ _FINGERPRINT_XOR
+
+
+def _split(user: bytes) -> tuple[str, str] | None:
+    if len(user) > _MAX_USERNAME or not user.isascii():
+        return None
+    local, colon, remote = user.decode("ascii").partition(":")
+    return (local, remote) if local and colon and remote else None
+
+
+def is_authentic(check: Check, password: bytes) -> bool:
+    """True if whoever sent the check knows `password`."""
+    return hmac.compare_digest(hmac.digest(password, check.signed, "sha1"), check.mac)
+
+
+def success(check: Check, address: tuple[str, int], password: bytes) -> bytes:
+    """The response to a check that came from `address`: at most 80 bytes, so it amplifies nothing."""
+    body = _mapped(address, check.transaction)
+    head = struct.pack("!HHI", _BINDING_SUCCESS, len(body) + 24, COOKIE) + check.transaction
+    body += struct.pack("!HH", _MESSAGE_INTEGRITY, 20) + hmac.digest(password, head + body, "sha1")
+    head = struct.pack("!HHI", _BINDING_SUCCESS, len(body) + 8, COOKIE) + check.transaction
+    return head + body + struct.pack("!HHI", _FINGERPRINT, 4, _crc(head + body))
+
+
+def _mapped(address: tuple[str, int], transaction: bytes) -> bytes:
+    host = ipaddress.ip_address(address[0].partition("%")[0])
+    if isinstance(host, ipaddress.IPv6Address) and host.ipv4_mapped:
+        host = host.ipv4_mapped
+    mask = struct.pack("!I", COOKIE) + transaction
+    masked = bytes(a ^ b for a, b in zip(host.packed, mask, strict=False))
+    family = 1 if host.version == 4 else 2
+    return struct.pack("!HHBBH", _XOR_MAPPED_ADDRESS, 4 + len(masked), 0, family, address[1] ^ COOKIE >> 16) + masked

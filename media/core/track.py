@@ -1,0 +1,60 @@
+"""A show's audio or video: a timeline that outlives its publishers, and the packets of the last seconds.
+
+Owns: the splice, the history, the mapping to wall time. Reads no clock: `now_ms` comes in.
+Invariant: each sequence number of the track is given to one packet, once.
+"""
+
+from media.core.formats import CLOCK_HZ, Codec, Kind
+from media.core.history import History, Packet
+from media.core.keyframe import begins_keyframe
+from media.core.reception import Mapping
+from media.core.rewrite import Splice
+
+# A padding-only packet (a browser probing for bandwidth) keeps its number, or viewers would ask for it.
+_ONLY_PADDING = b"\0\0\0\4"
+
+
+class Track:
+    """One kind of media in one show."""
+
+    def __init__(self, kind: Kind, history_packets: int) -> None:
+        self.kind = kind
+        self.history = History(history_packets)
+        self.highest = 0
+        self.latest_timestamp = 0
+        self._splice = Splice(CLOCK_HZ[kind])
+        self._mapping = Mapping(CLOCK_HZ[kind])
+
+    def begin(self) -> None:
+        """The next packet comes from another source: another publisher, or another SSRC of the same."""
+        self._splice.begin()
+        self._mapping.begin()
+
+    def place(
+        self, codec: Codec, sequence: int, timestamp: int, payload: bytes, *, marker: bool, now_ms: int
+    ) -> Packet | None:
+        """The packet on the track's timeline, or None if it is older than its source's first."""
+        placed = self._splice.place(sequence, timestamp, now_ms)
+        if placed is None:
+            return None
+        number, stamp = placed
+        self.highest = max(self.highest, number)
+        self._mapping.guess(stamp, now_ms)
+        return Packet(
+            kind=self.kind,
+            codec=codec,
+            sequence=number,
+            timestamp=stamp,
+            marker=marker,
+            payload=payload or _ONLY_PADDING,
+            padded=not payload,
+            begins_keyframe=begins_keyframe(codec, payload),
+        )
+
+    def told(self, timestamp: int, wall_ms: float) -> None:
+        """The source says what its clock stood at (in our wall time)."""
+        self._mapping.set(timestamp + self._splice.timestamp_shift & 0xFFFFFFFF, wall_ms)
+
+    def timestamp_at(self, now_ms: int) -> int | None:
+        """The track's timestamp for a moment, for sender reports."""
+        return self._mapping.at(now_ms)

@@ -1,0 +1,156 @@
+"""The hot path: every subscriber's packets get its headers, its keys, and go to the kernel in few calls.
+
+Owns: the shared buffer, the backlog behind a full socket.
+Invariant: `send` never blocks and never raises for one target's sake; what it gives a target for one packet
+is the same bits each time. The interface is small so that a native twin can stand in.
+"""
+
+import errno
+import struct
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from media.core.backlog import Backlog, Send
+from media.core.demux import Address
+from media.core.formats import Kind
+from media.core.history import Packet
+from media.core.rewrite import Line
+from media.core.runs import Run
+from media.dtls import Sender
+from media.port import MediaPort
+
+_SOL_UDP: Final = 17
+_UDP_SEGMENT: Final = 103
+_BACKLOG: Final = 512
+_HEADER_BYTES: Final = 12
+# Kernels, interfaces and paths without segmentation offload answer with one of these.
+_NO_GSO: Final = frozenset({errno.EIO, errno.EINVAL, errno.EMSGSIZE, errno.ENOPROTOOPT, errno.EOPNOTSUPP})
+
+
+class Route(Protocol):
+    """Where a target's packets go: the peer."""
+
+    address: Address | None
+    sender: Sender | None
+    is_closed: bool
+    uses_gso: bool
+
+
+class Target(Protocol):
+    """Who receives: a subscriber."""
+
+    @property
+    def peer(self) -> Route: ...
+
+    @property
+    def lines(self) -> Sequence[Line | None]:
+        """By Kind; None where the subscriber takes no such track."""
+        ...
+
+
+class Egress:
+    """Sends runs to targets through one port."""
+
+    def __init__(self, port: MediaPort) -> None:
+        self._port = port
+        self._buffer = memoryview(bytearray(65536))
+        self._backlog = Backlog(_BACKLOG)
+        self.packets = 0
+        self.octets = 0
+        self.sends = 0
+        self.gso_refused = 0
+
+    @property
+    def dropped_packets(self) -> int:
+        return self._backlog.dropped_packets
+
+    def send(self, targets: Sequence[Target], runs: Sequence[Run]) -> None:
+        """Send every run to every target that is up and has begun its lines."""
+        for target in targets:
+            peer = target.peer
+            if peer.sender is not None and peer.address is not None and not peer.is_closed:
+                for run in runs:
+                    self._run(target, peer.sender, peer.address, run)
+
+    def resend(self, target: Target, packets: Sequence[Packet]) -> None:
+        """Send packets of the history once more, each on its own."""
+        self.send([target], [Run((packet,), len(packet.payload)) for packet in packets])
+
+    def _run(self, target: Target, sender: Sender, address: Address, run: Run) -> None:
+        buffer, at, count, has_audio = self._buffer, 0, 0, False
+        overhead = _HEADER_BYTES + sender.tag_bytes
+        for packet in run.packets:
+            line = target.lines[packet.kind]
+            if line is None or packet.sequence < line.first:
+                continue
+            payload_type = line.payload_types.get(packet.codec)
+            if payload_type is None:
+                continue
+            size = len(packet.payload) + overhead
+            index = packet.sequence + line.shift
+            header = line.header(
+                0xA0 if packet.padded else 0x80, payload_type | packet.marker << 7, index, packet.timestamp
+            )
+            sender.seal_into(line.ssrc, index, header, packet.payload, buffer[at : at + size])
+            line.packets += 1
+            line.octets += len(packet.payload)
+            at += size
+            count += 1
+            has_audio |= packet.kind is Kind.AUDIO
+        if count:
+            segment = run.payload_bytes + overhead if count > 1 else 0
+            self._emit(target.peer, Send(buffer[:at], segment, address, count, has_audio))  # type: ignore[arg-type]
+
+    def _emit(self, peer: Route, send: Send) -> None:
+        self.packets += send.packets
+        self.octets += len(send.data)
+        if len(self._backlog):
+            self._backlog.push(send._replace(data=bytes(send.data)))
+            return
+        if send.segment_bytes and not peer.uses_gso:
+            self._one_by_one(send)
+        elif not self._try(send):
+            peer.uses_gso = False
+            self.gso_refused += 1
+            self._one_by_one(send)
+
+    def _try(self, send: Send) -> bool:
+        """False if the path knows no segmentation; a full buffer counts as done, the backlog has it."""
+        self.sends += 1
+        try:
+            self._to_kernel(send)
+        except BlockingIOError:
+            self._wait_for_room(send)
+        except OSError as error:
+            if send.segment_bytes and error.errno in _NO_GSO:
+                return False
+            self._port.counts["send_failed"] += 1
+        return True
+
+    def _one_by_one(self, send: Send) -> None:
+        size = send.segment_bytes
+        for at in range(0, len(send.data), size):
+            self._try(send._replace(data=send.data[at : at + size], segment_bytes=0, packets=1))
+
+    def _to_kernel(self, send: Send) -> None:
+        if send.segment_bytes:
+            control = [(_SOL_UDP, _UDP_SEGMENT, struct.pack("=H", send.segment_bytes))]
+            self._port.socket.sendmsg([send.data], control, 0, send.address)
+        else:
+            self._port.socket.sendto(send.data, send.address)
+
+    def _wait_for_room(self, send: Send) -> None:
+        if not len(self._backlog):
+            self._port.when_writable(self._drain)
+        self._backlog.push(send._replace(data=bytes(send.data)))
+
+    def _drain(self) -> None:
+        while (send := self._backlog.head()) is not None:
+            try:
+                self._to_kernel(send)
+            except BlockingIOError:
+                return
+            except OSError:
+                self._port.counts["send_failed"] += 1
+            self._backlog.pop()
+        self._port.when_writable(None)

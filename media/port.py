@@ -1,0 +1,142 @@
+"""The one UDP port: everything comes in here, and is dropped here unless it proves itself.
+
+Owns: the socket, the roster of peers, the counters of what was dropped.
+Invariant: a datagram from a stranger costs a table lookup and leaves nothing behind; no datagram, whatever it
+holds, raises out of `_readable`.
+"""
+
+import asyncio
+import socket
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from media.clock import now_ms
+from media.core import stun
+from media.core.demux import Address, Kind, Roster, classify, is_sound_dtls
+from media.core.rtp import parse_header
+from media.dtls import Certificate
+from media.peer import Peer
+
+log = structlog.get_logger()
+
+BURST: Final = 64
+"""Datagrams read before others get a turn."""
+_DATAGRAM: Final = 2048
+_BUFFER_BYTES: Final = 4 << 20
+
+
+class MediaPort:
+    """One socket on the running loop; `close` it."""
+
+    def __init__(self, host: str, port: int) -> None:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.socket = socket.socket(family, socket.SOCK_DGRAM)
+        self.socket.setblocking(False)  # noqa: FBT003 - the library's signature
+        for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+            self.socket.setsockopt(socket.SOL_SOCKET, option, _BUFFER_BYTES)
+        self.socket.bind((host, port))
+        self.certificate = Certificate.generateCertificate()
+        self.roster: Roster[Peer] = Roster()
+        self.counts: Counter[str] = Counter()
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self.socket.fileno(), self._readable)
+
+    @property
+    def number(self) -> int:
+        number: int = self.socket.getsockname()[1]
+        return number
+
+    def close(self) -> None:
+        self._loop.remove_reader(self.socket.fileno())
+        self._loop.remove_writer(self.socket.fileno())
+        self.socket.close()
+
+    def enrol(self, ufrag: str, peer: Peer) -> None:
+        self.roster.enrol(ufrag, peer)
+
+    def forget(self, peer: Peer) -> None:
+        self.roster.forget(peer)
+
+    def sendto(self, data: bytes | memoryview, address: Address) -> None:
+        """Send or drop: what goes through here (STUN, DTLS, RTCP, resends) is asked for again if it matters."""
+        try:
+            self.socket.sendto(data, address)
+        except (BlockingIOError, OSError):
+            self.counts["send_failed"] += 1
+
+    def when_writable(self, callback: Callable[[], None] | None) -> None:
+        """Call back while the socket takes more; None ends that."""
+        if callback is None:
+            self._loop.remove_writer(self.socket.fileno())
+        else:
+            self._loop.add_writer(self.socket.fileno(), callback)
+
+    def _readable(self) -> None:
+        receive = self.socket.recvfrom
+        for _ in range(BURST):
+            try:
+                datagram, source = receive(_DATAGRAM)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError:  # an ICMP error of an earlier send
+                self.counts["receive_failed"] += 1
+                continue
+            try:
+                self.datagram(datagram, source[:2])
+            except Exception:
+                # A fault of ours must not silence the port for every other peer.
+                self.counts["fault"] += 1
+                if self.counts["fault"] < 10:
+                    log.exception("a datagram was not handled", kind=classify(datagram).name)
+
+    def datagram(self, datagram: bytes, source: Address) -> None:
+        """Hand one datagram to whom it belongs, or drop it."""
+        kind = classify(datagram)
+        if kind is Kind.STUN:
+            self._check(datagram, source)
+            return
+        peer = self.roster.at(source) if kind is not Kind.JUNK else None
+        if peer is None:
+            self.counts["dropped_stranger"] += 1
+        elif kind is Kind.DTLS:
+            if is_sound_dtls(datagram):
+                peer.feed(datagram)
+            else:
+                self.counts["dropped_dtls"] += 1
+        else:
+            self._media(peer, kind, datagram)
+
+    def _check(self, datagram: bytes, source: Address) -> None:
+        check = stun.parse_check(datagram)
+        peer = self.roster.named(check.local) if check else None
+        if check is None or peer is None or check.remote != peer.remote_ufrag:
+            self.counts["dropped_stun"] += 1
+            return
+        password = peer.password.encode()
+        if not stun.is_authentic(check, password) or not self.roster.validate(source, peer):
+            self.counts["dropped_stun"] += 1
+            return
+        self.sendto(stun.success(check, source, password), source)
+        peer.checked(source, nominated=check.nominates)
+
+    def _media(self, peer: Peer, kind: Kind, datagram: bytes) -> None:
+        if peer.receiver is None or peer.listener is None:
+            self.counts["dropped_early"] += 1
+            return
+        now = now_ms()
+        if kind is Kind.RTCP:
+            compound = peer.receiver.unprotect_rtcp(datagram)
+            if compound is None:
+                self.counts["dropped_forged"] += 1
+                return
+            peer.listener.rtcp(compound, now)
+            return
+        header = parse_header(datagram)
+        payload = peer.receiver.unprotect(datagram, header.size) if header else None
+        if header is None or payload is None:
+            self.counts["dropped_forged"] += 1
+            return
+        peer.listener.rtp(header, payload, now)

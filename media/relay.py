@@ -1,0 +1,310 @@
+"""The relay: shows and sessions of one process behind one UDP port.
+
+Owns: the port, the shows, the sessions, the tasks that flush and tick.
+Invariant: no more than `max_sessions` sessions and `max_pending` unfinished ones; every task ends with the
+relay; the loop is never held for more than about ten milliseconds by a fan-out.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from types import TracebackType
+from typing import Final, Self
+
+import structlog
+from msgspec import Struct
+
+from media.clock import now_ms
+from media.config import RelayConfig
+from media.core import sdp
+from media.core.formats import Codec, Kind
+from media.core.runs import Run
+from media.egress import Egress
+from media.peer import Peer
+from media.port import MediaPort
+from media.ports import HostListener
+from media.publisher import Publisher
+from media.show import Show, ShowStats
+from media.subscriber import Subscriber
+from schema.errors import GoingAway, NotFound, Unavailable
+from schema.ids import AccountId, SessionId, ShowId, new_id
+
+log = structlog.get_logger()
+
+SLICE: Final = 16
+"""Subscribers served between two looks at the clock."""
+HOLD_S: Final = 0.008
+_REACT_S: Final = 0.02
+_WATCH_S: Final = 1.0
+_RETRY_MS: Final = 2000
+
+
+class Session(Struct, frozen=True, kw_only=True):
+    """One WHIP or WHEP session, as its resource shows it."""
+
+    session_id: SessionId
+    show_id: ShowId
+    account_id: AccountId
+    is_publisher: bool
+    peer: Peer
+    answer: str
+
+    @property
+    def etag(self) -> str:
+        """Changes with the ICE credentials (RFC 9725 section 4.3.1)."""
+        return f'"{self.peer.ufrag}"'
+
+
+class RelayStats(Struct, frozen=True, kw_only=True):
+    """The process in numbers."""
+
+    sessions: int
+    pending: int
+    validated_addresses: int
+    packets_out: int
+    octets_out: int
+    sends: int
+    gso_refused: int
+    packets_dropped: int
+    dropped: dict[str, int]
+    """Datagrams dropped, by reason."""
+
+
+class Relay:
+    """`async with Relay(config, listener) as relay`, then routes find it in the lifespan state."""
+
+    def __init__(self, config: RelayConfig, listener: HostListener) -> None:
+        assert config.history_packets >= 512, "fewer packets than a NACK may ask for"
+        self.config = config
+        self.shows: dict[ShowId, Show] = {}
+        self._listener = listener
+        self._sessions: dict[SessionId, Session] = {}
+        self._ready: dict[Show, None] = {}
+        self._scheduled: set[Show] = set()
+        self._flush = asyncio.Event()
+        self._tasks = asyncio.TaskGroup()
+        self._background: list[asyncio.Task[None]] = []
+        self._is_open = False
+
+    async def __aenter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
+        self._port = MediaPort(self.config.bind_host, self.config.port)
+        self._egress = Egress(self._port)
+        await self._tasks.__aenter__()
+        self._background = [
+            self._tasks.create_task(job, name=name)
+            for name, job in (
+                ("media-flush", self._flushes()),
+                ("media-react", self._every(_REACT_S, self._react)),
+                ("media-watch", self._every(_WATCH_S, self._watch)),
+            )
+        ]
+        self._is_open = True
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._is_open = False
+        for task in self._background:
+            task.cancel()
+        for session in list(self._sessions.values()):
+            session.peer.close()
+        await self._tasks.__aexit__(kind, error, trace)
+        self._port.close()
+
+    @property
+    def udp_port(self) -> int:
+        return self._port.number
+
+    def stats(self, show_id: ShowId) -> ShowStats:
+        """A show's numbers. Raises NotFound for one that has no media here."""
+        show = self.shows.get(show_id)
+        if show is None:
+            raise NotFound("The show has no media on this relay")
+        return show.stats()
+
+    def totals(self) -> RelayStats:
+        """The process's numbers."""
+        return RelayStats(
+            sessions=len(self._sessions),
+            pending=self._pending(),
+            validated_addresses=self._port.roster.addresses,
+            packets_out=self._egress.packets,
+            octets_out=self._egress.octets,
+            sends=self._egress.sends,
+            gso_refused=self._egress.gso_refused,
+            packets_dropped=self._egress.dropped_packets,
+            dropped=dict(self._port.counts),
+        )
+
+    # Sessions
+
+    def publish(self, show_id: ShowId, account_id: AccountId, offer: sdp.Offer) -> Session:
+        """A WHIP session. It goes on air when its DTLS is up, and ends the publisher before it.
+
+        Raises NotAcceptable (no common codec) or Unavailable (too many sessions).
+        """
+        chosen = sdp.choose_from_publisher(offer)
+        show, peer = self._open(show_id, offer)
+        codecs = {item.payload_type: item.codec for choice in chosen for item in choice.formats}
+        h264 = [item for choice in chosen for item in choice.formats if item.codec is Codec.H264]
+        show.h264_profile = sdp.profile_level_id(h264[0]) if h264 else ""
+        Publisher(show, peer, codecs, max_bitrate_bps=self.config.max_bitrate_bps)
+        answer = sdp.answer(offer, chosen, self._local(peer), ssrcs=None)
+        return self._keep(show, account_id, peer, answer, is_publisher=True)
+
+    def subscribe(self, show_id: ShowId, account_id: AccountId, offer: sdp.Offer) -> Session:
+        """A WHEP session; without a host it waits for one, whichever codec that brings.
+
+        Raises NotAcceptable (it cannot take what is on air) or Unavailable.
+        """
+        on_air = self.shows.get(show_id)
+        chosen = sdp.choose_for_subscriber(offer, on_air.h264_profile if on_air else "")
+        if on_air and on_air.publisher:
+            sdp.must_take(chosen, list(on_air.publisher.codecs.values()))
+        show, peer = self._open(show_id, offer)
+        payload_types: dict[Kind, dict[Codec, int]] = {
+            item.codec.kind: {other.codec: other.payload_type for other in choice.formats}
+            for choice in chosen
+            for item in choice.formats
+        }
+        subscriber = Subscriber(show, peer, payload_types)
+        show.subscribers.add(subscriber)
+        answer = sdp.answer(offer, chosen, self._local(peer), ssrcs=subscriber.ssrcs)
+        return self._keep(show, account_id, peer, answer, is_publisher=False)
+
+    def session(self, session_id: str, show_id: str, *, is_publisher: bool) -> Session:
+        """A live session. Raises NotFound for one that ended, or that belongs to another resource."""
+        session = self._sessions.get(SessionId(session_id))
+        if session is None or session.show_id != show_id or session.is_publisher is not is_publisher:
+            raise NotFound("The session has ended")
+        return session
+
+    def end(self, session: Session) -> None:
+        """End a session; its packets stop at once."""
+        session.peer.close()
+        self._sessions.pop(session.session_id, None)
+
+    def _open(self, show_id: ShowId, offer: sdp.Offer) -> tuple[Show, Peer]:
+        if not self._is_open:
+            raise GoingAway(retry_after_ms=_RETRY_MS)
+        if len(self._sessions) >= self.config.max_sessions or self._pending() >= self.config.max_pending:
+            raise Unavailable("Too many viewers are joining; try again", retry_after_ms=_RETRY_MS)
+        show = self.shows.get(show_id)
+        if show is None:
+            show = self.shows[show_id] = Show(
+                show_id,
+                egress=self._egress,
+                listener=self._listener,
+                wake=self._wake,
+                size=self.config.history_packets,
+            )
+        return show, Peer(self._port, offer, handshake_ms=self.config.handshake_ms)
+
+    def _pending(self) -> int:
+        return sum(session.peer.sender is None for session in self._sessions.values())
+
+    def _local(self, peer: Peer) -> sdp.Local:
+        return sdp.Local(
+            ufrag=peer.ufrag,
+            password=peer.password,
+            fingerprint=self._port.certificate.sha256,
+            setup=peer.setup,
+            addresses=self.config.addresses,
+            port=self.udp_port,
+            session=secrets.randbits(62),
+        )
+
+    def _keep(self, show: Show, account_id: AccountId, peer: Peer, answer: str, *, is_publisher: bool) -> Session:
+        session = Session(
+            session_id=SessionId(new_id("pub" if is_publisher else "sub")),
+            show_id=show.show_id,
+            account_id=account_id,
+            is_publisher=is_publisher,
+            peer=peer,
+            answer=answer,
+        )
+        self._sessions[session.session_id] = session
+        self._tasks.create_task(self._live(session), name=session.session_id)
+        return session
+
+    async def _live(self, session: Session) -> None:
+        """A session from its answer to its end; a fault in it ends it alone."""
+        try:
+            await session.peer.run()
+        except Exception:
+            log.exception("a media session failed", session_id=session.session_id)
+        finally:
+            self.end(session)
+
+    # The flush
+
+    def _wake(self, show: Show, at_once: bool) -> None:  # noqa: FBT001 - called for each packet
+        if at_once:
+            self._ready[show] = None
+            self._flush.set()
+        elif show not in self._scheduled:
+            self._scheduled.add(show)
+            self._loop.call_later(self.config.flush_ms / 1000, self._due, show)
+
+    def _due(self, show: Show) -> None:
+        self._scheduled.discard(show)
+        self._ready[show] = None
+        self._flush.set()
+
+    async def _flushes(self) -> None:
+        while True:
+            await self._flush.wait()
+            self._flush.clear()
+            while self._ready:
+                show = next(iter(self._ready))
+                del self._ready[show]
+                runs = show.take()
+                if runs:
+                    await self._fan_out(show, runs)
+
+    async def _fan_out(self, show: Show, runs: Sequence[Run]) -> None:
+        """Send to all, in slices: what is not the fan-out gets its turn every few milliseconds."""
+        subscribers = list(show.subscribers)
+        began = time.monotonic()
+        for at in range(0, len(subscribers), SLICE):
+            self._egress.send(subscribers[at : at + SLICE], runs)
+            if time.monotonic() - began > HOLD_S:
+                await asyncio.sleep(0)
+                began = time.monotonic()
+        show.report_first(now_ms())
+
+    # The ticks
+
+    async def _every(self, seconds: float, tick: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                await tick()
+            except Exception:
+                log.exception("a media tick failed")
+
+    async def _react(self) -> None:
+        now = now_ms()
+        for show in self.shows.values():
+            show.react(now)
+
+    async def _watch(self) -> None:
+        now = now_ms()
+        for session in list(self._sessions.values()):
+            if session.peer.sender is not None and now - session.peer.seen_ms > self.config.consent_ms:
+                session.peer.close()
+        for show in list(self.shows.values()):
+            show.watch(now, self.config.silence_ms)
+            if now - show.quiet_since_ms > self.config.empty_show_ms:
+                del self.shows[show.show_id]
+            await self._report(show)
+
+    async def _report(self, show: Show) -> None:
+        subscribers = [subscriber for subscriber in show.subscribers if subscriber.peer.is_up]
+        for at in range(0, len(subscribers), SLICE):
+            for subscriber in subscribers[at : at + SLICE]:
+                subscriber.report(now_ms())
+            await asyncio.sleep(0)

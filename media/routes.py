@@ -1,0 +1,18 @@
+"""The media room's HTTP surface. Needs `media.ports.MediaState` in the lifespan state."""
+
+from starlette.routing import BaseRoute, Route
+
+from media import whep, whip
+
+routes: list[BaseRoute] = [
+    Route("/whip/{show}", whip.publish, methods=["POST"], name="publishShow"),
+    Route("/whip/{show}", whip.preflight, methods=["OPTIONS"]),
+    Route("/whip/{show}/{session}", whip.change, methods=["PATCH"]),
+    Route("/whip/{show}/{session}", whip.end, methods=["DELETE"]),
+    Route("/whip/{show}/{session}", whip.preflight, methods=["OPTIONS"]),
+    Route("/whep/{show}", whep.subscribe, methods=["POST"], name="playShow"),
+    Route("/whep/{show}", whep.preflight, methods=["OPTIONS"]),
+    Route("/whep/{show}/{session}", whep.change, methods=["PATCH"]),
+    Route("/whep/{show}/{session}", whep.end, methods=["DELETE"]),
+    Route("/whep/{show}/{session}", whep.preflight, methods=["OPTIONS"]),
+]

@@ -1,0 +1,116 @@
+"""One viewer's side of a show: lines, resends, sender reports.
+
+Owns: the lines and the budget of one WHEP session.
+Invariant: a NACK is answered from the history only, within the budget, with the bits that were sent before.
+"""
+
+import random
+from collections.abc import Mapping
+from typing import Protocol
+
+from media.core import rtcp
+from media.core.formats import Codec, Kind
+from media.core.history import Packet
+from media.core.nack import ResendBudget
+from media.core.reception import ntp
+from media.core.rewrite import Line, nearest
+from media.core.rtcp import Nack, SenderReport
+from media.core.rtp import Header
+from media.core.track import Track
+from media.peer import Peer
+
+CNAME = "show"
+
+
+class Stage(Protocol):
+    """The show, as a subscriber sees it."""
+
+    tracks: tuple[Track, Track]
+
+    def joined(self, subscriber: "Subscriber") -> None: ...
+
+    def want_keyframe(self) -> None: ...
+
+    def resend(self, subscriber: "Subscriber", packets: list[Packet]) -> None: ...
+
+    def parted(self, subscriber: "Subscriber") -> None: ...
+
+
+class Subscriber:
+    """One WHEP session; listens to its peer, and is a target of the egress."""
+
+    def __init__(self, stage: Stage, peer: Peer, payload_types: Mapping[Kind, dict[Codec, int]]) -> None:
+        self.peer = peer
+        self.nacked = 0
+        self.resent = 0
+        self.fraction_lost = 0
+        self.lines: tuple[Line | None, Line | None] = (
+            _line(payload_types.get(Kind.AUDIO)),
+            _line(payload_types.get(Kind.VIDEO)),
+        )
+        self._stage = stage
+        self._budget = ResendBudget()
+        peer.listener = self
+
+    @property
+    def ssrcs(self) -> dict[Kind, int]:
+        """For the answer."""
+        return {kind: line.ssrc for kind in Kind if (line := self.lines[kind])}
+
+    def takes(self, codec: Codec) -> bool:
+        """False if it wants this kind of media, but not in this codec."""
+        line = self.lines[codec.kind]
+        return line is None or codec in line.payload_types
+
+    def connected(self) -> None:
+        self._stage.joined(self)
+
+    def closed(self) -> None:
+        self._stage.parted(self)
+
+    def rtp(self, header: Header, payload: bytes, now_ms: int) -> None:
+        """A subscriber has nothing to say."""
+
+    def rtcp(self, compound: bytes, now_ms: int) -> None:
+        """Take one authentic compound packet."""
+        for part in rtcp.parse(compound):
+            if isinstance(part, Nack):
+                self._answer(part, now_ms)
+            elif isinstance(part, rtcp.KeyframeRequest):
+                self._stage.want_keyframe()
+            elif isinstance(part, rtcp.ReportBlock):
+                self.fraction_lost = part.fraction_lost
+
+    def _answer(self, nack: Nack, now_ms: int) -> None:
+        kind = next((kind for kind in Kind if (line := self.lines[kind]) and line.ssrc == nack.ssrc), None)
+        line = self.lines[kind] if kind is not None else None
+        if kind is None or line is None or not line.has_begun:
+            return
+        track = self._stage.tracks[kind]
+        self.nacked += len(nack.sequences)
+        packets = []
+        for number in nack.sequences:
+            sequence = nearest(number, track.highest + line.shift) - line.shift
+            packet = track.history.get(sequence)
+            if packet is not None and self._budget.allows(kind, sequence, now_ms):
+                packets.append(packet)
+        self.resent += len(packets)
+        self._stage.resend(self, packets)
+
+    def report(self, now_ms: int) -> None:
+        """Sender reports for what has been sent: without them a browser has no lip sync and holds the sound back."""
+        for kind in Kind:
+            line, timestamp = self.lines[kind], self._stage.tracks[kind].timestamp_at(now_ms)
+            if line is None or timestamp is None or not line.packets:
+                continue
+            stamp = timestamp + line.timestamp_shift
+            report = SenderReport(line.ssrc, ntp(now_ms), stamp, line.packets, line.octets)
+            self.peer.send_rtcp(rtcp.sender_report(report, CNAME))
+
+
+def _line(payload_types: dict[Codec, int] | None) -> Line | None:
+    if not payload_types:
+        return None
+    # Random starts make the plaintext of the first headers hard to guess (RFC 3550 section 5.1).
+    source = random.SystemRandom()
+    return Line(source.randrange(1, 1 << 32), payload_types, source.randrange(1 << 15), source.getrandbits(32))

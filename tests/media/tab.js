@@ -1,0 +1,75 @@
+// The fewest lines of WHIP and WHEP that a browser needs; the tests call publish() and play().
+let pc = null;
+let frames = 0;
+let firstFrameMs = null;
+let tracks = [];
+
+const gathered = (peer) => new Promise((resolve) => {
+  const done = () => peer.iceGatheringState === "complete" && resolve();
+  peer.addEventListener("icegatheringstatechange", done);
+  done();
+});
+
+async function exchange(path, token) {
+  await pc.setLocalDescription();
+  await gathered(pc);
+  const answer = await fetch(path, {
+    method: "POST",
+    headers: { "Content-Type": "application/sdp", Authorization: "Bearer " + token },
+    body: pc.localDescription.sdp,
+  });
+  const text = await answer.text();
+  if (answer.status !== 201) throw new Error(answer.status + " " + text);
+  await pc.setRemoteDescription({ type: "answer", sdp: text });
+  return answer.headers.get("Location");
+}
+
+async function publish(show, token, codec) {
+  const stream = await navigator.mediaDevices.getUserMedia({ audio: true, video: { width: 640, height: 360, frameRate: 30 } });
+  pc = new RTCPeerConnection();
+  for (const track of stream.getTracks()) {
+    const transceiver = pc.addTransceiver(track, { direction: "sendonly" });
+    if (track.kind === "video") {
+      const all = RTCRtpSender.getCapabilities("video").codecs;
+      transceiver.setCodecPreferences(all.filter((item) => item.mimeType.endsWith(codec)));
+    }
+  }
+  return exchange("/whip/" + show, token);
+}
+
+async function play(show, token, codecs) {
+  const began = performance.now();
+  pc = new RTCPeerConnection();
+  const video = document.body.appendChild(document.createElement("video"));
+  video.muted = true;
+  video.autoplay = true;
+  video.playsInline = true;
+  const stream = new MediaStream();
+  pc.addEventListener("track", (event) => { stream.addTrack(event.track); tracks.push(event.track.kind); });
+  video.srcObject = stream;
+  const count = () => {
+    frames += 1;
+    firstFrameMs ??= performance.now() - began;
+    video.requestVideoFrameCallback(count);
+  };
+  video.requestVideoFrameCallback(count);
+  for (const kind of ["audio", "video"]) {
+    const transceiver = pc.addTransceiver(kind, { direction: "recvonly" });
+    if (kind === "video" && codecs) {
+      const all = RTCRtpReceiver.getCapabilities("video").codecs;
+      transceiver.setCodecPreferences(all.filter((item) => codecs.some((codec) => item.mimeType.endsWith(codec))));
+    }
+  }
+  return exchange("/whep/" + show, token);
+}
+
+async function stats() {
+  const found = { frames, firstFrameMs };
+  for (const report of (await pc.getStats()).values()) {
+    if (report.type === "inbound-rtp" || report.type === "outbound-rtp") found[report.kind] = report;
+    if (report.type === "remote-inbound-rtp") found["remote_" + report.kind] = report;
+    if (report.type === "codec") found["codec_" + report.mimeType] = report.payloadType;
+    if (report.type === "transport") found.transport = report;
+  }
+  return found;
+}
