@@ -46,7 +46,7 @@ async def serve(settings: Settings, *, ready: Ready | None = None) -> None:
 
             from live.app import create_app  # noqa: PLC0415 - the rooms are heavy; stores must not wait for them
 
-            await _serve_app(create_app(bound, stores), gateway_class(), listener, bound, ready)
+            await _serve_app(create_app(bound, stores), gateway_class(bound.allowed_origins), listener, bound, ready)
 
 
 async def _serve_app(

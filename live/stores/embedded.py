@@ -99,8 +99,10 @@ class EmbeddedStores:
                     group.create_task(self._start_valkey(binaries, identity, sockets))
                 if self._wants_postgres:
                     group.create_task(self._start_postgres(binaries, identity, sockets))
-        except* StoreError as several:
-            raise several.exceptions[0] from None
+        except BaseExceptionGroup as several:
+            if told := several.subgroup(StoreError):
+                raise _first(told) from None
+            raise
 
     async def _start_valkey(self, binaries: Binaries, identity: Identity, sockets: Path) -> None:
         if binaries.valkey is None:
@@ -120,6 +122,11 @@ class EmbeddedStores:
             self.servers.clear()
             if self._lock:
                 self._lock.release()
+
+
+def _first(several: BaseExceptionGroup[StoreError]) -> StoreError:
+    error = several.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error
 
 
 class DataDirLock:

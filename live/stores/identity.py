@@ -14,6 +14,8 @@ NOBODY = 65534
 
 _USER_NAMESPACE = ("unshare", "--user", "--map-user=1000", "--map-group=1000", "--")
 _SETPRIV = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
+_ACCESS_TOO = "--securebits=+no_setuid_fixup"
+"""Otherwise access(2), by which PostgreSQL looks for its own programs, ignores the capabilities of all but root."""
 
 
 class Identity(Struct, frozen=True, kw_only=True):
@@ -50,7 +52,7 @@ def current() -> Identity:
 def unprivileged() -> Identity:
     """The user nobody, by setpriv, with the most it can be given to reach our files."""
     for capability in ("dac_read_search", "dac_override"):
-        prefix = (*_SETPRIV, f"--inh-caps=-all,+{capability}", f"--ambient-caps=-all,+{capability}", "--")
+        prefix = (*_SETPRIV, _ACCESS_TOO, f"--inh-caps=-all,+{capability}", f"--ambient-caps=-all,+{capability}", "--")
         if _works(prefix):
             return Identity(how=f"nobody, with {capability}", prefix=prefix, uid=NOBODY, gid=NOBODY)
     return Identity(how="nobody", prefix=(*_SETPRIV, "--"), uid=NOBODY, gid=NOBODY)

