@@ -1,0 +1,225 @@
+"""uvicorn's `ws=` class: the handshake of one socket, then nothing.
+
+A Starlette WebSocketRoute authenticates; then `realtime.socket` calls `hand_over`, and the socket belongs to a slotted
+`Viewer`: no task, scope, queue or `ServerProtocol` is left (2 KB a viewer where `websockets` takes 14 KB).
+
+Owns: one handshake, for at most `HANDSHAKE_S`.
+Invariant: a socket ends up with a viewer, or closed. uvicorn's contract, which is not documented, is pinned by
+tests/realtime/test_gateway.py: the constructor's keywords, `connection_made`, one `data_received` with the whole
+head written anew, `set_protocol`, and `shutdown()` for each member of `server_state.connections`.
+"""
+
+import asyncio
+import http
+import json
+from collections.abc import Callable, Collection
+from typing import Any
+
+import structlog
+
+from realtime.core.handshake import Refused, Request, accept, parse
+
+log = structlog.get_logger()
+
+HANDSHAKE_S = 10.0
+EARLY_MAX_BYTES = 16 * 1024
+"""What a hasty client may send before it has our 101."""
+EXTENSION = "showfloor.gateway"
+
+MakeViewer = Callable[[asyncio.Transport, set[Any]], asyncio.Protocol]
+
+
+def gateway_class(origins: Collection[str] = ()) -> type[asyncio.Protocol]:
+    """The class for `uvicorn.Config(ws=...)`. `origins`: other sites whose pages may open sockets, `https://shop.example`."""
+    allowed = frozenset(origin.lower().rstrip("/") for origin in origins)
+    return type("ConfiguredGateway", (Gateway,), {"origins": allowed, "__slots__": ()})
+
+
+class Gateway(asyncio.Protocol):
+    """One handshake."""
+
+    __slots__ = (
+        "_accepted",
+        "_app",
+        "_default_headers",
+        "_early",
+        "_given",
+        "_request",
+        "_state",
+        "_status",
+        "_task",
+        "_tasks",
+        "_timer",
+        "_wait_closed",
+        "connections",
+        "transport",
+    )
+
+    origins: frozenset[str] = frozenset()
+
+    def __init__(self, config: Any, server_state: Any, app_state: dict[str, Any], _loop: Any = None) -> None:
+        self._app = config.loaded_app
+        self.connections: set[Any] = server_state.connections
+        self._tasks: set[Any] = server_state.tasks
+        self._default_headers: list[tuple[bytes, bytes]] = server_state.default_headers
+        self._state = app_state
+        self.transport: asyncio.Transport
+        self._request: Request | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._wait_closed: asyncio.Future[None] | None = None
+        self._early = b""
+        self._accepted = False
+        self._given = False
+        self._status = 0
+
+    # -- asyncio.Protocol ---------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self.connections.add(self)
+        self._timer = asyncio.get_running_loop().call_later(HANDSHAKE_S, self._give_up)
+
+    def data_received(self, data: bytes) -> None:
+        if self._request is not None:
+            self._early += data
+            if len(self._early) > EARLY_MAX_BYTES:
+                self.transport.abort()
+            return
+        try:
+            self._request = parse(data, origins=self.origins)
+        except Refused as refused:
+            self._refuse(refused)
+            return
+        self._task = asyncio.get_running_loop().create_task(self._run(self._scope(self._request)), name="handshake")
+        self._tasks.add(self._task)
+        self._task.add_done_callback(self._tasks.discard)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's name
+        self.connections.discard(self)
+        self._stop_timer()
+        if self._wait_closed is not None and not self._wait_closed.done():
+            self._wait_closed.set_result(None)
+        if self._task is not None and not self._given:
+            self._task.cancel()
+
+    def shutdown(self) -> None:
+        """The server ends; so does a handshake."""
+        self.transport.close()
+
+    def _give_up(self) -> None:
+        log.info("handshake_timed_out")
+        self.transport.abort()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    # -- ASGI ---------------------------------------------------------------------------------------------------
+
+    def _scope(self, request: Request) -> dict[str, Any]:
+        client = self.transport.get_extra_info("peername")
+        server = self.transport.get_extra_info("sockname")
+        secure = bool(self.transport.get_extra_info("sslcontext"))
+        return {
+            "type": "websocket",
+            "asgi": {"version": "3.0", "spec_version": "2.4"},
+            "http_version": "1.1",
+            "scheme": "wss" if secure else "ws",
+            "server": tuple(server[:2]) if isinstance(server, tuple) else None,
+            "client": tuple(client[:2]) if isinstance(client, tuple) else None,
+            "root_path": "",
+            "path": request.path,
+            "raw_path": request.raw_path,
+            "query_string": request.query,
+            "headers": request.headers,
+            "subprotocols": request.subprotocols,
+            "state": self._state.copy(),
+            "extensions": {"websocket.http.response": {}, EXTENSION: self},
+        }
+
+    async def _run(self, scope: dict[str, Any]) -> None:
+        try:
+            await self._app(scope, self._receive, self._send)
+        except Exception:
+            log.exception("handshake_failed")
+            if not self._accepted and not self._status:
+                self._refuse(Refused(500, "Something went wrong on our side"))
+        finally:
+            self._stop_timer()
+            if not self._given:
+                self.transport.close()
+
+    async def _receive(self) -> dict[str, Any]:
+        """First the connect event; after that there is only the end, since messages belong to the viewer."""
+        if self._wait_closed is None:
+            self._wait_closed = asyncio.get_running_loop().create_future()
+            return {"type": "websocket.connect"}
+        await self._wait_closed
+        return {"type": "websocket.disconnect", "code": 1006}
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        kind = message["type"]
+        if kind == "websocket.accept":
+            self._accept(message.get("subprotocol"), message.get("headers", ()))
+        elif kind == "websocket.http.response.start":
+            self._status = message["status"]
+            self._write_head(self._status, message.get("headers", ()))
+        elif kind == "websocket.http.response.body":
+            self.transport.write(message.get("body", b""))
+        elif kind == "websocket.close" and not self._accepted:
+            self._refuse(Refused(403, "Not here"))
+        else:
+            raise RuntimeError(f"{kind}: after the handshake the socket belongs to a viewer; use hand_over")
+
+    def _accept(self, subprotocol: str | None, headers: Collection[tuple[bytes, bytes]]) -> None:
+        assert self._request is not None
+        self._accepted = True
+        lines = [
+            (b"upgrade", b"websocket"),
+            (b"connection", b"Upgrade"),
+            (b"sec-websocket-accept", accept(self._request.key)),
+        ]
+        if subprotocol is not None:
+            lines.append((b"sec-websocket-protocol", subprotocol.encode()))
+        self.transport.write(_head(101, [*lines, *self._default_headers, *headers]))
+
+    def _write_head(self, status: int, headers: Collection[tuple[bytes, bytes]]) -> None:
+        self.transport.write(_head(status, [*self._default_headers, *headers, (b"connection", b"close")]))
+
+    def _refuse(self, refused: Refused) -> None:
+        status = http.HTTPStatus(refused.status)
+        body = json.dumps(
+            {"type": "about:blank", "title": status.phrase, "status": refused.status, "detail": str(refused)}
+        ).encode()
+        head = [(b"content-type", b"application/problem+json"), (b"content-length", b"%d" % len(body))]
+        self._status = refused.status
+        self._write_head(refused.status, [*refused.headers, *head])
+        self.transport.write(body)
+        self.transport.close()
+
+    # -- the handing over ---------------------------------------------------------------------------------------
+
+    def hand_over(self, make: MakeViewer) -> asyncio.Protocol | None:
+        """The socket is open and belongs to what `make` makes of it; None if the peer left meanwhile."""
+        assert self._accepted, "accept first"
+        if self.transport.is_closing():
+            return None
+        self._given = True
+        self._stop_timer()
+        self.connections.discard(self)
+        viewer = make(self.transport, self.connections)
+        self.transport.set_protocol(viewer)
+        early, self._early = self._early, b""
+        if early:
+            viewer.data_received(early)
+        return viewer
+
+
+def _head(status: int, headers: list[tuple[bytes, bytes]]) -> bytes:
+    phrase = http.HTTPStatus(status).phrase.encode()
+    return b"".join(
+        [b"HTTP/1.1 %d %b\r\n" % (status, phrase), *(b"%b: %b\r\n" % (name, value) for name, value in headers), b"\r\n"]
+    )

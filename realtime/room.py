@@ -1,0 +1,191 @@
+"""One show's viewers in this process, and the tick that feeds them.
+
+Owns: the viewers of one channel and the row of frames on their way to them.
+Invariant: frames leave in order, at most one every `early_ms`; no send is awaited; a slice of viewers takes a few
+milliseconds and the loop runs between two slices.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from realtime.core.channel import Channel, Kind, Publication, Tick, Verdict
+from realtime.core.frames import Op, frame
+from schema.ids import ShowId
+
+if TYPE_CHECKING:
+    from realtime.viewer import Viewer
+
+SLICE = 400
+"""Viewers written to before the loop may do something else: 400 x 12 us is 5 ms."""
+FRAME_MAX_BYTES = 48 * 1024
+"""Events beyond this do not wait for the tick, so that a frame stays below a viewer's bound."""
+PREBUILT_MAX = 64
+
+_json = msgspec.json.Decoder()
+_msgpack = msgspec.msgpack.Encoder()
+
+
+def transcode(payload: bytes) -> bytes:
+    """The same frame for viewers of the msgpack subprotocol; done once a tick for all of them."""
+    return _msgpack.encode(_json.decode(payload))
+
+
+def seal(payload: bytes, *, binary: bool) -> bytes:
+    """A payload as the WebSocket frame of one of the two subprotocols."""
+    return frame(transcode(payload), Op.BINARY) if binary else frame(payload)
+
+
+class _Outgoing(NamedTuple):
+    serial: int
+    tick: Tick
+    sealed: dict[bool, bytes]
+    viewers: "list[Viewer]"
+
+
+class Room:
+    """`reload` is called when the channel must be loaded (again)."""
+
+    def __init__(
+        self, show: ShowId, *, tick_ms: int, clock: Callable[[], int], reload: Callable[["Room"], None]
+    ) -> None:
+        self.show = show
+        self.channel = Channel()
+        self.viewers: set[Viewer] = set()
+        self.ready = asyncio.Event()
+        self.loading = False
+        self.idle_since_ms = clock()
+        self._tick_ms = tick_ms
+        self._early_ms = max(1, tick_ms // 4)
+        self._clock = clock
+        self._reload = reload
+        self._serial = 0
+        self._flushed_ms = -tick_ms
+        self._timer: asyncio.TimerHandle | None = None
+        self._due_ms = 0
+        self._row: deque[_Outgoing] = deque()
+        self._cursor = 0
+        self._writing = False
+        self._prebuilt: dict[tuple[bool, bytes], bytes] = {}
+
+    # -- what comes in ------------------------------------------------------------------------------------------
+
+    def on_publication(self, epoch: str, publication: Publication) -> None:
+        verdict = self.channel.receive(epoch, publication)
+        if verdict is Verdict.GAP:
+            self._reload(self)
+        elif verdict is Verdict.TAKEN:
+            self._expect_flush(publication.kind)
+
+    def on_state(self, epoch: str, version: int, values: dict[str, bytes]) -> None:
+        if self.channel.receive_state(epoch, version, values) is Verdict.GAP:
+            self._reload(self)
+        self._expect_flush(None)
+
+    def on_loaded(self, *, unbroken: bool) -> None:
+        """The channel was loaded: tell everybody what changed, or, after a break, everything."""
+        self.ready.set()
+        if not unbroken:
+            self._send_snapshots()
+        self._expect_flush(Kind.EVENT)
+
+    def _expect_flush(self, kind: Kind | None) -> None:
+        """See to it that a flush comes: at once if the last tick was empty, early for *must*, else on the tick."""
+        if not self.channel.waiting:
+            return
+        if self.channel.pending_bytes > FRAME_MAX_BYTES:
+            self.flush()
+            return
+        must = kind not in {None, Kind.CHAT, Kind.ROUTINE}
+        due = self._flushed_ms + (self._early_ms if must else self._tick_ms)
+        if self._timer is not None:
+            if due >= self._due_ms:
+                return
+            self._timer.cancel()
+        self._due_ms = due
+        wait_s = max(0, due - self._clock()) / 1000
+        self._timer = asyncio.get_running_loop().call_later(wait_s, self.flush)
+
+    # -- what goes out ------------------------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Send what waits to everybody."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        tick = self.channel.flush()
+        if tick is None:
+            return
+        self._flushed_ms = self._clock()
+        self._prebuilt.clear()
+        self._serial += 1
+        self._row.append(_Outgoing(self._serial, tick, {}, list(self.viewers)))
+        if not self._writing:
+            self._write_slice()
+
+    def _write_slice(self) -> None:
+        now_ms = self._clock()
+        serial, tick, sealed, viewers = self._row[0]
+        for viewer in viewers[self._cursor : self._cursor + SLICE]:
+            if viewer.room is None or not viewer.progress.offer(serial, tick.epoch, tick.before, now_ms):
+                continue
+            data = sealed.get(viewer.binary)
+            if data is None:
+                data = sealed[viewer.binary] = seal(tick.payload, binary=viewer.binary)
+            viewer.transport.write(data)
+        self._cursor += SLICE
+        if self._cursor >= len(viewers):
+            self._row.popleft()
+            self._cursor = 0
+        self._writing = bool(self._row)
+        if self._writing:
+            asyncio.get_running_loop().call_soon(self._write_slice)
+
+    def _send_snapshots(self) -> None:
+        self._prebuilt.clear()
+        self._serial += 1
+        self._row.clear()  # whoever did not get these frames yet gets the snapshot instead
+        payload = self.channel.resume("", 0)[0]
+        tick = Tick(payload, "", 0, self.channel.sent)
+        self._row.append(_Outgoing(self._serial, tick, {}, list(self.viewers)))
+        self._cursor = 0
+        if not self._writing:
+            self._write_slice()
+
+    def aclose(self) -> None:
+        """Forget the timer; nobody is left in the room."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    # -- viewers ------------------------------------------------------------------------------------------------
+
+    @property
+    def serial(self) -> int:
+        """The number of the last frame that was sent."""
+        return self._serial
+
+    def welcome(self, *, binary: bool, epoch: str | None, offset: int) -> bytes:
+        """The first frame of a socket: the snapshot, or, where `epoch` is given, what it missed since `offset`."""
+        if epoch is not None and epoch == self.channel.epoch and self.channel.sent < offset <= self.channel.received:
+            self.flush()  # another process was a tick ahead of this one
+        if epoch is None:
+            return self._sealed(self.channel.join(), binary=binary)
+        return self.catch_up(binary=binary, epoch=epoch, offset=offset)
+
+    def catch_up(self, *, binary: bool, epoch: str, offset: int) -> bytes:
+        """What a viewer that stands at `offset` needs to stand where the room does."""
+        return self._sealed(self.channel.resume(epoch, offset)[0], binary=binary)
+
+    def _sealed(self, payload: bytes, *, binary: bool) -> bytes:
+        # The channel gives the same object until something changes, so one frame serves a storm of joins.
+        key = (binary, payload)
+        made = self._prebuilt.get(key)
+        if made is None:
+            if len(self._prebuilt) >= PREBUILT_MAX:
+                self._prebuilt.clear()
+            made = self._prebuilt[key] = seal(payload, binary=binary)
+        return made

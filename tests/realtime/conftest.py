@@ -1,0 +1,236 @@
+"""A server with the realtime room alone: real uvicorn, real Valkey, sockets of `websockets`.
+
+The ports that `live` fills in production (tickets, limits, chat rules) are small in-memory ones here.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import json
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+import redis.asyncio
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from realtime.chat import ChatService
+from realtime.gateway import gateway_class
+from realtime.hub import Hub
+from realtime.routes import routes
+from realtime.socket import problem
+from schema.errors import RateLimited, ShowfloorError, Unauthenticated
+from schema.ids import AccountId, ShowId
+from schema.people import Principal, Role
+from schema.wire import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
+
+DEADLINE_S = 10.0
+_numbers = itertools.count(1)
+
+
+async def until(condition: Callable[[], Any], what: str = "the condition") -> None:
+    """Wait until `condition()` holds; fail after a deadline."""
+    async with asyncio.timeout(DEADLINE_S):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+class Tickets:
+    """Tickets that work once."""
+
+    def __init__(self) -> None:
+        self.people: dict[str, Principal] = {}
+        self.gate: asyncio.Event | None = None
+
+    def issue(self, name: str = "ann", role: Role = Role.VIEWER, show: str | None = None) -> str:
+        ticket = f"ticket{next(_numbers)}"
+        self.people[ticket] = Principal(
+            account_id=AccountId(f"acc_{name}"), role=role, name=name, show_id=ShowId(show) if show else None
+        )
+        return ticket
+
+    async def redeem(self, ticket: str, show: ShowId) -> Principal:
+        if self.gate is not None:
+            await self.gate.wait()
+        found = self.people.pop(ticket, None)
+        if found is None:
+            raise Unauthenticated("The ticket is unknown or used")
+        return found
+
+
+class Limits:
+    def __init__(self) -> None:
+        self.left: dict[str, int] = {}
+
+    async def check(self, rule: str, subject: str) -> None:
+        if self.left.get(rule, 1) <= 0:
+            raise RateLimited(retry_after_ms=1500)
+        if rule in self.left:
+            self.left[rule] -= 1
+
+
+class Rules:
+    def __init__(self) -> None:
+        self.slow_ms = 0
+        self.missing: set[str] = set()
+
+    async def exists(self, show_id: ShowId) -> bool:
+        return show_id not in self.missing
+
+    async def slow_mode_ms(self, show_id: ShowId) -> int:
+        return self.slow_ms
+
+
+class Server(uvicorn.Server):
+    """Without signal handlers: pytest's stay."""
+
+    @contextlib.contextmanager
+    def capture_signals(self):
+        yield
+
+
+class Running:
+    """One process's worth of server."""
+
+    def __init__(self, hub: Hub, port: int, tickets: Tickets, limits: Limits, rules: Rules, chat: ChatService) -> None:
+        self.hub, self.port, self.tickets, self.limits, self.rules, self.chat = hub, port, tickets, limits, rules, chat
+        self.clients: list[Client] = []
+        self.server: Server
+
+    def url(self, show: str, ticket: str, **more: Any) -> str:
+        query = "&".join(f"{key}={value}" for key, value in {"ticket": ticket, **more}.items())
+        return f"ws://127.0.0.1:{self.port}/ws/{show}?{query}"
+
+    async def join(
+        self, show: str, name: str = "ann", role: Role = Role.VIEWER, *, binary: bool = False, **more: Any
+    ) -> "Client":
+        subprotocol = SUBPROTOCOL_MSGPACK if binary else SUBPROTOCOL_JSON
+        connection = await connect(
+            self.url(show, self.tickets.issue(name, role), **more),
+            subprotocols=[subprotocol],
+            compression=None,
+            ping_interval=None,
+            close_timeout=1,
+        )
+        client = Client(connection)
+        self.clients.append(client)
+        return client
+
+
+class Client:
+    """Reads frames as a page does, and remembers what it saw."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self.connection = connection
+        self.frames: list[dict[str, Any]] = []
+        self.events: list[dict[str, Any]] = []
+        self.state: dict[str, Any] = {}
+        self.replies: list[dict[str, Any]] = []
+        self.epoch, self.offset = "", 0
+        self.code: int | None = None
+        self._reader = asyncio.create_task(self._read())
+
+    async def _read(self) -> None:
+        import msgspec
+
+        try:
+            async for data in self.connection:
+                one = json.loads(data) if isinstance(data, str) else msgspec.msgpack.decode(data)
+                if "re" in one:
+                    self.replies.append(one)
+                    continue
+                if one.get("snapshot"):
+                    self.state = {}
+                self.frames.append(one)
+                self.events += one["ev"]
+                self.state |= one["st"]
+                self.epoch, self.offset = one["e"], one["o"]
+        except ConnectionClosed:
+            pass
+        self.code = self.connection.close_code
+
+    async def until(self, condition: Callable[["Client"], Any]) -> None:
+        await until(lambda: condition(self))
+
+    def texts(self) -> list[str]:
+        return [event["text"] for event in self.events if event["t"] == "chat"]
+
+    def offsets(self) -> list[int]:
+        return [event["o"] for event in self.events]
+
+    async def close(self) -> None:
+        await self.connection.close()
+        await self._reader
+
+
+@contextlib.asynccontextmanager
+async def serve(url: str, *, tick_ms: int = 20, origins: tuple[str, ...] = ()) -> AsyncIterator[Running]:
+    """A server on a free port, until the end of the block."""
+    async with contextlib.AsyncExitStack() as stack:
+        client = await stack.enter_async_context(redis.asyncio.from_url(url))
+        hub = Hub(client, tick_ms=tick_ms)
+        tickets, limits, rules = Tickets(), Limits(), Rules()
+        chat = ChatService(hub, limits, rules)
+
+        @contextlib.asynccontextmanager
+        async def lifespan(_: Starlette):
+            async with hub:
+                yield {"hub": hub, "chat": chat, "doorkeeper": tickets}
+
+        async def translate(_: Request, error: Exception) -> Response:
+            assert isinstance(error, ShowfloorError)
+            return problem(error)
+
+        app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={ShowfloorError: translate})
+
+        async def with_principal(scope: Any, receive: Any, send: Any) -> None:
+            bearer = dict(scope.get("headers", ())).get(b"authorization", b"").decode().removeprefix("Bearer ")
+            if bearer:
+                name, _, role = bearer.partition(":")
+                scope["principal"] = Principal(account_id=AccountId(f"acc_{name}"), role=Role(role), name=name)
+            await app(scope, receive, send)
+
+        listener = socket.create_server(("127.0.0.1", 0))
+        config = uvicorn.Config(
+            with_principal, ws=gateway_class(origins), http="httptools", log_config=None, access_log=False
+        )
+        server = Server(config)
+        running = Running(hub, listener.getsockname()[1], tickets, limits, rules, chat)
+        running.server = server
+        task = asyncio.create_task(server.serve(sockets=[listener]))
+        await until(lambda: server.started or task.done())
+        try:
+            yield running
+        finally:
+            for one in running.clients:
+                await one.close()
+            server.should_exit = True
+            async with asyncio.timeout(DEADLINE_S):
+                await task
+
+
+@pytest.fixture
+async def running(redis_url: str) -> AsyncIterator[Running]:
+    async with serve(redis_url) as server:
+        yield server
+
+
+@pytest.fixture
+def show() -> str:
+    """A show of this test's own: the bus is shared by all logical databases."""
+    return f"show{next(_numbers)}"
+
+
+@pytest.fixture
+def say(running: Running, show: str) -> Callable[..., Awaitable[Any]]:
+    async def do(text: str, name: str = "ann", role: Role = Role.VIEWER) -> Any:
+        principal = Principal(account_id=AccountId(f"acc_{name}"), role=role, name=name)
+        return await running.chat.say(principal, ShowId(show), text)
+
+    return do
