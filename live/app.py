@@ -16,6 +16,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+import media.routes
+import realtime.routes
 from live import health, routes
 from live.asyncapi import asyncapi
 from live.auth import Authentication, Tokens
@@ -59,7 +61,7 @@ def create_app(settings: Settings, stores: StoreAddresses) -> Starlette:
 
 def api_routes() -> list[BaseRoute]:
     """The routes of all rooms."""
-    return [*routes.routes, *health.routes]
+    return [*routes.routes, *realtime.routes.routes, *media.routes.routes, *health.routes]
 
 
 def document_routes(described: list[BaseRoute], base_url: str) -> list[BaseRoute]:

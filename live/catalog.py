@@ -89,8 +89,9 @@ class Catalog:
                 )
                 if made is None:
                     await self._refuse_allocation(pg, show, asked.variant_id)
-                await pg.execute(sql("show_touch"), show)
+                version = await pg.fetchval(sql("show_touch"), show)
             await self._stock.open(show, asked.variant_id, asked.opening_stock)
+            await self._announcer.announce(show, version)
         return await self.item(show, asked.variant_id)
 
     async def _refuse_allocation(self, pg: Connection, show: ShowId, variant: VariantId) -> None:
@@ -112,9 +113,9 @@ class Catalog:
                 currency = await pg.fetchval(sql("item_set_price"), show, variant, amount)
                 if currency is None:
                     raise NotFound(f"{variant} is not on sale in {show}")
-                await pg.execute(sql("show_touch"), show)
+                version = await pg.fetchval(sql("show_touch"), show)
             price = Money(amount=amount, currency=currency)
-            await self._announcer.tell(show, PriceChanged(variant_id=variant, price=price))
+            await self._announcer.announce(show, version, PriceChanged(variant_id=variant, price=price))
         return await self.item(show, variant)
 
     async def restock(self, show: ShowId, variant: VariantId, units: int) -> Item:

@@ -42,9 +42,10 @@ class Pins:
                 after, pin = pinboard.pin(before, variant, time.time_ns() // 1_000_000)
                 if after is not before:
                     await pg.execute(sql("pin_insert"), show, variant, pin.pinned_at_ms)
-                    await pg.execute(sql("show_touch"), show)
+                    version = await pg.fetchval(sql("show_touch"), show)
             if after is not before:
-                await self._announcer.tell(show, Pinned(variant_id=variant, at_ms=pin.pinned_at_ms))
+                event = Pinned(variant_id=variant, at_ms=pin.pinned_at_ms)
+                await self._announcer.announce(show, version, event)
         return pin
 
     async def unpin(self, show: ShowId, variant: VariantId) -> None:
@@ -53,9 +54,9 @@ class Pins:
             async with pg.transaction():
                 was_pinned = await pg.fetchval(sql("pin_delete"), show, variant) is not None
                 if was_pinned:
-                    await pg.execute(sql("show_touch"), show)
+                    version = await pg.fetchval(sql("show_touch"), show)
             if was_pinned:
-                await self._announcer.tell(show, Unpinned(variant_id=variant))
+                await self._announcer.announce(show, version, Unpinned(variant_id=variant))
 
 
 async def _must_be_on_sale(pg: Connection, show: ShowId, variant: VariantId) -> None:

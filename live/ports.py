@@ -1,4 +1,4 @@
-"""What the show needs of the other rooms, in its own words. `live/wiring.py` fits the rooms to it."""
+"""What the show needs of the other rooms, in its own words. `live/adapters.py` fits the rooms to it."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -11,10 +11,14 @@ from schema.wire import Event
 class Announcer(Protocol):
     """The way to everybody who watches a show."""
 
-    async def tell(self, show: ShowId, event: Event) -> None:
-        """An event that none may miss. Pins and prices are kept for those who join later; an unpin lets its pin go."""
+    async def announce(self, show: ShowId, version: int, *events: Event) -> None:
+        """Tell the events of the write that made `version`. Called with the show's turn held; never raises.
 
-    async def state(self, show: ShowId, values: Mapping[str, object]) -> None:
+        Pins and prices are kept for those who join later; an unpin lets its pin go. What cannot be told now is told
+        by the republisher, which sees that this version was not marked as told.
+        """
+
+    def state(self, show: ShowId, values: Mapping[str, object]) -> None:
         """The present value of each key, such as `sales`."""
 
 
@@ -27,7 +31,7 @@ class StockBook(Protocol):
     async def open(self, show: ShowId, variant: VariantId, units: int) -> None:
         """Put `units` of a variant on the books as its opening stock."""
 
-    async def restock(self, show: ShowId, variant: VariantId, units: int) -> Stock:
+    async def restock(self, show: ShowId, variant: VariantId, units: int) -> None:
         """Add `units` that arrived. Raises NotFound for a variant without a book."""
 
     async def set_sales(self, show: ShowId, *, open: bool) -> None:  # noqa: A002 - the word of the interface

@@ -2,7 +2,7 @@
 
 Owns: the `shows` rows. The table of moves is `live/core/lifecycle.py`'s.
 Invariant: checkout sells exactly while `lifecycle.sells` says so of the stored row; what viewers were told last is
-what is stored. Both are made true again at start (`republish`).
+what is stored. `live/republish.py` makes both true again whatever was lost.
 """
 
 import asyncpg
@@ -19,8 +19,8 @@ from live.queries import sql
 from live.turns import Connection, Pool, Turns
 from schema.errors import Conflict, NotFound, PreconditionFailed
 from schema.ids import ShowId, new_id
-from schema.show import Show, ShowPage, ShowRequest, ShowState, ShowSummary
-from schema.wire import Event, Pinned, PriceChanged, SalesChanged, ShowChanged
+from schema.show import Pin, Show, ShowPage, ShowRequest, ShowState, ShowSummary
+from schema.wire import Event, SalesChanged, ShowChanged
 
 log = structlog.get_logger()
 
@@ -30,10 +30,6 @@ class Position(Struct, frozen=True, array_like=True):
 
     starts_at_ms: int
     show_id: str
-
-
-REPUBLISHED_MAX = 200
-"""How many shows are brought back to their viewers at start, the latest first."""
 
 
 class ShowRow(Struct, frozen=True, kw_only=True):
@@ -114,8 +110,9 @@ class ShowService:
         if made is None:
             raise Conflict(f"There is a show {show} already")
         row = await self.row(show)
-        await self._stock.set_sales(show, open=row.sells)
-        await self._announcer.state(show, row.shown)
+        await self.settle_sales(row)
+        self._announcer.state(show, row.shown)
+        await self._announcer.announce(show, row.version)
         return await self._full(row)
 
     async def set_state(self, show: ShowId, state: ShowState, versions: frozenset[int] | None = None) -> Show:
@@ -136,7 +133,7 @@ class ShowService:
         """The least time between two messages of one account. Raises NotFound, PreconditionFailed."""
         async with self._turns.of(show) as pg:
             row = await self._read(pg, show, versions)
-            return await self._write(pg, row, msgspec.structs.replace(row, slow_mode_ms=slow_mode_ms), None)
+            return await self._write(pg, row, msgspec.structs.replace(row, slow_mode_ms=slow_mode_ms))
 
     async def _read(self, pg: Connection, show: ShowId, versions: frozenset[int] | None) -> ShowRow:
         row = _row(await pg.fetchrow(sql("show_get"), show), show)
@@ -144,7 +141,7 @@ class ShowService:
             raise PreconditionFailed(f"The show is at version {row.version}", version=row.version)
         return row
 
-    async def _write(self, pg: Connection, before: ShowRow, after: ShowRow, event: Event | None) -> Show:
+    async def _write(self, pg: Connection, before: ShowRow, after: ShowRow, *events: Event) -> Show:
         """Store, then tell: checkout first (it decides about money), the viewers after."""
         if after != before:
             version = await pg.fetchval(
@@ -154,11 +151,19 @@ class ShowService:
             assert version is not None, "the show's turn was not held"
             after = msgspec.structs.replace(after, version=version)
         # Said again even if nothing changed: asking twice mends what a crash left half done.
-        await self._stock.set_sales(after.show_id, open=after.sells)
-        await self._announcer.state(after.show_id, after.shown)
-        if event is not None and after != before:
-            await self._announcer.tell(after.show_id, event)
+        await self.settle_sales(after)
+        self._announcer.state(after.show_id, after.shown)
+        if after != before:
+            await self._announcer.announce(after.show_id, after.version, *events)
         return await self._full(after)
+
+    async def settle_sales(self, row: ShowRow) -> None:
+        """Make checkout sell, or not, as the row says."""
+        await self._stock.set_sales(row.show_id, open=row.sells)
+
+    async def pins(self, show: ShowId) -> list[Pin]:
+        """What is pinned, the oldest first."""
+        return await self._pins.board(show)
 
     async def _full(self, row: ShowRow) -> Show:
         pins = await self._pins.board(row.show_id)
@@ -176,21 +181,6 @@ class ShowService:
             pins=[pin.variant_id for pin in pins],
             items=await self._catalog.items(row.show_id),
         )
-
-    async def republish(self, show: ShowId, *, events: bool) -> None:
-        """Tell the hub and checkout how a show stands; with `events` also its pins and prices (a new epoch)."""
-        row = await self.row(show)
-        await self._stock.set_sales(show, open=row.sells)
-        items = await self._catalog.items(show)
-        stock = {f"stock.{item.variant_id}": item.stock for item in items}
-        host = self._presence.host_present(show)
-        await self._announcer.state(show, {**row.shown, "host": host, **stock})
-        if not events:
-            return
-        for item in items:
-            await self._announcer.tell(show, PriceChanged(variant_id=item.variant_id, price=item.price))
-        for pin in await self._pins.board(show):
-            await self._announcer.tell(show, Pinned(variant_id=pin.variant_id, at_ms=pin.pinned_at_ms))
 
 
 def _row(found: asyncpg.Record | None, show: ShowId) -> ShowRow:

@@ -3,9 +3,10 @@
 Owns: the adapters, and the order of opening. Invariant: a room meets another only here.
 """
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Coroutine, Mapping
 from contextlib import AsyncExitStack
-from typing import Protocol, TypedDict
+from typing import Any, Protocol, TypedDict
 
 import asyncpg
 import structlog
@@ -13,6 +14,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 
+from live.adapters import Gate, HostBoard, HubAnnouncer, StockTeller
 from live.auth import Tokens
 from live.catalog import Catalog
 from live.guests import Guests
@@ -20,13 +22,17 @@ from live.health import Health
 from live.limits import Limiter
 from live.pins import Pins
 from live.recent_shows import RecentShows
+from live.republish import Republisher
 from live.settings import Settings
 from live.shows import ShowService
 from live.tickets import Tickets
 from live.turns import Pool, Turns
+from media.config import RelayConfig
+from media.relay import Relay
+from realtime.chat import ChatService
+from realtime.hub import Hub
 from schema.ids import ShowId, VariantId
 from schema.show import Stock
-from schema.wire import Event
 
 log = structlog.get_logger()
 
@@ -47,6 +53,27 @@ class StoreAddresses(Protocol):
         """A postgresql:// address."""
 
 
+class Interim:
+    """Stands for checkout until it is there."""
+
+    def __init__(self) -> None:
+        self._stocks: dict[ShowId, dict[VariantId, Stock]] = {}
+
+    async def stocks(self, show: ShowId) -> Mapping[VariantId, Stock]:
+        return self._stocks.get(show, {})
+
+    async def open(self, show: ShowId, variant: VariantId, units: int) -> None:
+        self._stocks.setdefault(show, {})[variant] = Stock(on_hand=units, held=0, sold=0, available=units)
+
+    async def restock(self, show: ShowId, variant: VariantId, units: int) -> None:
+        before = self._stocks[show][variant]
+        after = Stock(on_hand=before.on_hand + units, held=0, sold=0, available=before.available + units)
+        self._stocks[show][variant] = after
+
+    async def set_sales(self, show: ShowId, *, open: bool) -> None:  # noqa: A002
+        log.debug("sales", show=show, open=open)
+
+
 class Services(TypedDict):
     """The lifespan state: what handlers of all rooms find in `request.state`."""
 
@@ -57,63 +84,74 @@ class Services(TypedDict):
     guests: Guests
     tokens: Tokens
     tickets: Tickets
+    doorkeeper: Tickets
     limiter: Limiter
     health: Health
-
-
-class Interim:
-    """No rooms yet."""
-
-    def __init__(self) -> None:
-        self._stocks: dict[ShowId, dict[VariantId, Stock]] = {}
-
-    async def tell(self, show: ShowId, event: Event) -> None:
-        log.debug("told", show=show, kind=type(event).__name__)
-
-    async def state(self, show: ShowId, values: Mapping[str, object]) -> None:
-        log.debug("state", show=show, keys=list(values))
-
-    async def stocks(self, show: ShowId) -> Mapping[VariantId, Stock]:
-        return self._stocks.get(show, {})
-
-    async def open(self, show: ShowId, variant: VariantId, units: int) -> None:
-        self._stocks.setdefault(show, {})[variant] = Stock(on_hand=units, held=0, sold=0, available=units)
-
-    async def restock(self, show: ShowId, variant: VariantId, units: int) -> Stock:
-        before = self._stocks[show][variant]
-        after = Stock(on_hand=before.on_hand + units, held=0, sold=0, available=before.available + units)
-        self._stocks[show][variant] = after
-        return after
-
-    async def set_sales(self, show: ShowId, *, open: bool) -> None:  # noqa: A002
-        log.debug("sales", show=show, open=open)
-
-    def host_present(self, show: ShowId) -> bool:
-        return not show
+    hub: Hub
+    chat: ChatService
+    relay: Relay
+    media_gate: Gate
 
 
 async def open_services(stack: AsyncExitStack, settings: Settings, stores: StoreAddresses, tokens: Tokens) -> Services:
-    """Open everything. What was opened closes with `stack`."""
+    """Open everything. What was opened closes with `stack`, the last first."""
     pool = await open_postgres(stack, stores.database_url, READERS)
     turns = Turns(await open_postgres(stack, stores.database_url, WRITERS))
     redis = await open_redis(stack, stores.redis_url)
-    limiter = Limiter(redis, load=settings.load)
-    tickets = Tickets(redis)
-    interim = Interim()
-    catalog = Catalog(pool, turns, interim, interim)
-    pins = Pins(pool, turns, interim)
-    shows = ShowService(pool, turns, catalog=catalog, pins=pins, stock=interim, presence=interim, announcer=interim)
+    hub = await stack.enter_async_context(Hub(await open_redis(stack, stores.redis_url)))
+    limiter, tickets = Limiter(redis, load=settings.load), Tickets(redis)
+    announcer, teller, hosts = HubAnnouncer(hub, redis), StockTeller(hub), HostBoard(hub)
+
+    book = Interim()
+    catalog, pins = Catalog(pool, turns, book, announcer), Pins(pool, turns, announcer)
+    shows = ShowService(pool, turns, catalog=catalog, pins=pins, stock=book, presence=hosts, announcer=announcer)
+    recent = RecentShows(shows.row)
+    relay = await stack.enter_async_context(Relay(relay_config(settings), hosts))
+    republisher = Republisher(pool, turns, shows, announcer, teller)
+    await republisher.begin()
+    await own(stack, {"republisher": republisher.run(), "stock-teller": teller.run()})
     return Services(
         shows=shows,
-        recent=RecentShows(shows.row),
+        recent=recent,
         catalog=catalog,
         pins=pins,
         guests=Guests(tokens, tickets),
         tokens=tokens,
         tickets=tickets,
+        doorkeeper=tickets,
         limiter=limiter,
         health=Health(pool, redis),
+        hub=hub,
+        chat=ChatService(hub, limiter, recent),
+        relay=relay,
+        media_gate=Gate(tokens, recent, limiter),
     )
+
+
+def relay_config(settings: Settings) -> RelayConfig:
+    """Media's settings out of ours."""
+    return RelayConfig(
+        bind_host=settings.media_host, port=settings.media_udp_port, addresses=tuple(settings.media_addresses)
+    )
+
+
+async def own(stack: AsyncExitStack, jobs: Mapping[str, Coroutine[Any, Any, None]]) -> None:
+    """Run `jobs` until the stack closes. One that fails says so in the log; the others go on."""
+    tasks = [asyncio.create_task(_logged(name, job), name=name) for name, job in jobs.items()]
+
+    async def end() -> None:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    stack.push_async_callback(end)
+
+
+async def _logged(name: str, job: Coroutine[Any, Any, None]) -> None:
+    try:
+        await job
+    except Exception:
+        log.exception("job_failed", job=name)
 
 
 async def open_postgres(stack: AsyncExitStack, url: str, connections: int) -> Pool:

@@ -1,0 +1,197 @@
+"""What one room declares, made of what another has.
+
+Owns: which event is kept under which key, which version of a show its viewers were told, who is host right now, and
+which variants were last said to be sold out.
+Invariant: an adapter that is called back from a hot path (stock, host) never waits and never raises.
+"""
+
+import asyncio
+from collections.abc import Mapping
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from live.auth import Tokens
+from live.limits import Limiter
+from live.recent_shows import RecentShows
+from realtime.hub import Hub
+from schema.errors import Forbidden, NotFound, Unauthenticated, Unavailable
+from schema.ids import ShowId, VariantId
+from schema.people import Principal, Role
+from schema.show import Stock
+from schema.wire import BackInStock, Event, Pinned, PriceChanged, SoldOut, Unpinned
+
+log = structlog.get_logger()
+
+RETRY_S = 1.0
+
+
+class HubAnnouncer:
+    """live's `Announcer`, over the hub.
+
+    The version last told stands in Redis beside the hub's own keys: they are lost together, and the republisher sees
+    both losses as one.
+    """
+
+    def __init__(self, hub: Hub, redis: Redis) -> None:
+        self._hub = hub
+        self._redis = redis
+
+    async def announce(self, show: ShowId, version: int, *events: Event) -> None:
+        """Publish, then mark the version, if none before it is missing."""
+        try:
+            for event in events:
+                await self._publish(show, event)
+            if version == 1 or await self.told(show) == version - 1:
+                await self.mark(show, version)
+        except (Unavailable, RedisError, OSError) as error:
+            log.warning("not_announced", show=show, version=version, error=type(error).__name__)
+
+    async def republish(self, show: ShowId, version: int, events: list[Event]) -> None:
+        """Publish everything there is to know, then mark the version. Raises Unavailable or RedisError."""
+        for event in events:
+            await self._publish(show, event)
+        await self.mark(show, version)
+
+    async def _publish(self, show: ShowId, event: Event) -> None:
+        match event:
+            case Pinned(variant_id=variant):
+                await self._hub.publish(show, event, key=f"pin.{variant}")
+            case Unpinned(variant_id=variant):
+                await self._hub.publish(show, event, key=f"pin.{variant}", drop=True)
+            case PriceChanged(variant_id=variant):
+                await self._hub.publish(show, event, key=f"price.{variant}")
+            case _:
+                await self._hub.publish(show, event)
+
+    def state(self, show: ShowId, values: Mapping[str, object]) -> None:
+        """The hub keeps what cannot be written now."""
+        for key, value in values.items():
+            self._hub.set_state(show, key, value)
+
+    async def told(self, show: ShowId) -> int | None:
+        """The version up to which viewers were told everything; None: nothing is known."""
+        return _number(await self._redis.get(_told_key(show)))
+
+    async def all_told(self, shows: list[ShowId]) -> list[int | None]:
+        """`told` of each."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for show in shows:
+                pipe.get(_told_key(show))
+            return [_number(value) for value in await pipe.execute()]
+
+    async def mark(self, show: ShowId, version: int) -> None:
+        """Viewers were told everything up to `version`."""
+        await self._redis.set(_told_key(show), version)
+
+
+def _told_key(show: ShowId) -> str:
+    return f"sf:{{{show}}}:told"
+
+
+def _number(value: object) -> int | None:
+    return int(value) if isinstance(value, bytes) else None
+
+
+class HostBoard:
+    """media's `HostListener` and live's `Presence`: whose video is arriving in this process."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._present: set[ShowId] = set()
+
+    def host_changed(self, show_id: ShowId, present: bool) -> None:  # noqa: FBT001 - media's signature
+        """Called by the relay, once per change."""
+        (self._present.add if present else self._present.discard)(show_id)
+        self._hub.set_state(show_id, "host", present)
+        log.info("host_changed", show=show_id, present=present)
+
+    def host_present(self, show: ShowId) -> bool:
+        """True while video arrives."""
+        return show in self._present
+
+
+class StockTeller:
+    """checkout's `StockListener`: counts go to the state lane, a crossing of zero to the must lane.
+
+    Only the latest count of a variant waits to be told, so the queue is bounded by the number of variants, and a
+    unit that came back within the same moment makes no noise.
+    """
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._out: dict[tuple[ShowId, VariantId], bool] = {}
+        self._waiting: dict[tuple[ShowId, VariantId], int] = {}
+        self._work = asyncio.Event()
+
+    def seed(self, show: ShowId, variant: VariantId, stock: Stock) -> None:
+        """What everybody who comes sees anyway: no crossing."""
+        self._out.setdefault((show, variant), stock.available == 0)
+
+    def stock_changed(self, show_id: ShowId, variant_id: VariantId, stock: Stock) -> None:
+        """Called after each commit that changed the stock, newest last."""
+        self._hub.set_state(show_id, f"stock.{variant_id}", stock)
+        one = (show_id, variant_id)
+        if self._out.setdefault(one, stock.available == 0) != (stock.available == 0) or one in self._waiting:
+            self._waiting[one] = stock.available
+            self._work.set()
+
+    async def run(self) -> None:
+        """Publish crossings for ever; its owner cancels it."""
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            for one in list(self._waiting):
+                if not await self._cross(one):
+                    await asyncio.sleep(RETRY_S)
+                    self._work.set()
+                    break
+
+    async def _cross(self, one: tuple[ShowId, VariantId]) -> bool:
+        """False if the hub could not take it: it waits on, with whatever count is the latest by then."""
+        show, variant = one
+        available = self._waiting.pop(one)
+        if self._out[one] == (available == 0):
+            return True
+        event = BackInStock(variant_id=variant, available=available) if available else SoldOut(variant_id=variant)
+        try:
+            await self._hub.publish(show, event)
+        except Unavailable:
+            self._waiting.setdefault(one, available)
+            return False
+        self._out[one] = available == 0
+        return True
+
+
+class Gate:
+    """media's `MediaGate`: the same tokens as everywhere; a viewer's joins are limited."""
+
+    def __init__(self, tokens: Tokens, shows: RecentShows, limiter: Limiter) -> None:
+        self._tokens = tokens
+        self._shows = shows
+        self._limiter = limiter
+
+    async def publisher(self, token: str | None, show: str) -> Principal:
+        """The host behind a token. Raises Unauthenticated, Forbidden or NotFound."""
+        return await self._admit(token, ShowId(show), Role.HOST)
+
+    async def subscriber(self, token: str | None, show: str, *, joining: bool) -> Principal:
+        """The viewer behind a token. Raises Unauthenticated, Forbidden, NotFound or RateLimited."""
+        principal = await self._admit(token, ShowId(show), Role.VIEWER)
+        if joining:
+            await self._limiter.check("whep", principal.account_id)
+        return principal
+
+    async def _admit(self, token: str | None, show: ShowId, needed: Role) -> Principal:
+        if not token:
+            raise Unauthenticated(headers={"WWW-Authenticate": "Bearer"})
+        principal = self._tokens.verify(token)
+        if not principal.role.covers(needed):
+            raise Forbidden(f"This needs the role {needed}; the token's is {principal.role}")
+        if principal.show_id not in {None, show}:
+            raise Forbidden("The token is for another show")
+        # A token for one show was only given out for a show that exists: video joins while Postgres is away.
+        if principal.show_id is None and not await self._shows.exists(show):
+            raise NotFound(f"There is no show {show}")
+        return principal

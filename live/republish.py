@@ -1,0 +1,101 @@
+"""Brings every show back to its viewers, whatever was lost.
+
+A write is stored, then told. A crash or an outage in between, or a Redis that comes back empty, leaves viewers with
+less than is stored. So each show has a version in Postgres and the version last told in Redis, and whenever these
+differ everything is told again: pins, prices, the state keys, and to checkout whether it sells.
+
+Owns: the task that compares. Invariant: telling again happens under the show's turn, so it never overtakes a write.
+"""
+
+import asyncio
+
+import asyncpg
+import structlog
+from redis.exceptions import RedisError
+
+from live.adapters import HubAnnouncer, StockTeller
+from live.queries import sql
+from live.shows import ShowService
+from live.turns import Pool, Turns
+from schema.errors import NotFound, ShowfloorError
+from schema.ids import ShowId
+from schema.wire import Event, Pinned, PriceChanged, Unpinned
+
+log = structlog.get_logger()
+
+EVERY_S = 2.0
+SHOWS_MAX = 200
+"""The latest shows are looked after; older ones are told again with their next write."""
+
+_OUTAGES = (
+    ShowfloorError, RedisError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError,
+)  # fmt: skip
+
+
+class Republisher:
+    """One per process."""
+
+    def __init__(
+        self, pool: Pool, turns: Turns, shows: ShowService, announcer: HubAnnouncer, teller: StockTeller
+    ) -> None:
+        self._pool = pool
+        self._turns = turns
+        self._shows = shows
+        self._announcer = announcer
+        self._teller = teller
+
+    async def begin(self) -> None:
+        """At start: the state of every show as stored, whatever was told before; then whatever is missing."""
+        for show in await self._versions():
+            await self._tell_state(show)
+        await self.compare()
+
+    async def run(self) -> None:
+        """Compare for ever; its owner cancels it."""
+        while True:
+            await asyncio.sleep(EVERY_S)
+            try:
+                await self.compare()
+            except _OUTAGES as error:
+                log.warning("not_republished", error=type(error).__name__)
+
+    async def compare(self) -> None:
+        """Tell again each show whose stored version was not told."""
+        stored = await self._versions()
+        told = await self._announcer.all_told(list(stored))
+        for (show, version), known in zip(stored.items(), told, strict=True):
+            if known != version:
+                await self._tell_again(show)
+
+    async def _versions(self) -> dict[ShowId, int]:
+        rows = await self._pool.fetch(sql("versions"), SHOWS_MAX)
+        return {ShowId(row["show_id"]): row["version"] for row in rows}
+
+    async def _tell_again(self, show: ShowId) -> None:
+        async with self._turns.of(show):
+            full = await self._shows.get(show)
+            if await self._announcer.told(show) == full.version:
+                return  # a write was under way, and is told by now
+            await self._shows.settle_sales(await self._shows.row(show))
+            await self._tell_state(show)
+            events: list[Event] = []
+            for item in full.items:
+                events.append(PriceChanged(variant_id=item.variant_id, price=item.price))
+                if item.variant_id not in full.pins:
+                    events.append(Unpinned(variant_id=item.variant_id))
+            events += [
+                Pinned(variant_id=pin.variant_id, at_ms=pin.pinned_at_ms) for pin in await self._shows.pins(show)
+            ]
+            await self._announcer.republish(show, full.version, events)
+            log.info("show_republished", show=show, version=full.version)
+
+    async def _tell_state(self, show: ShowId) -> None:
+        try:
+            row = await self._shows.row(show)
+        except NotFound:
+            return
+        full = await self._shows.get(show)
+        self._announcer.state(show, {**row.shown, "host": full.host_present})
+        for item in full.items:
+            self._teller.seed(show, item.variant_id, item.stock)
+            self._announcer.state(show, {f"stock.{item.variant_id}": item.stock})
