@@ -6,11 +6,13 @@ The stores are started once a session, by the supervisor that the product uses.
 import itertools
 import signal
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import asyncpg
 import pytest
 import redis.asyncio
 
+from live.browser import find_chromium
 from live.migrations import migrate
 from live.stores import EmbeddedStores
 from live.stores.postgres import DATABASE, USER
@@ -91,3 +93,29 @@ async def redis_client(redis_url: str) -> AsyncIterator[redis.asyncio.Redis]:
     """A client of this test's logical database; answers are bytes."""
     async with redis.asyncio.from_url(redis_url, decode_responses=False) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of this machine's Chromium; `make test` installs one where there is none."""
+    found = find_chromium()
+    assert found, "No Chromium: run `make test`, which installs one, or set CHROMIUM to its path"
+    return found
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args(browser_type_launch_args: dict[str, Any], chromium: str) -> dict[str, Any]:
+    """How pytest-playwright launches it: with a synthetic camera and microphone, and without calls home."""
+    return browser_type_launch_args | {
+        "executable_path": chromium,
+        "args": [
+            "--disable-gpu",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--no-first-run",
+            "--autoplay-policy=no-user-gesture-required",
+            "--use-fake-device-for-media-stream",
+            "--use-fake-ui-for-media-stream",
+        ],
+    }
