@@ -74,18 +74,17 @@ class Republisher:
     async def _tell_again(self, show: ShowId) -> None:
         async with self._turns.of(show):
             full = await self._shows.get(show)
-            if await self._announcer.told(show) == full.version:
+            told = await self._announcer.told(show)
+            if told == full.version:
                 return  # a write was under way, and is told by now
             await self._shows.settle_sales(await self._shows.row(show))
             await self._tell_state(show)
-            events: list[Event] = []
-            for item in full.items:
-                events.append(PriceChanged(variant_id=item.variant_id, price=item.price))
-                if item.variant_id not in full.pins:
-                    events.append(Unpinned(variant_id=item.variant_id))
-            events += [
-                Pinned(variant_id=pin.variant_id, at_ms=pin.pinned_at_ms) for pin in await self._shows.pins(show)
-            ]
+            events: list[Event] = [PriceChanged(variant_id=item.variant_id, price=item.price) for item in full.items]
+            if told is not None:  # else the hub's own keys are gone too, and with them every pin it kept
+                loose = (item.variant_id for item in full.items if item.variant_id not in full.pins)
+                events += [Unpinned(variant_id=variant) for variant in loose]
+            pins = await self._shows.pins(show)
+            events += [Pinned(variant_id=pin.variant_id, at_ms=pin.pinned_at_ms) for pin in pins]
             await self._announcer.republish(show, full.version, events)
             log.info("show_republished", show=show, version=full.version)
 

@@ -1,0 +1,110 @@
+"""Limits on a real Redis: the script against a model of the bucket, the rules, and Redis away."""
+
+import asyncio
+
+import pytest
+import redis.asyncio
+
+from live.limits import RULES, Limiter, Rule, network_of
+from schema.errors import RateLimited
+from schema.people import Role
+
+HOUR_US = 3_600_000_000
+
+
+async def test_a_burst_passes_and_no_more(redis):
+    limiter = Limiter(redis, {"slow": Rule(HOUR_US, 5)})
+    passed = await asyncio.gather(*(limiter.check("slow", "ann") for _ in range(20)), return_exceptions=True)
+    assert sum(isinstance(one, RateLimited) for one in passed) == 15
+    assert sum(one is None for one in passed) == 5
+
+
+async def test_each_subject_and_rule_has_its_own_allowance(redis):
+    limiter = Limiter(redis, {"a": Rule(HOUR_US, 1), "b": Rule(HOUR_US, 1)})
+    await limiter.check("a", "ann")
+    await limiter.check("a", "bob")
+    await limiter.check("b", "ann")
+    with pytest.raises(RateLimited):
+        await limiter.check("a", "ann")
+
+
+async def test_the_time_to_wait_is_when_the_next_unit_is_there(redis):
+    limiter = Limiter(redis, {"slow": Rule(HOUR_US, 2)})
+    await limiter.check("slow", "ann")
+    await limiter.check("slow", "ann")
+    with pytest.raises(RateLimited) as refused:
+        await limiter.check("slow", "ann")
+    wait_ms = refused.value.retry_after_ms
+    assert 3_590_000 < wait_ms <= 3_600_000
+    # An hour passes on the server's clock: the stored arrival moves back by it.
+    [key] = await redis.keys("sf:limit:*")
+    await redis.set(key, int(await redis.get(key)) - HOUR_US)
+    await limiter.check("slow", "ann")
+    with pytest.raises(RateLimited):
+        await limiter.check("slow", "ann")
+
+
+async def test_a_refusal_costs_nothing(redis):
+    limiter = Limiter(redis, {"slow": Rule(HOUR_US, 1)})
+    await limiter.check("slow", "ann")
+    [key] = await redis.keys("sf:limit:*")
+    before = await redis.get(key)
+    for _ in range(3):
+        with pytest.raises(RateLimited):
+            await limiter.check("slow", "ann")
+    assert await redis.get(key) == before
+
+
+async def test_what_nobody_uses_is_forgotten(redis):
+    await Limiter(redis, {"quick": Rule(1_000_000, 5)}).check("quick", "ann")
+    [key] = await redis.keys("sf:limit:*")
+    assert 0 < await redis.pttl(key) <= 1000
+
+
+async def test_with_redis_away_everything_passes():
+    away = redis.asyncio.Redis(port=1, socket_connect_timeout=1)
+    limiter = Limiter(away, {"slow": Rule(HOUR_US, 1)})
+    for _ in range(3):
+        await limiter.check("slow", "ann")
+    await away.aclose()
+
+
+async def test_load_lifts_what_stands_for_an_address_and_nothing_else(redis):
+    limiter = Limiter(redis, RULES, load=True)
+    for _ in range(40):
+        await limiter.check("guest", "192.0.2.1")
+        await limiter.check("whep", "guest_1")
+    for rule in ("chat", "buy", "pin"):
+        tries = (limiter.check(rule, "ann") for _ in range(RULES[rule].burst + 5))
+        assert any(isinstance(one, RateLimited) for one in await asyncio.gather(*tries, return_exceptions=True))
+
+
+def test_the_rules_are_those_of_the_design():
+    per_second = {name: 1_000_000 / rule.interval_us for name, rule in RULES.items()}
+    assert (per_second["chat"], RULES["chat"].burst) == (1, 5)
+    assert (per_second["buy"], RULES["buy"].burst) == (2, 4)
+    assert per_second["pin"] == 5
+    assert per_second["whep"] * 60 == 6
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("", "unknown"),
+        ("testclient", "testclient"),
+    ],
+)
+def test_an_ipv6_household_counts_as_one(address, network):
+    assert network_of(address) == network
+
+
+async def test_a_pinning_host_is_slowed_down_and_told_for_how_long(shop):
+    asked = ("POST", "/api/v1/shows/demo/pins", {"variant_id": "red"}, Role.HOST)
+    answers = await asyncio.gather(*(shop.ask(*asked) for _ in range(30)))
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert refused
+    assert all(answer.headers["retry-after"] == "1" for answer in refused)
+    assert {answer.status_code for answer in answers} == {201, 429}
