@@ -1,0 +1,56 @@
+"""What becomes of one tap: the codes that the gate and the truth share.
+
+Owns: the codes of lua/reserve_many.lua and of reserve_many() in 0002_checkout.sql.
+Invariant: every code is either a promise to look up, or one error of the family.
+"""
+
+from enum import IntEnum
+
+from msgspec import Struct
+
+from schema.errors import (
+    IdempotencyMismatch,
+    LimitReached,
+    SalesClosed,
+    ShowfloorError,
+    SoldOutError,
+)
+
+
+class Tap(Struct, frozen=True, kw_only=True):
+    """One buyer's wish for units of one product. The hold's id is decided before anything else."""
+
+    hold_id: str
+    buyer_id: str
+    buyer_name: str
+    quantity: int
+
+
+class Code(IntEnum):
+    """What the gate or the truth says of one tap."""
+
+    HELD = 1
+    KNOWN = 2
+    """This hold id was decided before; the truth has it."""
+    OFF_SHELF = 3
+    """Known to the truth, and its units are not off the shelf any more. Only told to the gate."""
+    SOLD_OUT = -1
+    OVER_LIMIT = -2
+    CLOSED = -3
+    MISMATCH = -4
+    FENCED = -5
+    """The id was given up after a failure; take the next one."""
+
+
+_REFUSALS: dict[Code, type[ShowfloorError]] = {
+    Code.SOLD_OUT: SoldOutError,
+    Code.OVER_LIMIT: LimitReached,
+    Code.CLOSED: SalesClosed,
+    Code.MISMATCH: IdempotencyMismatch,
+}
+
+
+def refusal(code: Code) -> ShowfloorError | None:
+    """The error a buyer gets for `code`; None where the tap goes on."""
+    kind = _REFUSALS.get(code)
+    return kind() if kind else None

@@ -1,0 +1,33 @@
+"""What the desk has done since it started: numbers for `/metrics` and for tests.
+
+Owns: the counters. Invariant: they only rise.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass
+class Counts:
+    """Plain counters of one desk; `live` exports each as `showfloor_checkout_<name>_total`."""
+
+    taps: int = 0
+    gate_refused: int = 0
+    """Taps answered by the gate alone."""
+    truth_transactions: int = 0
+    """Postgres transactions opened to decide taps."""
+    truth_retries: int = 0
+    straight_to_truth: int = 0
+    """Taps decided without the gate."""
+    holds: int = 0
+    expired: int = 0
+    released: int = 0
+    rebuilds: int = 0
+    drift_units: int = 0
+    """Units by which the gate and the truth were found apart."""
+    orphans: int = 0
+    """Units that a gate had admitted and nobody had committed."""
+    orders: int = 0
+    captures: int = 0
+    refunds: int = 0
+    parked: int = 0
+    """Outbox entries that ran out of tries and wait for an operator."""

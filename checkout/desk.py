@@ -1,0 +1,335 @@
+"""The desk: everything one can do with stock, holds and orders.
+
+Owns: the shelves, the till, and the tasks that keep them true: expiry, outbox, undecided payments, reconciliation.
+Invariant: "yours" is said only after Postgres committed it; whatever a dead desk left behind, the next one finishes.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import asyncpg
+import structlog
+from msgspec import Struct
+from redis.asyncio import Redis
+
+from checkout.core.idempotency import derived_id
+from checkout.core.taps import Code, Tap, refusal
+from checkout.counts import Counts
+from checkout.fakepay import wall_ms
+from checkout.gate import Gate, Product
+from checkout.pages import cursor as cursor_of
+from checkout.pages import parts
+from checkout.payments import PaymentProvider
+from checkout.ports import StockListener
+from checkout.rows import hold_of, order_of, stock_of
+from checkout.shelf import Shelf
+from checkout.till import Till, refund_id_for
+from checkout.truth import Truth, sql
+from schema.errors import BadRequest, Conflict, IdempotencyKeyMissing, NotFound, Unavailable
+from schema.ids import HoldId, OrderId, ShowId, VariantId
+from schema.order import Hold, HoldPage, HoldRequest, Order, OrderPage, PayRequest, Refund
+from schema.people import Principal, Role
+from schema.show import Stock
+
+log = structlog.get_logger()
+
+FENCES_IN_A_ROW = 4
+EXPIRE_AT_ONCE = 500
+PAGE_MOST = 200
+CLOSE_S = 5.0
+
+
+class Pace(Struct, frozen=True, kw_only=True):
+    """How often the desk looks after things, in seconds."""
+
+    sweep_s: float = 0.4
+    poll_s: float = 0.5
+    outbox_s: float = 1.0
+    """At the latest; an order wakes the outbox at once."""
+    reconcile_s: float = 2.0
+    orphan_ms: int = 5_000
+    """A unit that the gate admitted this long ago and nobody committed is fenced and given back."""
+
+
+class Desk:
+    """Use as `async with Desk(...) as desk`. Every method raises Unavailable while Postgres does not answer."""
+
+    def __init__(
+        self,
+        pool: asyncpg.Pool,
+        redis: Redis,
+        provider: PaymentProvider,
+        listener: StockListener,
+        *,
+        hold_ms: int = 300_000,
+        clock: Callable[[], int] = wall_ms,
+        pace: Pace | None = None,
+        scripts: dict[str, str] | None = None,
+    ) -> None:
+        self.counts = Counts()
+        self._listener, self._hold_ms, self._clock, self._pace = listener, hold_ms, clock, pace or Pace()
+        self._truth = Truth(pool, self.counts)
+        self._gate = Gate(redis, clock=clock, scripts=scripts)
+        self._till = Till(self._truth, provider, self.counts, self._shelf_of)
+        self._shelves: dict[Product, Shelf] = {}
+        self._works: set[asyncio.Task[None]] = set()
+        self._closing = False
+        self._keeper: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        await self._recover()
+        self._keeper = asyncio.create_task(self._keep())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closing = True
+        if self._works:
+            await asyncio.wait(self._works, timeout=CLOSE_S)
+        await self.abandon()
+
+    async def abandon(self) -> None:
+        """Stop at once, finishing nothing: what a kill does. The next desk recovers."""
+        self._closing = True
+        tasks = [task for task in (self._keeper, *self._works) if task]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # -- stock --------------------------------------------------------------------------------------------------
+
+    async def allocate(self, show_id: ShowId, variant_id: VariantId, opening_stock: int) -> Stock:
+        """Put a variant's opening stock on the shelf, once. Raises Conflict if it has been."""
+        try:
+            row = await self._truth.one("SELECT * FROM allocate($1, $2, $3)", show_id, variant_id, opening_stock)
+        except asyncpg.ForeignKeyViolationError:
+            raise NotFound("This variant is not an item of this show") from None
+        if row["code"] == "exists":
+            raise Conflict("This variant is on sale in this show already")
+        shelf = self._shelf_of(Product(show_id, variant_id))
+        shelf.tell(row["item"])
+        await shelf.refresh()
+        return stock_of(row["item"])
+
+    async def restock(self, show_id: ShowId, variant_id: VariantId, quantity: int) -> Stock:
+        """Units that arrived during the show. Not repeated by itself: only the caller knows if they came twice."""
+        row = await self._truth.one(
+            "SELECT * FROM restock($1, $2, $3)", show_id, variant_id, quantity, again=False
+        )
+        if row["item"] is None:
+            raise NotFound("This variant is not on sale in this show")
+        await self._shelf_of(Product(show_id, variant_id)).adjusted(row["item"], units=quantity)
+        return stock_of(row["item"])
+
+    async def set_sales(self, show_id: ShowId, *, open: bool) -> None:  # noqa: A002 - the field's word
+        """The kill switch: once it returns, no new hold is taken anywhere. Touches nothing already promised."""
+        try:
+            items = await self._truth.fetch("SELECT * FROM set_sales($1, $2)", show_id, open)
+        except asyncpg.ForeignKeyViolationError:
+            raise NotFound("There is no such show") from None
+        for item in items:
+            await self._shelf_of(Product(show_id, item["variant_id"])).adjusted(item, is_open=open)
+
+    async def stock(self, show_id: ShowId) -> dict[VariantId, Stock]:
+        """The stock of every variant of a show."""
+        rows = await self._truth.fetch(sql("stock"), show_id, None)
+        return {VariantId(row["variant_id"]): stock_of(row) for row in rows}
+
+    async def stock_of(self, show_id: ShowId, variant_id: VariantId) -> Stock:
+        """The stock of one variant. Raises NotFound."""
+        row = await self._truth.one(sql("stock"), show_id, variant_id)
+        if row is None:
+            raise NotFound("This variant is not on sale in this show")
+        return stock_of(row)
+
+    # -- holds --------------------------------------------------------------------------------------------------
+
+    async def hold(self, principal: Principal, show_id: ShowId, request: HoldRequest, key: str) -> Hold:
+        """Units for `hold_ms`, at today's price. The same key gets the same answer, a refusal for a minute or two.
+
+        Raises SoldOutError, LimitReached, SalesClosed, NotFound, IdempotencyMismatch.
+        """
+        if not key:
+            raise IdempotencyKeyMissing
+        shelf = await self._shelf_on_sale(Product(show_id, request.variant_id))
+        for attempt in range(FENCES_IN_A_ROW):
+            tap = Tap(
+                hold_id=derived_id("hold", principal.account_id, show_id, key, attempt),
+                buyer_id=principal.account_id,
+                buyer_name=principal.name,
+                quantity=request.quantity,
+            )
+            decision = await shelf.take(tap)
+            if decision.code is Code.FENCED:
+                continue  # an earlier try with this key was given up: it got 503, and this is its retry
+            if error := refusal(decision.code):
+                raise error
+            assert decision.hold is not None
+            return decision.hold
+        raise Unavailable("This key failed too often; take another", retry_after_ms=1000)
+
+    async def get_hold(self, principal: Principal, hold_id: HoldId) -> Hold:
+        """A hold of one's own; an operator sees all. Raises NotFound."""
+        row = await self._truth.one(sql("hold"), hold_id, *_owner(principal))
+        if row is None:
+            raise NotFound("There is no such hold")
+        return hold_of(row)
+
+    async def holds(self, show_id: ShowId, *, cursor: str | None = None, limit: int = 50) -> HoldPage:
+        """A show's open holds, oldest first."""
+        at_ms, hold_id = parts(cursor, 2) or ("0", "")
+        if not at_ms.isdecimal():
+            raise BadRequest("The cursor is not one of ours")
+        limit = min(max(limit, 1), PAGE_MOST)
+        rows = await self._truth.fetch(sql("open_holds"), show_id, int(at_ms), hold_id, limit + 1)
+        items = [hold_of(row) for row in rows[:limit]]
+        more = len(rows) > limit
+        return HoldPage(items=items, next_cursor=cursor_of(items[-1].created_at_ms, items[-1].hold_id) if more else None)
+
+    async def release(self, principal: Principal, hold_id: HoldId) -> None:
+        """Give a hold back. Doing it twice is once. Raises Conflict while it is being paid for or sold, NotFound."""
+        hold = await self.get_hold(principal, hold_id)
+        row = await self._truth.one("SELECT * FROM release_hold($1, $2)", hold_id, hold.buyer_id)
+        if row["code"] == "busy":
+            raise Conflict("This hold is being paid for, or sold")
+        if row["code"] == "ok":
+            self.counts.released += 1
+            shelf = self._shelf_of(Product(hold.show_id, hold.variant_id))
+            await shelf.ended(row["item"], [(hold_id, hold.quantity)])
+
+    # -- orders -------------------------------------------------------------------------------------------------
+
+    async def pay(self, principal: Principal, hold_id: HoldId, request: PayRequest, key: str) -> Order | Hold:
+        """The order, or the hold in state paying while the provider is undecided; see Till.pay for the errors."""
+        if not key:
+            raise IdempotencyKeyMissing
+        hold = await self.get_hold(principal, hold_id)
+        if hold.buyer_id != principal.account_id:
+            raise NotFound("There is no such hold of yours")
+        return await self._till.pay(principal.account_id, hold_id, request.payment_method, key)
+
+    async def get_order(self, principal: Principal, order_id: OrderId) -> Order:
+        """An order of one's own; an operator sees all. Raises NotFound."""
+        row = await self._truth.one(sql("order"), order_id, *_owner(principal))
+        if row is None:
+            raise NotFound("There is no such order")
+        return order_of(row)
+
+    async def orders(self, show_id: ShowId, cursor: str | None = None, limit: int = 50) -> OrderPage:
+        """A show's orders, newest first."""
+        last = (parts(cursor, 1) or [""])[0]
+        limit = min(max(limit, 1), PAGE_MOST)
+        rows = await self._truth.fetch(sql("orders"), show_id, last, limit + 1)
+        items = [order_of(row) for row in rows[:limit]]
+        return OrderPage(items=items, next_cursor=cursor_of(items[-1].order_id) if len(rows) > limit else None)
+
+    async def refund(self, principal: Principal, order_id: OrderId, amount: int | None = None, key: str = "") -> Refund:
+        """Give back `amount` in minor units, or all that is left; see Till.refund. With a key, a retry is once."""
+        order = await self.get_order(principal, order_id)
+        return await self._till.refund(order, amount, refund_id_for(principal.account_id, key))
+
+    async def webhook(self, body: bytes, headers: Mapping[str, str]) -> None:
+        """A payment provider says that something happened: remember it once, then ask what. Raises WebhookForged."""
+        payment_id = await self._till.webhook(body, headers)
+        if payment_id:
+            self._spawn(self._till.check(payment_id))
+
+    # -- inside -------------------------------------------------------------------------------------------------
+
+    async def _shelf_on_sale(self, product: Product) -> Shelf:
+        if product not in self._shelves:
+            await self.stock_of(ShowId(product.show_id), VariantId(product.variant_id))
+            # Before the first tap, not beside it: a rush that begins cold would go to Postgres as a whole.
+            await self._shelf_of(product).refresh()
+        return self._shelf_of(product)
+
+    def _shelf_of(self, product: Product) -> Shelf:
+        """The shelf of a product that has a stock row, so there are never more shelves than such rows."""
+        if product not in self._shelves:
+            self._shelves[product] = Shelf(
+                product,
+                gate=self._gate,
+                truth=self._truth,
+                listener=self._listener,
+                counts=self.counts,
+                spawn=self._spawn,
+                hold_ms=self._hold_ms,
+            )
+        return self._shelves[product]
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        """A task of the desk's: it ends with the desk, and its failure is its own."""
+        if self._closing:
+            work.close()
+            raise RuntimeError("the desk is closed")
+        task = asyncio.create_task(_guarded(work))
+        self._works.add(task)
+        task.add_done_callback(self._works.discard)
+        return task
+
+    async def _recover(self) -> None:
+        """What a dead desk left: units nobody committed, payments nobody heard of, words not said."""
+        await self._truth.fetch(sql("outbox_unpark"))
+        for row in await self._truth.fetch(sql("on_sale")):
+            await self._shelf_of(Product(row["show_id"], row["variant_id"])).refresh()
+
+    async def _keep(self) -> None:
+        pace = self._pace
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_every(pace.sweep_s, self._sweep))
+            group.create_task(_every(pace.poll_s, self._till.poll))
+            group.create_task(_every(pace.outbox_s, self._till.drain, self._till.work))
+            group.create_task(_every(pace.reconcile_s, self._reconcile))
+
+    async def _sweep(self) -> None:
+        """Expire what is due, by Postgres's clock."""
+        for row in await self._truth.fetch(sql("due")):
+            shelf = self._shelf_of(Product(row["show_id"], row["variant_id"]))
+            done = await self._truth.one(
+                "SELECT * FROM expire_holds($1, $2, $3)", row["show_id"], row["variant_id"], EXPIRE_AT_ONCE
+            )
+            if done["expired"]:
+                self.counts.expired += len(done["expired"])
+                ended = await self._truth.fetch(sql("holds_by_id"), done["expired"])
+                await shelf.ended(done["item"], [(hold["hold_id"], hold["quantity"]) for hold in ended])
+
+    async def _reconcile(self) -> None:
+        before_ms = self._clock() - self._pace.orphan_ms
+        for shelf in list(self._shelves.values()):
+            item = await self._truth.one(sql("stock"), shelf.product.show_id, shelf.product.variant_id)
+            if item:
+                shelf.tell(item)
+                await shelf.reconcile(item, orphans_before_ms=before_ms)
+
+
+def _owner(principal: Principal) -> tuple[str | None, str | None]:
+    """Whose rows they may see, and of which show."""
+    everybody = principal.role.covers(Role.OPERATOR)
+    return None if everybody else principal.account_id, principal.show_id
+
+
+async def _guarded(work: Coroutine[Any, Any, None]) -> None:
+    try:
+        await work
+    except Exception as error:  # noqa: BLE001 - one batch's failure must not take the desk with it
+        log.error("desk_work_failed", error=repr(error)[:300])
+
+
+async def _every(seconds: float, act: Callable[[], Awaitable[None]], wake: asyncio.Event | None = None) -> None:
+    """Do `act` for ever, every so often or when woken; a failure waits for the next time."""
+    while True:
+        try:
+            await act()
+        except Exception as error:  # noqa: BLE001 - the keeper of the desk never dies of one round
+            log.warning("desk_round_failed", what=getattr(act, "__name__", ""), error=repr(error)[:300])
+        if wake is None:
+            await asyncio.sleep(seconds)
+            continue
+        try:
+            async with asyncio.timeout(seconds):
+                await wake.wait()
+        except TimeoutError:
+            pass

@@ -1,0 +1,180 @@
+"""The gate: one atomic script in Redis decides every tap before Postgres hears of it.
+
+Owns: the keys `sf:{show}:gate:<variant>...` and `sf:{show}:said:...`, and whether Redis is usable at the moment.
+Invariant: it frees units only when told so by hold id, never by time. An intact gate errs towards selling too few.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from importlib.resources import files
+from typing import Any
+
+import msgspec
+import structlog
+from msgspec import Struct
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from checkout.core.taps import Code, Tap
+
+log = structlog.get_logger()
+
+TIMEOUT_S = 1.0
+DOWN_S = 0.5
+"""How long a failed Redis is left alone; meanwhile taps go straight to Postgres."""
+SAID_MS = 60_000
+"""Refusals are remembered for one to two of these."""
+WAS_MS = 3_600_000
+"""Ended holds are remembered for one to two of these."""
+REBUILD_CHUNK = 2_000
+REBUILD_S = 5.0
+REBUILD_EXPIRE_S = 60
+"""What an unfinished rebuild leaves behind goes away by itself; a finished one persists (rebuild.lua)."""
+
+_pack = msgspec.msgpack.Encoder().encode
+
+
+def script(name: str) -> str:
+    """The text of one Lua script of this room."""
+    return files("checkout").joinpath("lua", f"{name}.lua").read_text()
+
+
+SCRIPTS = {
+    name: script(name) for name in ("reserve_many", "settle_many", "release_many", "adjust", "rebuild", "look")
+}
+
+
+class GateDown(Exception):  # noqa: N818 - a state, like Unavailable
+    """Redis does not answer. The sale goes on without the gate."""
+
+
+class Product(Struct, frozen=True):
+    """One variant in one show."""
+
+    show_id: str
+    variant_id: str
+
+
+class Look(Struct, frozen=True, kw_only=True):
+    """What the gate believes of one product."""
+
+    epoch: int | None
+    available: int
+    pending_units: int
+    pending: list[tuple[str, int, int]]
+    """Hold id, since when (ms), units."""
+
+
+class Gate:
+    """The scripts and their keys. Every method raises GateDown when Redis does not answer in time."""
+
+    def __init__(self, redis: Redis, *, clock: Callable[[], int], scripts: dict[str, str] | None = None) -> None:
+        self._redis, self._clock = redis, clock
+        texts = scripts or SCRIPTS
+        self._scripts = {name: redis.register_script(text) for name, text in texts.items()}
+        self._down_until = 0.0
+
+    @property
+    def is_down(self) -> bool:
+        """True shortly after a failure."""
+        return time.monotonic() < self._down_until
+
+    async def reserve_many(self, product: Product, epoch: int, taps: Sequence[Tap]) -> list[Code] | None:
+        """What becomes of each tap (at most 500); None if the gate has another epoch: nothing was decided."""
+        flat: list[str | int] = []
+        for tap in taps:
+            flat += (tap.hold_id, tap.buyer_id, tap.quantity)
+        base = _base(product)
+        keys = [base, f"{base}:holds", f"{base}:buyers", f"{base}:pending", *self._said(product), *self._was(product)]
+        args = [epoch, self._clock(), product.variant_id, _pack(flat), 2 * SAID_MS]
+        seen, codes = await self._run("reserve_many", keys, args)
+        return [Code(code) for code in codes] if int(seen or -1) == epoch else None
+
+    async def settle_many(self, product: Product, epoch: int, decided: Sequence[tuple[Tap, Code]]) -> bool:
+        """Tell what the truth decided of these taps; False if the gate has another epoch."""
+        flat: list[str | int] = []
+        for tap, code in decided:
+            flat += (tap.hold_id, tap.buyer_id, tap.quantity, int(code))
+        base, (said, _) = _base(product), self._said(product)
+        keys = [base, f"{base}:holds", f"{base}:buyers", f"{base}:pending", said, *self._was(product)]
+        args = [epoch, product.variant_id, _pack(flat), 2 * SAID_MS, 2 * WAS_MS]
+        return bool(await self._run("settle_many", keys, args))
+
+    async def release_many(
+        self, product: Product, epoch: int, ended: Sequence[tuple[str, int]], *, fenced: bool = False
+    ) -> bool:
+        """Give back the units of (hold id, units); False if the gate has another epoch."""
+        flat: list[str | int] = []
+        for hold_id, units in ended:
+            flat += (hold_id, units, int(fenced))
+        base, (was, _) = _base(product), self._was(product)
+        keys = [base, f"{base}:holds", f"{base}:buyers", f"{base}:pending", was]
+        return bool(await self._run("release_many", keys, [epoch, _pack(flat), 2 * WAS_MS]))
+
+    async def adjust(self, product: Product, epoch: int, *, units: int = 0, is_open: bool | None = None) -> bool:
+        """Tell of a restock or of the kill switch; False if the gate has another epoch."""
+        flag = "" if is_open is None else str(int(is_open))
+        return bool(await self._run("adjust", [_base(product)], [epoch, units, flag]))
+
+    async def look(self, product: Product) -> Look:
+        """What the gate believes, read in one step."""
+        base = _base(product)
+        epoch, available, units, flat = await self._run("look", [base, f"{base}:holds", f"{base}:pending"], [])
+        pending = [(flat[i].decode(), int(flat[i + 1]), flat[i + 2]) for i in range(0, len(flat), 3)]
+        return Look(epoch=int(epoch) if epoch else None, available=available, pending_units=units, pending=pending)
+
+    async def rebuild(
+        self,
+        product: Product,
+        *,
+        epoch: int,
+        available: int,
+        is_open: bool,
+        limit: int,
+        holds: Sequence[tuple[str, str, int]],
+        buyers: Sequence[tuple[str, int]],
+    ) -> None:
+        """Replace the gate. The caller holds the stock row's lock. `holds`: id, buyer, units."""
+        base = _base(product)
+        fresh_holds, fresh_buyers = f"{base}:holds:{epoch}", f"{base}:buyers:{epoch}"
+        async with self._asking(REBUILD_S):
+            for at in range(0, len(holds), REBUILD_CHUNK):
+                chunk = holds[at : at + REBUILD_CHUNK]
+                await self._redis.hset(fresh_holds, mapping={i: f"{units}:{buyer}" for i, buyer, units in chunk})
+                await self._redis.expire(fresh_holds, REBUILD_EXPIRE_S)
+            for at in range(0, len(buyers), REBUILD_CHUNK):
+                await self._redis.hset(fresh_buyers, mapping=dict(buyers[at : at + REBUILD_CHUNK]))
+                await self._redis.expire(fresh_buyers, REBUILD_EXPIRE_S)
+            keys = [base, f"{base}:holds", f"{base}:buyers", f"{base}:pending", fresh_holds, fresh_buyers]
+            await self._scripts["rebuild"](keys=keys, args=[epoch, available, int(is_open), limit])
+
+    def _said(self, product: Product) -> tuple[str, str]:
+        bucket = self._clock() // SAID_MS
+        prefix = f"sf:{{{product.show_id}}}:said"
+        return f"{prefix}:{bucket}", f"{prefix}:{bucket - 1}"
+
+    def _was(self, product: Product) -> tuple[str, str]:
+        bucket = self._clock() // WAS_MS
+        return f"{_base(product)}:was:{bucket}", f"{_base(product)}:was:{bucket - 1}"
+
+    async def _run(self, name: str, keys: list[str], args: list[Any]) -> Any:
+        async with self._asking(TIMEOUT_S):
+            return await self._scripts[name](keys=keys, args=args)
+
+    @asynccontextmanager
+    async def _asking(self, seconds: float) -> AsyncIterator[None]:
+        if self.is_down:
+            raise GateDown
+        try:
+            async with asyncio.timeout(seconds):
+                yield
+        except (RedisError, OSError) as error:  # TimeoutError is an OSError
+            log.warning("gate_down", error=repr(error)[:200])
+            self._down_until = time.monotonic() + DOWN_S
+            raise GateDown from error
+
+
+def _base(product: Product) -> str:
+    return f"sf:{{{product.show_id}}}:gate:{product.variant_id}"

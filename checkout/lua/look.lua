@@ -1,0 +1,19 @@
+-- What the gate believes of one product, in one step: for the reconciliation.
+--
+-- Guarantees: changes nothing.
+--
+-- KEYS  1 meta  2 holds  3 pending
+-- ARGV  none
+-- Returns {epoch or "", available, units pending, {hold, since ms, units, ...}}. Called by gate.Gate.look.
+local meta = redis.call('HMGET', KEYS[1], 'epoch', 'available')
+local pending = redis.call('HGETALL', KEYS[3])
+local list, total = {}, 0
+for i = 1, #pending, 2 do
+  local held = redis.call('HGET', KEYS[2], pending[i])
+  local n = held and tonumber(string.match(held, '^%d+')) or 0
+  total = total + n
+  list[#list + 1] = pending[i]
+  list[#list + 1] = pending[i + 1]
+  list[#list + 1] = n
+end
+return {meta[1] or '', tonumber(meta[2] or '0'), total, list}

@@ -1,0 +1,23 @@
+"""What checkout needs of the other rooms: `live` plugs it in.
+
+Owns: the Protocols only.
+"""
+
+from typing import Protocol
+
+from schema.ids import ShowId, VariantId
+from schema.show import Stock
+
+
+class StockListener(Protocol):
+    """Whoever shows stock to people."""
+
+    def stock_changed(self, show_id: ShowId, variant_id: VariantId, stock: Stock) -> None:
+        """Called after each commit that changed a product's stock, newest last; must not block."""
+
+
+class Limiter(Protocol):
+    """The limits per account and address."""
+
+    async def check(self, rule: str, subject: str) -> None:
+        """Raise RateLimited if `subject` has used up `rule`."""

@@ -1,0 +1,252 @@
+"""Checkout over HTTP: holds, orders, refunds, and the payment provider's webhook.
+
+Owns: the operations and their handlers, five lines each. What they do is the desk's.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypedDict
+
+from starlette.routing import BaseRoute
+
+from checkout.desk import Desk
+from checkout.payments import WebhookForged
+from checkout.ports import Limiter
+from schema.api import Answer, Call, Operation, read_body, route
+from schema.errors import (
+    BadRequest,
+    Conflict,
+    HoldLapsed,
+    IdempotencyInFlight,
+    IdempotencyMismatch,
+    LimitReached,
+    NotFound,
+    PaymentDeclined,
+    RateLimited,
+    SalesClosed,
+    SoldOutError,
+    Unauthenticated,
+    Unavailable,
+)
+from schema.ids import HoldId, OrderId, ShowId
+from schema.order import Hold, HoldPage, HoldRequest, Order, OrderPage, PayRequest, Refund, RefundRequest
+from schema.people import Role
+
+PAGING = {"cursor": "Where the page begins: `next_cursor` of the one before.", "limit": "At most so many; 1 to 200."}
+PAGE = 50
+
+
+class Services(TypedDict):
+    """What the handlers find in `request.state`."""
+
+    desk: Desk
+    limiter: Limiter
+
+
+def _desk(call: Call[Any]) -> Desk:
+    desk: Desk = call.request.state.desk
+    return desk
+
+
+def _paging(call: Call[Any]) -> tuple[str | None, int]:
+    query = call.request.query_params
+    limit = query.get("limit", str(PAGE))
+    if not (limit.isascii() and limit.isdecimal() and 1 <= int(limit[:9]) <= 200):
+        raise BadRequest("limit must be a number from 1 to 200")
+    return query.get("cursor"), int(limit)
+
+
+async def create_hold(call: Call[HoldRequest]) -> Answer:
+    limiter: Limiter = call.request.state.limiter
+    await limiter.check("buy", call.who.account_id)
+    hold = await _desk(call).hold(call.who, ShowId(call.path("show")), call.body, call.key)
+    return Answer(status=201, body=hold, headers={"Location": f"/api/v1/holds/{hold.hold_id}"})
+
+
+async def get_hold(call: Call[None]) -> Answer:
+    return Answer(body=await _desk(call).get_hold(call.who, HoldId(call.path("hold"))))
+
+
+async def release_hold(call: Call[None]) -> Answer:
+    await _desk(call).release(call.who, HoldId(call.path("hold")))
+    return Answer(status=204)
+
+
+async def pay_hold(call: Call[PayRequest]) -> Answer:
+    result = await _desk(call).pay(call.who, HoldId(call.path("hold")), call.body, call.key)
+    if isinstance(result, Order):
+        return Answer(body=result, headers={"Location": f"/api/v1/orders/{result.order_id}"})
+    return Answer(status=202, body=result, headers={"Location": f"/api/v1/holds/{result.hold_id}", "Retry-After": "1"})
+
+
+async def list_holds(call: Call[None]) -> Answer:
+    cursor, limit = _paging(call)
+    return Answer(body=await _desk(call).holds(ShowId(call.path("show")), cursor=cursor, limit=limit))
+
+
+async def get_order(call: Call[None]) -> Answer:
+    return Answer(body=await _desk(call).get_order(call.who, OrderId(call.path("order"))))
+
+
+async def list_orders(call: Call[None]) -> Answer:
+    cursor, limit = _paging(call)
+    return Answer(body=await _desk(call).orders(ShowId(call.path("show")), cursor, limit))
+
+
+async def refund_order(call: Call[RefundRequest]) -> Answer:
+    order_id = OrderId(call.path("order"))
+    return Answer(body=await _desk(call).refund(call.who, order_id, call.body.amount, call.key))
+
+
+async def fake_webhook(call: Call[None]) -> Answer:
+    body = await read_body(call.request)
+    try:
+        await _desk(call).webhook(body, call.request.headers)
+    except WebhookForged:
+        raise Unauthenticated("The webhook's signature is not the provider's") from None
+    return Answer()
+
+
+OPERATIONS: list[tuple[Operation, Callable[[Call[Any]], Awaitable[Answer]]]] = [
+    (
+        Operation(
+            name="createHold",
+            method="POST",
+            path="/api/v1/shows/{show}/holds",
+            summary="Tap to buy: hold units for a while, at the price seen.",
+            answers={201: Hold},
+            role=Role.VIEWER,
+            body=HoldRequest,
+            idempotent=True,
+            errors=(
+                SoldOutError,
+                LimitReached,
+                SalesClosed,
+                NotFound,
+                IdempotencyMismatch,
+                RateLimited,
+                Unavailable,
+            ),
+            tag="checkout",
+        ),
+        create_hold,
+    ),
+    (
+        Operation(
+            name="listOpenHolds",
+            method="GET",
+            path="/api/v1/shows/{show}/holds",
+            summary="A show's open holds, oldest first.",
+            answers={200: HoldPage},
+            role=Role.OPERATOR,
+            query=PAGING,
+            errors=(BadRequest, Unavailable),
+            tag="checkout",
+        ),
+        list_holds,
+    ),
+    (
+        Operation(
+            name="getHold",
+            method="GET",
+            path="/api/v1/holds/{hold}",
+            summary="A hold of one's own.",
+            answers={200: Hold},
+            role=Role.VIEWER,
+            errors=(NotFound, Unavailable),
+            tag="checkout",
+        ),
+        get_hold,
+    ),
+    (
+        Operation(
+            name="releaseHold",
+            method="DELETE",
+            path="/api/v1/holds/{hold}",
+            summary="Give a hold back; twice is once.",
+            answers={204: None},
+            role=Role.VIEWER,
+            errors=(NotFound, Conflict, Unavailable),
+            tag="checkout",
+        ),
+        release_hold,
+    ),
+    (
+        Operation(
+            name="payHold",
+            method="POST",
+            path="/api/v1/holds/{hold}/pay",
+            summary="Pay for a hold. 202 while the provider is undecided: look at the hold, or repeat the call.",
+            answers={200: Order, 202: Hold},
+            role=Role.VIEWER,
+            body=PayRequest,
+            idempotent=True,
+            errors=(
+                PaymentDeclined,
+                HoldLapsed,
+                NotFound,
+                Conflict,
+                IdempotencyInFlight,
+                IdempotencyMismatch,
+                Unavailable,
+            ),
+            tag="checkout",
+        ),
+        pay_hold,
+    ),
+    (
+        Operation(
+            name="getOrder",
+            method="GET",
+            path="/api/v1/orders/{order}",
+            summary="An order of one's own.",
+            answers={200: Order},
+            role=Role.VIEWER,
+            errors=(NotFound, Unavailable),
+            tag="checkout",
+        ),
+        get_order,
+    ),
+    (
+        Operation(
+            name="listOrders",
+            method="GET",
+            path="/api/v1/shows/{show}/orders",
+            summary="A show's orders, newest first.",
+            answers={200: OrderPage},
+            role=Role.OPERATOR,
+            query=PAGING,
+            errors=(BadRequest, Unavailable),
+            tag="checkout",
+        ),
+        list_orders,
+    ),
+    (
+        Operation(
+            name="refundOrder",
+            method="POST",
+            path="/api/v1/orders/{order}/refund",
+            summary="Give money back; what empties the order returns its units. An Idempotency-Key makes a retry safe.",
+            answers={200: Refund},
+            role=Role.OPERATOR,
+            body=RefundRequest,
+            body_optional=True,
+            errors=(NotFound, Conflict, IdempotencyMismatch, Unavailable),
+            tag="checkout",
+        ),
+        refund_order,
+    ),
+    (
+        Operation(
+            name="fakeWebhook",
+            method="POST",
+            path="/api/v1/payments/webhooks/fake",
+            summary="The fake payment network says that something happened (Standard Webhooks, signed).",
+            answers={200: None},
+            errors=(Unauthenticated, Unavailable),
+            tag="checkout",
+        ),
+        fake_webhook,
+    ),
+]
+
+routes: list[BaseRoute] = [route(operation, handler) for operation, handler in OPERATIONS]

@@ -1,0 +1,228 @@
+"""One product in one show, as this process sells it: the gate first, then the truth, both in batches.
+
+Owns: the product's two lines of batches, and the epoch of the gate they trust.
+Invariant: a tap is answered "held" only after Postgres committed it. Whatever the gate misses (it was down, it was
+rebuilt) makes the shelf forget the gate, and taps go straight to Postgres until the gate has been rebuilt.
+"""
+
+import structlog
+
+from checkout.batcher import Batcher, Spawn
+from checkout.core.taps import Code, Tap
+from checkout.counts import Counts
+from checkout.gate import Gate, GateDown, Look, Product
+from checkout.ports import StockListener
+from checkout.rows import Row, stock_of
+from checkout.truth import Decision, Rebuilding, Truth, sql
+from schema.errors import ShowfloorError, Unavailable
+from schema.ids import ShowId, VariantId
+
+log = structlog.get_logger()
+
+GATE_BATCH = 256
+TRUTH_BATCH = 500
+DRIFT_ROUNDS = 3
+"""A difference seen this often in a row, with nothing moving in between, is one: rebuild."""
+
+
+class Shelf:
+    """Takes taps on one product, and keeps its gate true."""
+
+    def __init__(
+        self,
+        product: Product,
+        *,
+        gate: Gate,
+        truth: Truth,
+        listener: StockListener,
+        counts: Counts,
+        spawn: Spawn,
+        hold_ms: int,
+    ) -> None:
+        self.product = product
+        self._gate, self._truth, self._listener, self._counts = gate, truth, listener, counts
+        self._spawn, self._hold_ms = spawn, hold_ms
+        self._epoch: int | None = None
+        self._must_rebuild = False
+        self._refreshing = False
+        self._told_version = 0
+        self._drift_rounds = 0
+        self._at_gate: Batcher[Tap, Code | None] = Batcher(self._ask_gate, spawn=spawn, most=GATE_BATCH, in_flight=2)
+        # One batch at a time: they would only queue for the same row lock, holding a connection each.
+        self._at_truth: Batcher[Tap, Decision] = Batcher(
+            self._ask_truth, spawn=spawn, most=TRUTH_BATCH, after=self._tell_gate
+        )
+        self._truth_epoch = 0
+
+    async def take(self, tap: Tap) -> Decision:
+        """What becomes of the tap. Raises Unavailable if Postgres does not answer: then nothing was promised."""
+        self._counts.taps += 1
+        if self._truth.is_down:
+            raise Unavailable("Stock cannot be confirmed right now", retry_after_ms=1000)
+        code = await self._at_gate.put(tap) if self._trusts_gate() else None
+        if code is None:
+            self._counts.straight_to_truth += 1
+        elif code < 0:
+            self._counts.gate_refused += 1
+            return Decision(code=code, for_gate=code)
+        return await self._at_truth.put(tap)
+
+    def tell(self, item: Row) -> None:
+        """Tell the listener of a stock row, unless it knows a newer one."""
+        if item["version"] <= self._told_version:
+            return
+        self._told_version = item["version"]
+        self._listener.stock_changed(
+            ShowId(self.product.show_id), VariantId(self.product.variant_id), stock_of(item)
+        )
+
+    async def ended(self, item: Row, holds: list[tuple[str, int]], *, fenced: bool = False) -> None:
+        """Holds (id, units) have ended in the truth, which read `item` then: their units go back to the gate."""
+        self.tell(item)
+        try:
+            await self._gate.release_many(self.product, item["epoch"], holds, fenced=fenced)
+        except GateDown:
+            self.distrust()
+
+    async def adjusted(self, item: Row, *, units: int = 0, is_open: bool | None = None) -> None:
+        """The truth was restocked, or opened or closed."""
+        self.tell(item)
+        try:
+            await self._gate.adjust(self.product, item["epoch"], units=units, is_open=is_open)
+        except GateDown:
+            self.distrust()
+
+    def distrust(self) -> None:
+        """The gate may have missed something: leave it until it is rebuilt."""
+        self._epoch = None
+        self._must_rebuild = True
+
+    def _trusts_gate(self) -> bool:
+        if self._gate.is_down:
+            return False
+        if self._epoch is None and not self._refreshing:
+            self._refreshing = True
+            self._spawn(self.refresh())
+        return self._epoch is not None
+
+    async def _ask_gate(self, taps: list[Tap]) -> list[Code | None]:
+        if self._epoch is None:
+            return [None] * len(taps)
+        try:
+            codes = await self._gate.reserve_many(self.product, self._epoch, taps)
+        except GateDown:
+            self.distrust()
+            codes = None
+        if codes is None:
+            self._epoch = None
+            return [None] * len(taps)
+        return list(codes)
+
+    async def _ask_truth(self, taps: list[Tap]) -> list[Decision]:
+        batch = await self._truth.reserve_many(self.product, taps, self._hold_ms)
+        self._counts.holds += sum(decision.code is Code.HELD for decision in batch.decisions)
+        if batch.item is not None:
+            self._truth_epoch = batch.item["epoch"]
+            self.tell(batch.item)
+        return batch.decisions
+
+    async def _tell_gate(self, taps: list[Tap], decisions: list[Decision]) -> None:
+        decided = [(tap, decision.for_gate) for tap, decision in zip(taps, decisions, strict=True)]
+        try:
+            await self._gate.settle_many(self.product, self._truth_epoch, decided)
+        except GateDown:
+            self.distrust()
+
+    async def refresh(self) -> None:
+        """Trust the gate again: as it is if it agrees with the truth, else rebuilt under a new epoch."""
+        self._refreshing = True
+        try:
+            async with self._truth.rebuilding(self.product) as rebuilding:
+                epoch = await self._agree(rebuilding)
+            self._epoch = epoch
+            self._drift_rounds = 0
+        except (GateDown, ShowfloorError) as error:
+            log.info("gate_not_refreshed", variant=self.product.variant_id, error=type(error).__name__)
+        finally:
+            self._refreshing = False
+
+    async def _agree(self, rebuilding: Rebuilding) -> int | None:
+        item = await rebuilding.stock()
+        if item is None:
+            return None
+        look = await self._gate.look(self.product)
+        if not self._must_rebuild and look.epoch == item["epoch"] and drift(look, item) == 0:
+            epoch: int = item["epoch"]
+            return epoch
+        self._must_rebuild = False
+        try:
+            return await self._rebuild(rebuilding)
+        except BaseException:
+            self._must_rebuild = True
+            raise
+
+    async def _rebuild(self, rebuilding: Rebuilding) -> int:
+        item = await rebuilding.bump()
+        await self._gate.rebuild(
+            self.product,
+            epoch=item["epoch"],
+            available=item["stocked"] - item["taken"],
+            is_open=item["open"],
+            limit=item["limit_per_buyer"],
+            holds=await rebuilding.holds(),
+            buyers=await rebuilding.buyers(),
+        )
+        self._counts.rebuilds += 1
+        log.info("gate_rebuilt", show=self.product.show_id, variant=self.product.variant_id, epoch=item["epoch"])
+        epoch: int = item["epoch"]
+        return epoch
+
+    async def reconcile(self, item: Row, *, orphans_before_ms: int) -> None:
+        """Compare the gate with the truth's `item`: free what nobody committed, rebuild what stays apart."""
+        if self._epoch is None:
+            if not self._refreshing:
+                await self.refresh()
+            return
+        try:
+            look = await self._gate.look(self.product)
+            await self._free_orphans([p for p in look.pending if p[1] <= orphans_before_ms])
+        except GateDown:
+            return
+        await self._weigh(look, item)
+
+    async def _free_orphans(self, orphans: list[tuple[str, int, int]]) -> None:
+        if not orphans:
+            return
+        known, item = await self._truth.fence(self.product, [hold_id for hold_id, _, _ in orphans])
+        lost = [(hold_id, units) for (hold_id, _, units), is_hold in zip(orphans, known, strict=True) if not is_hold]
+        found = [hold_id for (hold_id, _, _), is_hold in zip(orphans, known, strict=True) if is_hold]
+        self._counts.orphans += sum(units for _, units in lost)
+        if lost:
+            await self._gate.release_many(self.product, item["epoch"], lost, fenced=True)
+        if found:
+            # Committed, and the process died before it could say so: no longer pending.
+            taps = [Tap(hold_id=hold_id, buyer_id="", buyer_name="", quantity=0) for hold_id in found]
+            await self._gate.settle_many(self.product, item["epoch"], [(tap, Code.HELD) for tap in taps])
+
+    async def _weigh(self, look: Look, item: Row) -> None:
+        apart = drift(look, item)
+        epoch_differs = look.epoch != item["epoch"]
+        if apart == 0 and not epoch_differs:
+            self._drift_rounds = 0
+            return
+        now = await self._truth.one(sql("stock"), self.product.show_id, self.product.variant_id)
+        if now["version"] != item["version"]:
+            return  # it sells this very moment: weighed again in the next round
+        self._drift_rounds += 1
+        if self._drift_rounds < DRIFT_ROUNDS and not epoch_differs:
+            return
+        self._counts.drift_units += abs(apart)
+        log.warning("gate_and_truth_apart", variant=self.product.variant_id, units=apart, epoch=look.epoch)
+        self.distrust()
+        await self.refresh()
+
+
+def drift(look: Look, item: Row) -> int:
+    """Units that the gate offers beyond the truth; negative: units it hides. Pending ones count as offered."""
+    available: int = item["stocked"] - item["taken"]
+    return look.available + look.pending_units - available

@@ -1,0 +1,4 @@
+-- One hold. Guarantees: nobody sees another's.
+-- In: $1 hold id, $2 its buyer (null: whoever's), $3 its show (null: any). Out: holds.*. Caller: Desk.get_hold.
+SELECT * FROM holds
+WHERE hold_id = $1 AND ($2::text IS NULL OR buyer_id = $2) AND ($3::text IS NULL OR show_id = $3)

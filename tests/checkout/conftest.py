@@ -1,0 +1,182 @@
+"""A shop with one show, its desk, and the fake payment network behind it, on real stores."""
+
+import asyncio
+import itertools
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+
+import asyncpg
+import httpx2
+import pytest
+import redis.asyncio
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from checkout.desk import Desk, Pace
+from checkout.fake_client import FakeProvider
+from checkout.fakepay import FakePay
+from checkout.routes import routes
+from checkout.verify import Report, verify
+from schema.errors import ShowfloorError
+from schema.ids import AccountId, ShowId, VariantId
+from schema.order import Hold, HoldRequest, Order, PayRequest
+from schema.people import Principal, Role
+from schema.show import Stock
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+SHOW, POT = ShowId("gala"), VariantId("pot")
+OPERATOR = Principal(account_id=AccountId("op"), role=Role.OPERATOR, name="Op")
+IDLE = Pace(sweep_s=3600, poll_s=3600, outbox_s=3600, reconcile_s=3600)
+"""Nothing runs by itself but what an order wakes."""
+
+_keys = itertools.count()
+
+
+def viewer(name: str) -> Principal:
+    return Principal(account_id=AccountId(name), role=Role.VIEWER, name=name.title())
+
+
+async def eventually(check: Callable[[], Awaitable[bool]], within_s: float = 15.0) -> None:
+    """Wait until `check` holds; the deadline only catches a hang."""
+    async with asyncio.timeout(within_s):
+        while not await check():
+            await asyncio.sleep(0.02)
+
+
+@dataclass
+class Listener:
+    seen: list[tuple[str, str, Stock]] = field(default_factory=list)
+
+    def stock_changed(self, show_id: ShowId, variant_id: VariantId, stock: Stock) -> None:
+        assert stock.on_hand == stock.available + stock.held
+        self.seen.append((show_id, variant_id, stock))
+
+
+class NoLimit:
+    async def check(self, rule: str, subject: str) -> None:
+        pass
+
+
+@dataclass
+class Shop:
+    """Everything a test of the desk needs."""
+
+    pg: asyncpg.Pool
+    redis: redis.asyncio.Redis
+    database_url: str
+    pay: FakePay
+    provider: FakeProvider
+    listener: Listener
+    stack: AsyncExitStack
+    desk: Desk = None  # type: ignore[assignment]
+    show_id = SHOW
+    operator = OPERATOR
+    idle = IDLE
+    viewer = staticmethod(viewer)
+    eventually = staticmethod(eventually)
+
+    async def open(self, **options: object) -> Desk:
+        """Another desk on the same stores; the newest one gets the webhooks."""
+        redis_client = options.pop("redis", self.redis)
+        pool = options.pop("pool", self.pg)
+        self.desk = Desk(pool, redis_client, self.provider, self.listener, **options)  # type: ignore[arg-type]
+        return await self.stack.enter_async_context(self.desk)
+
+    async def item(self, variant: str = POT, *, stock: int, price: int = 4900, limit: int = 2) -> None:
+        await self.pg.execute("INSERT INTO products VALUES ($1, $1) ON CONFLICT DO NOTHING", f"p-{variant}")
+        await self.pg.execute(
+            "INSERT INTO variants (variant_id, product_id, price_amount, currency) VALUES ($1, $2, $3, 'EUR')",
+            variant,
+            f"p-{variant}",
+            price,
+        )
+        await self.pg.execute("INSERT INTO show_items VALUES ($1, $2, 0, $3, 'EUR', $4)", SHOW, variant, price, limit)
+        await self.desk.allocate(SHOW, VariantId(variant), stock)
+        await self.desk.set_sales(SHOW, open=True)
+
+    async def tap(self, who: str, *, quantity: int = 1, key: str | None = None, variant: str = POT) -> Hold:
+        request = HoldRequest(variant_id=VariantId(variant), quantity=quantity)
+        return await self.desk.hold(viewer(who), SHOW, request, key or f"key-{next(_keys)}")
+
+    async def pay_for(self, who: str, hold: Hold, method: str = "fake_ok", key: str | None = None) -> Order | Hold:
+        request = PayRequest(payment_method=method)
+        return await self.desk.pay(viewer(who), hold.hold_id, request, key or f"key-{next(_keys)}")
+
+    async def buy(self, who: str, *, quantity: int = 1) -> Order:
+        order = await self.pay_for(who, await self.tap(who, quantity=quantity))
+        assert isinstance(order, Order)
+        return order
+
+    async def hold_state(self, hold: Hold) -> str:
+        return (await self.desk.get_hold(OPERATOR, hold.hold_id)).state
+
+    async def captured(self, order: Order) -> None:
+        async def is_captured() -> bool:
+            return (await self.desk.get_order(OPERATOR, order.order_id)).state != "paid"
+
+        await eventually(is_captured)
+
+    async def stock(self, variant: str = POT) -> Stock:
+        return await self.desk.stock_of(SHOW, VariantId(variant))
+
+    async def gate_available(self, variant: str = POT) -> int:
+        return int(await self.redis.hget(f"sf:{{{SHOW}}}:gate:{variant}", "available"))
+
+    async def verify(self) -> Report:
+        return await verify(self.database_url)
+
+    @property
+    def app(self) -> Starlette:
+        """The room's routes, with the principal that `X-Who: <role>:<account>` names."""
+
+        async def problem(_: Request, error: Exception) -> Response:
+            assert isinstance(error, ShowfloorError)
+            return JSONResponse({"code": error.code, "detail": error.detail}, status_code=error.status)
+
+        app = Starlette(routes=routes, exception_handlers={ShowfloorError: problem})
+
+        async def with_state(scope, receive, send):
+            who = dict(scope["headers"]).get(b"x-who", b"").decode()
+            if who:
+                role, _, account = who.partition(":")
+                scope["principal"] = Principal(account_id=AccountId(account), role=Role(role), name=account)
+            scope["state"] = {"desk": self.desk, "limiter": NoLimit()}
+            await app(scope, receive, send)
+
+        return with_state  # type: ignore[return-value]
+
+    def client(self, who: str = "") -> httpx2.AsyncClient:
+        headers = {"x-who": who} if who else {}
+        return httpx2.AsyncClient(
+            transport=httpx2.ASGITransport(self.app), base_url="http://test", headers=headers
+        )
+
+
+@pytest.fixture
+async def shop(pg, redis, database_url, tmp_path) -> AsyncIterator[Shop]:
+    """A show without a desk yet."""
+    made: list[Shop] = []
+
+    async def post(url: str, body: bytes, headers: dict[str, str]) -> int:
+        async with made[0].client() as client:
+            return (await client.post(url, content=body, headers=headers)).status_code
+
+    async with AsyncExitStack() as stack:
+        network = FakePay(
+            tmp_path / "fake.db", webhook_url="/api/v1/payments/webhooks/fake", secret=SECRET, post=post, slow_ms=300
+        )
+        await stack.enter_async_context(network)
+        provider = FakeProvider("http://pay", secret=SECRET, transport=httpx2.ASGITransport(network.app))
+        await stack.enter_async_context(provider)
+        await pg.execute("INSERT INTO shows VALUES ($1, 'Gala', '', 'live', $2, 'EUR')", SHOW, int(time.time() * 1000))
+        made.append(Shop(pg, redis, database_url, network, provider, Listener(), stack))
+        yield made[0]
+
+
+@pytest.fixture
+async def desk(shop: Shop) -> Desk:
+    """The shop with its desk open."""
+    return await shop.open()
