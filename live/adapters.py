@@ -12,6 +12,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from checkout.desk import Desk
 from live.auth import Tokens
 from live.limits import Limiter
 from live.recent_shows import RecentShows
@@ -162,6 +163,29 @@ class StockTeller:
             return False
         self._out[one] = available == 0
         return True
+
+
+class DeskBook:
+    """live's `StockBook`, over checkout's desk."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def stocks(self, show: ShowId) -> Mapping[VariantId, Stock]:
+        """The four columns of each variant of a show."""
+        return await self._desk.stock(show)
+
+    async def open(self, show: ShowId, variant: VariantId, units: int) -> None:
+        """Put the opening stock on the shelf."""
+        await self._desk.allocate(show, variant, units)
+
+    async def restock(self, show: ShowId, variant: VariantId, units: int) -> None:
+        """Units that arrived."""
+        await self._desk.restock(show, variant, units)
+
+    async def set_sales(self, show: ShowId, *, open: bool) -> None:  # noqa: A002
+        """The kill switch."""
+        await self._desk.set_sales(show, open=open)
 
 
 class Gate:

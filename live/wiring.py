@@ -4,17 +4,24 @@ Owns: the adapters, and the order of opening. Invariant: a room meets another on
 """
 
 import asyncio
+import base64
+import hmac
 from collections.abc import Coroutine, Mapping
 from contextlib import AsyncExitStack
 from typing import Any, Protocol, TypedDict
 
 import asyncpg
+import httpx2
 import structlog
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 
-from live.adapters import Gate, HostBoard, HubAnnouncer, StockTeller
+from checkout.desk import Desk
+from checkout.fake_client import FakeProvider
+from checkout.fakepay import FakePay
+from checkout.payments import WebhookForged
+from live.adapters import DeskBook, Gate, HostBoard, HubAnnouncer, StockTeller
 from live.auth import Tokens
 from live.catalog import Catalog
 from live.guests import Guests
@@ -31,12 +38,10 @@ from media.config import RelayConfig
 from media.relay import Relay
 from realtime.chat import ChatService
 from realtime.hub import Hub
-from schema.ids import ShowId, VariantId
-from schema.show import Stock
 
 log = structlog.get_logger()
 
-READERS, WRITERS = 8, 4
+READERS, WRITERS, DESK_CONNECTIONS = 8, 4, 12
 REDIS_CONNECTIONS = 32
 STORE_DEADLINE_S = 5.0
 
@@ -53,27 +58,6 @@ class StoreAddresses(Protocol):
         """A postgresql:// address."""
 
 
-class Interim:
-    """Stands for checkout until it is there."""
-
-    def __init__(self) -> None:
-        self._stocks: dict[ShowId, dict[VariantId, Stock]] = {}
-
-    async def stocks(self, show: ShowId) -> Mapping[VariantId, Stock]:
-        return self._stocks.get(show, {})
-
-    async def open(self, show: ShowId, variant: VariantId, units: int) -> None:
-        self._stocks.setdefault(show, {})[variant] = Stock(on_hand=units, held=0, sold=0, available=units)
-
-    async def restock(self, show: ShowId, variant: VariantId, units: int) -> None:
-        before = self._stocks[show][variant]
-        after = Stock(on_hand=before.on_hand + units, held=0, sold=0, available=before.available + units)
-        self._stocks[show][variant] = after
-
-    async def set_sales(self, show: ShowId, *, open: bool) -> None:  # noqa: A002
-        log.debug("sales", show=show, open=open)
-
-
 class Services(TypedDict):
     """The lifespan state: what handlers of all rooms find in `request.state`."""
 
@@ -88,6 +72,7 @@ class Services(TypedDict):
     limiter: Limiter
     health: Health
     hub: Hub
+    desk: Desk
     chat: ChatService
     relay: Relay
     media_gate: Gate
@@ -102,7 +87,8 @@ async def open_services(stack: AsyncExitStack, settings: Settings, stores: Store
     limiter, tickets = Limiter(redis, load=settings.load), Tickets(redis)
     announcer, teller, hosts = HubAnnouncer(hub, redis), StockTeller(hub), HostBoard(hub)
 
-    book = Interim()
+    desk = await open_desk(stack, settings, stores, teller)
+    book = DeskBook(desk)
     catalog, pins = Catalog(pool, turns, book, announcer), Pins(pool, turns, announcer)
     shows = ShowService(pool, turns, catalog=catalog, pins=pins, stock=book, presence=hosts, announcer=announcer)
     recent = RecentShows(shows.row)
@@ -122,10 +108,44 @@ async def open_services(stack: AsyncExitStack, settings: Settings, stores: Store
         limiter=limiter,
         health=Health(pool, redis),
         hub=hub,
+        desk=desk,
         chat=ChatService(hub, limiter, recent),
         relay=relay,
         media_gate=Gate(tokens, recent, limiter),
     )
+
+
+async def open_desk(stack: AsyncExitStack, settings: Settings, stores: StoreAddresses, teller: StockTeller) -> Desk:
+    """Checkout over stores of its own, with our own payment network behind it."""
+    pool = await open_postgres(stack, stores.database_url, DESK_CONNECTIONS)
+    redis = await open_redis(stack, stores.redis_url)
+    secret = webhook_secret(settings.token_secret)
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    desk: Desk | None = None
+
+    async def deliver(_url: str, body: bytes, headers: dict[str, str]) -> int:
+        if desk is None:
+            return 503
+        try:
+            await desk.webhook(body, headers)
+        except WebhookForged:
+            return 401
+        return 200
+
+    # In this process and nowhere else: a network that says yes to everybody must not be reachable from outside.
+    network = await stack.enter_async_context(
+        FakePay(settings.data_dir / "fakepay.sqlite", webhook_url="", secret=secret, post=deliver)
+    )
+    transport = httpx2.ASGITransport(app=network.app)
+    provider = await stack.enter_async_context(FakeProvider("http://fakepay", secret=secret, transport=transport))
+    desk = await stack.enter_async_context(Desk(pool, redis, provider, teller, hold_ms=settings.hold_seconds * 1000))
+    return desk
+
+
+def webhook_secret(token_secret: str) -> str:
+    """A secret of its own for the payment network's signatures, in the form of Standard Webhooks."""
+    derived = hmac.digest(token_secret.encode(), b"showfloor payment webhooks", "sha256")
+    return "whsec_" + base64.b64encode(derived).decode()
 
 
 def relay_config(settings: Settings) -> RelayConfig:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -56,8 +57,8 @@ def with_state(app: Starlette, state: dict[str, Any]) -> Any:
 
 
 @pytest.fixture
-def settings() -> Settings:
-    return Settings(token_secret=SECRET, media_host="127.0.0.1", allowed_origins=("https://shop.example",))
+def settings(tmp_path: Path) -> Settings:
+    return Settings(token_secret=SECRET, data_dir=tmp_path, media_host="127.0.0.1", allowed_origins=("https://shop.example",))
 
 
 @pytest.fixture
