@@ -5,16 +5,27 @@ Invariant: nothing of aiortc's sees an RTP packet. Its names with an underscore 
 `tests/media/test_dtls.py` and by the exact version in pyproject.toml.
 """
 
+import asyncio
+import contextlib
 from typing import Protocol
 
 import pylibsrtp
 from aiortc import rtcdtlstransport as aiortc_dtls
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from OpenSSL import SSL
 
+from media.core.sdp import Fingerprint
 from media.core.srtp import GcmReceiver, GcmSender
+from media.dtls_client import DtlsClient, HandshakeError
 
 # The server's order decides (RFC 5764 section 4.1.2). AES-GCM first: 2.1 us a packet against 7 for CM and SHA-1.
 PROFILES = [aiortc_dtls.SRTP_AEAD_AES_128_GCM, aiortc_dtls.SRTP_AES128_CM_SHA1_80]
+_PROFILE_NUMBERS = {aiortc_dtls.SRTP_AEAD_AES_128_GCM: 7, aiortc_dtls.SRTP_AES128_CM_SHA1_80: 1}
+"""RFC 7714 section 14.2 and RFC 5764 section 4.1.2."""
+
+FIRST_TIMEOUT_S = 0.25
+"""RFC 6347 starts at 1 s; the round trips of live video are shorter."""
 
 
 class Sender(Protocol):
@@ -91,28 +102,131 @@ class Certificate(aiortc_dtls.RTCCertificate):
         return self._context
 
     @property
+    def der(self) -> bytes:
+        return self._cert.public_bytes(serialization.Encoding.DER)
+
+    @property
+    def key(self) -> ec.EllipticCurvePrivateKey:
+        return self._key
+
+    @property
     def sha256(self) -> str:
         """The fingerprint, as SDP writes it."""
         return next(print_.value for print_ in self.getFingerprints() if print_.algorithm == "sha-256")
 
 
-class Handshake(aiortc_dtls.RTCDtlsTransport):
-    """One DTLS association over our transport, yielding SRTP keys.
+class Transport(Protocol):
+    """What carries the handshake; ConnectionError from either means the peer has gone."""
 
-    `start` returns in silence whatever happens: look at `is_up`.
-    """
+    role: str
 
-    def __init__(self, transport: object, certificate: Certificate, *, is_client: bool) -> None:
-        super().__init__(transport, [certificate])  # type: ignore[arg-type]  # duck-typed: see Peer
-        self._srtp_profiles = PROFILES
-        # "auto" would follow the ICE role and contradict the a=setup of our answer.
-        self._set_role("client" if is_client else "server")
+    async def _recv(self) -> bytes: ...
+
+    async def _send(self, data: bytes) -> None: ...
+
+
+class Association(Protocol):
+    """One DTLS association, and the SRTP keys it yields."""
+
+    sender: Sender | None
+    receiver: Receiver | None
+
+    async def shake_hands(self) -> bool:
+        """True once the keys are there; False if this try failed. The deadline is the caller's."""
+        ...
+
+    async def until_closed(self) -> None:
+        """Return when the other side has said farewell."""
+        ...
+
+    async def farewell(self) -> None:
+        """Say close_notify, so that the other side need not wait for its own timeout."""
+        ...
+
+
+def associate(transport: Transport, certificate: Certificate, peer: Fingerprint, *, is_client: bool) -> Association:
+    """An association in the role that the answer named."""
+    return (Caller if is_client else Callee)(transport, certificate, peer)
+
+
+class Caller:
+    """We are the client: our own, because it must take certificates that OpenSSL does not."""
+
+    def __init__(self, transport: Transport, certificate: Certificate, peer: Fingerprint) -> None:
         self.sender: Sender | None = None
         self.receiver: Receiver | None = None
+        self._transport = transport
+        self._client = DtlsClient(
+            certificate.der, certificate.key, (peer.algorithm, peer.value), list(_PROFILE_NUMBERS.values())
+        )
 
-    @property
-    def is_up(self) -> bool:
+    async def shake_hands(self) -> bool:
+        try:
+            await self._exchange()
+        except (HandshakeError, ConnectionError):
+            return False
+        profile = next(p for p, number in _PROFILE_NUMBERS.items() if number == self._client.profile)
+        material = self._client.export(2 * (profile.key_length + profile.salt_length))
+        self.sender, self.receiver = _keys(profile, material, is_client=True)
+        return True
+
+    async def _exchange(self) -> None:
+        await self._send(self._client.start())
+        patience = FIRST_TIMEOUT_S
+        while not self._client.is_up:
+            try:
+                async with asyncio.timeout(patience):
+                    datagram = await self._transport._recv()  # noqa: SLF001 - aiortc's name for it
+            except TimeoutError:
+                patience *= 2
+                await self._send(self._client.retransmit())
+            else:
+                await self._send(self._client.receive(datagram))
+
+    async def _send(self, datagrams: list[bytes]) -> None:
+        for datagram in datagrams:
+            await self._transport._send(datagram)  # noqa: SLF001 - likewise
+
+    async def until_closed(self) -> None:
+        with contextlib.suppress(ConnectionError, HandshakeError):
+            while not self._client.is_closed:
+                self._client.receive(await self._transport._recv())  # noqa: SLF001 - likewise
+
+    async def farewell(self) -> None:
+        with contextlib.suppress(ConnectionError):
+            await self._send(self._client.farewell())
+
+
+class Callee(aiortc_dtls.RTCDtlsTransport):
+    """We are the server: aiortc's transport over OpenSSL.
+
+    Its `start` returns in silence whatever happens, so the state is looked at.
+    """
+
+    def __init__(self, transport: Transport, certificate: Certificate, peer: Fingerprint) -> None:
+        super().__init__(transport, [certificate])  # type: ignore[arg-type]  # duck-typed
+        self._srtp_profiles = PROFILES
+        # "auto" would follow the ICE role and contradict the a=setup of our answer.
+        self._set_role("server")
+        self.sender: Sender | None = None
+        self.receiver: Receiver | None = None
+        self._peer = aiortc_dtls.RTCDtlsFingerprint(peer.algorithm, peer.value)
+        self._gone = asyncio.Event()
+        self.on("statechange", self._changed)
+
+    def _changed(self) -> None:
+        if self.state in ("closed", "failed"):
+            self._gone.set()
+
+    async def shake_hands(self) -> bool:
+        await self.start(aiortc_dtls.RTCDtlsParameters(fingerprints=[self._peer]))
         return self.state == "connected"
+
+    async def until_closed(self) -> None:
+        await self._gone.wait()
+
+    async def farewell(self) -> None:
+        await self.stop()
 
     def _setup_srtp(self) -> None:
         assert self._ssl is not None, "keys come after the handshake"
@@ -121,12 +235,19 @@ class Handshake(aiortc_dtls.RTCDtlsTransport):
         if profile is None:
             self._set_state(aiortc_dtls.State.FAILED)
             return
-        size = 2 * (profile.key_length + profile.salt_length)
-        material = self._ssl.export_keying_material(b"EXTRACTOR-dtls_srtp", size)
-        theirs, ours = (1, 0) if self._role == "client" else (0, 1)
-        is_gcm = profile is aiortc_dtls.SRTP_AEAD_AES_128_GCM
-        self.sender = (GcmSender if is_gcm else CmSender)(*_split(profile, material, ours))
-        self.receiver = (GcmReceiver if is_gcm else CmReceiver)(*_split(profile, material, theirs))
+        material = self._ssl.export_keying_material(
+            b"EXTRACTOR-dtls_srtp", 2 * (profile.key_length + profile.salt_length)
+        )
+        self.sender, self.receiver = _keys(profile, material, is_client=False)
+
+
+def _keys(profile: aiortc_dtls.SRTPProtectionProfile, material: bytes, *, is_client: bool) -> tuple[Sender, Receiver]:
+    """The two ends of a session from the exported material, client's keys first (RFC 5764 section 4.2)."""
+    client, server = (_split(profile, material, side) for side in (0, 1))
+    ours, theirs = (client, server) if is_client else (server, client)
+    if profile is aiortc_dtls.SRTP_AEAD_AES_128_GCM:
+        return GcmSender(*ours), GcmReceiver(*theirs)
+    return CmSender(*ours), CmReceiver(*theirs)
 
 
 def _split(profile: aiortc_dtls.SRTPProtectionProfile, material: bytes, side: int) -> tuple[bytes, bytes]:

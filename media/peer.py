@@ -8,15 +8,14 @@ handshake holds at most 64 datagrams; a bad handshake packet never ends the peer
 
 import asyncio
 import secrets
+from collections.abc import Coroutine
 from typing import Final, Protocol
-
-from aiortc.rtcdtlstransport import RTCDtlsFingerprint, RTCDtlsParameters
 
 from media.clock import now_ms
 from media.core.demux import Address
 from media.core.rtp import Header
 from media.core.sdp import Offer, our_setup
-from media.dtls import Certificate, Handshake, Receiver, Sender
+from media.dtls import Association, Certificate, Receiver, Sender, associate
 
 DTLS_QUEUE: Final = 64
 HANDSHAKE_TRIES: Final = 5
@@ -67,11 +66,11 @@ class Peer:
         self.dropped = 0
         self._wire = wire
         self._handshake_ms = handshake_ms
-        self._fingerprint = RTCDtlsFingerprint(offer.fingerprint.algorithm, offer.fingerprint.value)
+        self._fingerprint = offer.fingerprint
         self._queue: asyncio.Queue[bytes | None] = asyncio.Queue(DTLS_QUEUE)
         self._checked = asyncio.Event()
         self._closing = asyncio.Event()
-        self._dtls: Handshake | None = None
+        self._dtls: Association | None = None
         wire.enrol(self.ufrag, self)
 
     @property
@@ -80,49 +79,43 @@ class Peer:
         return self.sender is not None and not self.is_closed
 
     async def run(self) -> None:
-        """The whole life: wait for a check, shake hands, stay until `close`. Never raises but when cancelled."""
+        """The whole life: wait for a check, shake hands, stay until either side ends it."""
         try:
             async with asyncio.timeout(self._handshake_ms / 1000):
                 await self._until_checked()
                 await self._shake_hands()
-            await self._closing.wait()
+            if self._dtls is not None and not self.is_closed:
+                await self._first(self._dtls.until_closed(), self._closing.wait())
         except TimeoutError:
             pass
         finally:
             self.close()
-            await self._farewell()
+            if self._dtls is not None:
+                await self._dtls.farewell()
+            self.address = None
 
     async def _until_checked(self) -> None:
-        waits = [asyncio.ensure_future(event.wait()) for event in (self._checked, self._closing)]
+        await self._first(self._checked.wait(), self._closing.wait())
+
+    async def _first(self, *waits: Coroutine[None, None, object]) -> None:
+        tasks = [asyncio.ensure_future(wait) for wait in waits]
         try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for wait in waits:
-                wait.cancel()
+            for task in tasks:
+                task.cancel()
 
     async def _shake_hands(self) -> None:
         for _ in range(HANDSHAKE_TRIES):
             if self.is_closed:
                 return
-            self._dtls = Handshake(self, self._wire.certificate, is_client=self.setup == "active")
-            await self._dtls.start(RTCDtlsParameters(fingerprints=[self._fingerprint]))
-            if self._dtls.is_up:
+            self._dtls = associate(self, self._wire.certificate, self._fingerprint, is_client=self.setup == "active")
+            if await self._dtls.shake_hands():
                 self.sender, self.receiver = self._dtls.sender, self._dtls.receiver
-                self._dtls.on("statechange", self._dtls_changed)
                 if self.listener and not self.is_closed:
                     self.listener.connected()
                 return
         self.close()
-
-    def _dtls_changed(self) -> None:
-        if self._dtls is None or not self._dtls.is_up:
-            self.close()
-
-    async def _farewell(self) -> None:
-        """A close_notify, so that the other side need not wait for its own timeout."""
-        if self._dtls is not None:
-            await self._dtls.stop()
-        self.address = None
 
     def close(self) -> None:
         """End the session; `run` says farewell and returns."""

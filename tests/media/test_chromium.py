@@ -17,9 +17,6 @@ async def test_chromium_publishes_and_another_decodes_frames(floor, tabs, wait_u
     assert stats["video"]["packetsLost"] == 0
     assert floor.show("demo").video == codec
     assert floor.listener.heard == [("demo", True)]
-    print(stats)
-    print(await host.stats())
-    print(floor.show("demo"), floor.relay.totals())
 
 
 async def frames_reach(tab, count):
