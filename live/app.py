@@ -16,9 +16,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+import checkout.routes
 import media.routes
 import realtime.routes
-from live import health, routes
+from live import health, metrics, routes
 from live.asyncapi import asyncapi
 from live.auth import Authentication, Tokens
 from live.docs_page import docs_page
@@ -61,7 +62,14 @@ def create_app(settings: Settings, stores: StoreAddresses) -> Starlette:
 
 def api_routes() -> list[BaseRoute]:
     """The routes of all rooms."""
-    return [*routes.routes, *realtime.routes.routes, *media.routes.routes, *health.routes]
+    return [
+        *routes.routes,
+        *realtime.routes.routes,
+        *checkout.routes.routes,
+        *media.routes.routes,
+        *health.routes,
+        *metrics.routes,
+    ]
 
 
 def document_routes(described: list[BaseRoute], base_url: str) -> list[BaseRoute]:

@@ -56,6 +56,10 @@ class RecentShows:
             self._rows.popitem(last=False)
         return row
 
+    def known(self) -> list[ShowId]:
+        """The shows people asked about lately."""
+        return list(self._rows)
+
     async def exists(self, show_id: ShowId) -> bool:
         """True if there is such a show."""
         try:

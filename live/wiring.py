@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypedDict
 import asyncpg
 import httpx2
 import structlog
+from prometheus_client import CollectorRegistry
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
@@ -27,6 +28,7 @@ from live.catalog import Catalog
 from live.guests import Guests
 from live.health import Health
 from live.limits import Limiter
+from live.metrics import Rooms, make_registry
 from live.pins import Pins
 from live.recent_shows import RecentShows
 from live.republish import Republisher
@@ -76,6 +78,7 @@ class Services(TypedDict):
     chat: ChatService
     relay: Relay
     media_gate: Gate
+    metrics: CollectorRegistry
 
 
 async def open_services(stack: AsyncExitStack, settings: Settings, stores: StoreAddresses, tokens: Tokens) -> Services:
@@ -112,6 +115,7 @@ async def open_services(stack: AsyncExitStack, settings: Settings, stores: Store
         chat=ChatService(hub, limiter, recent),
         relay=relay,
         media_gate=Gate(tokens, recent, limiter),
+        metrics=make_registry([Rooms(hub, desk, relay, recent)]),
     )
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from schema.ids import AccountId, HoldId, OrderId, RefundId, ShowId, VariantId
-from schema.money import MinorUnits, Money
+from schema.money import Money
 from schema.show import Quantity
 
 
@@ -80,7 +80,7 @@ class Order(Struct, frozen=True, kw_only=True):
 class RefundRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Give money back; without an amount, all that is left. The refund that empties an order returns its units."""
 
-    amount: Annotated[MinorUnits, Meta(ge=1)] | None = None
+    amount: Annotated[int, Meta(ge=1, le=10**12)] | None = None
 
 
 class Refund(Struct, frozen=True, kw_only=True):

@@ -58,7 +58,9 @@ def with_state(app: Starlette, state: dict[str, Any]) -> Any:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(token_secret=SECRET, data_dir=tmp_path, media_host="127.0.0.1", allowed_origins=("https://shop.example",))
+    return Settings(
+        token_secret=SECRET, data_dir=tmp_path, media_host="127.0.0.1", allowed_origins=("https://shop.example",)
+    )
 
 
 @pytest.fixture
