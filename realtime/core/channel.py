@@ -177,6 +177,9 @@ class Channel:
         self.received = publication.offset
         self._pending.append(publication)
         self.pending_bytes += len(publication.data)
+        if publication.kind is Kind.DELETE:  # a newcomer must not see the text until the tick tells the others
+            self._take_down(publication.key)
+            self._forget_prebuilt()
 
     def _catch_up_with(self, loaded: Loaded) -> None:
         for publication in loaded.log:

@@ -4,7 +4,7 @@
 -- KEYS[1] hub hash (epoch, offset, state version)  KEYS[2] log stream  KEYS[3] retained hash  KEYS[4] state hash
 -- ARGV[1] epoch to use if the show has none  ARGV[2] bus channel  ARGV[3] the message's id
 -- ARGV[4] the deletion as JSON  ARGV[5] most entries of the log
--- Returns: {epoch, offset}; offset 0: there is no such message
+-- Returns: {epoch, offset}; offset 0: there is no such message, or no longer
 -- Caller: realtime.broker_redis.RedisBroker.delete_chat
 if redis.call('HSETNX', KEYS[1], 'epoch', ARGV[1]) == 1 then
   redis.call('DEL', KEYS[2], KEYS[3])
@@ -20,6 +20,8 @@ for _, entry in ipairs(log) do
       found = entry[1]
       break
     end
+  elseif fields[2] == 'x' and fields[4] == ARGV[3] then
+    return {epoch, 0}
   end
 end
 local trimmed = #log > 0 and log[1][1] ~= '1-0'

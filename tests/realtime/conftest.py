@@ -11,6 +11,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+import msgspec
 import pytest
 import redis.asyncio
 import uvicorn
@@ -37,7 +38,7 @@ _numbers = itertools.count(1)
 async def until(condition: Callable[[], Any], what: str = "the condition") -> None:
     """Wait until `condition()` holds; fail after a deadline."""
     async with asyncio.timeout(DEADLINE_S):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - the outside world sets no event of ours
             await asyncio.sleep(0.005)
 
 
@@ -137,8 +138,6 @@ class Client:
         self._reader = asyncio.create_task(self._read())
 
     async def _read(self) -> None:
-        import msgspec
-
         try:
             async for data in self.connection:
                 one = json.loads(data) if isinstance(data, str) else msgspec.msgpack.decode(data)
@@ -219,6 +218,18 @@ async def serve(url: str, *, tick_ms: int = 20, origins: tuple[str, ...] = ()) -
 async def running(redis_url: str) -> AsyncIterator[Running]:
     async with serve(redis_url) as server:
         yield server
+
+
+@pytest.fixture
+async def second(redis_url: str) -> AsyncIterator[Running]:
+    """Another process's worth of server on the same Redis."""
+    async with serve(redis_url) as server:
+        yield server
+
+
+@pytest.fixture(name="until")
+def until_fixture() -> Callable[..., Awaitable[None]]:
+    return until
 
 
 @pytest.fixture

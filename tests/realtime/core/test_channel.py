@@ -151,6 +151,15 @@ def test_a_deleted_message_is_in_no_snapshot_and_no_replay():
     assert offsets(payload) == [3, 4]
 
 
+def test_a_newcomer_does_not_see_a_deleted_message_even_before_the_tick():
+    channel = filled(chat(1, "m1", "rude"))
+    assert b"rude" in channel.join()
+    channel.receive(EPOCH, delete(2, "m1"))
+    assert b"rude" not in channel.join()
+    assert b"rude" not in channel.resume(EPOCH, 0)[0]
+    assert offsets(channel.flush().payload) == [2]
+
+
 def test_a_message_deleted_within_its_tick_is_never_sent():
     channel = fresh()
     channel.receive(EPOCH, chat(1, "m1", "rude"))

@@ -1,3 +1,4 @@
+import itertools
 import struct
 
 import pytest
@@ -180,7 +181,7 @@ def feed_in_pieces(data: bytes, cuts: list[int]) -> tuple[list[tuple[int, bytes]
     parser, found = FrameParser(), []
     edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
     try:
-        for start, end in zip(edges, edges[1:], strict=False):
+        for start, end in itertools.pairwise(edges):
             found += [(int(one.op), one.payload) for one in parser.feed(data[start:end])]
     except Broken as broken:
         return found, broken.code

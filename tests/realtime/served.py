@@ -1,0 +1,56 @@
+"""A server in a process of its own, for tests that kill it. usage: served.py REDIS_URL; prints its port.
+
+Any ticket is good: it is the name of the viewer.
+"""
+
+import asyncio
+import contextlib
+import socket
+import sys
+
+import redis.asyncio
+import uvicorn
+from starlette.applications import Starlette
+
+from realtime.chat import ChatService
+from realtime.gateway import gateway_class
+from realtime.hub import Hub
+from realtime.routes import routes
+from schema.ids import AccountId, ShowId
+from schema.people import Principal, Role
+
+
+class Open:
+    """Every port at once, with every door open."""
+
+    async def redeem(self, ticket: str, show: ShowId) -> Principal:
+        return Principal(account_id=AccountId(f"acc_{ticket}"), role=Role.VIEWER, name=ticket)
+
+    async def check(self, rule: str, subject: str) -> None:
+        return
+
+    async def exists(self, show_id: ShowId) -> bool:
+        return True
+
+    async def slow_mode_ms(self, show_id: ShowId) -> int:
+        return 0
+
+
+async def main(url: str) -> None:
+    client = redis.asyncio.from_url(url)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette):
+        async with Hub(client, tick_ms=20) as hub:
+            yield {"hub": hub, "chat": ChatService(hub, Open(), Open()), "doorkeeper": Open()}
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    app = Starlette(routes=routes, lifespan=lifespan)
+    server = uvicorn.Server(uvicorn.Config(app, ws=gateway_class(), http="httptools", log_config=None))
+    sys.stdout.write(f"{listener.getsockname()[1]}\n")
+    sys.stdout.flush()
+    await server.serve(sockets=[listener])
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1]))

@@ -1,0 +1,238 @@
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from realtime.hub import Hub
+from schema.errors import Conflict, Unavailable
+from schema.ids import ShowId, VariantId
+from schema.people import Role
+from schema.wire import Pinned
+
+ROOT = Path(__file__).parents[2]
+
+
+def pin(name: str = "a") -> Pinned:
+    return Pinned(variant_id=VariantId(name), at_ms=1)
+
+
+async def test_viewers_of_two_processes_see_the_same_sequence(running, second, show, say):
+    here, there = await running.join(show, "ann"), await second.join(show, "bob")
+    mine = [running.hub.publish(ShowId(show), pin(f"here{at}")) for at in range(40)]
+    theirs = [second.hub.publish(ShowId(show), pin(f"there{at}")) for at in range(40)]
+    offsets = await asyncio.gather(*mine, *theirs)
+    assert sorted(offsets) == list(range(1, 81))
+    for client in (here, there):
+        await client.until(lambda it: len(it.events) == 80)
+        assert client.offsets() == list(range(1, 81))
+    assert here.events == there.events
+
+
+async def test_state_set_in_one_process_is_seen_in_the_other(running, second, show):
+    there = await second.join(show)
+    for count in range(1000):
+        running.hub.set_state(ShowId(show), "stock.a", count)
+    await there.until(lambda it: it.state.get("stock.a") == 999)
+    assert sum("stock.a" in frame["st"] for frame in there.frames) <= 3  # conflated: not a thousand
+
+
+async def test_viewers_are_summed_over_processes(running, second, show):
+    here = await running.join(show, "ann")
+    await second.join(show, "bob")
+    await second.join(show, "cyd", Role.OPERATOR)
+    await here.until(lambda it: it.state.get("viewers") == 2)
+    assert second.hub.viewers(ShowId(show)) == running.hub.viewers(ShowId(show)) == 2
+
+
+async def test_a_dead_process_drops_out_of_the_count(running, show, monkeypatch, redis):
+    host = await running.join(show, "host", Role.HOST)
+    await redis.hset(f"sf:{{{show}}}:presence", "dead", "7 1")  # its time is long over
+    await running.hub._write_count(ShowId(show), 0)
+    assert await redis.hgetall(f"sf:{{{show}}}:presence") == {}
+    await redis.hset(f"sf:{{{show}}}:presence", "alive", "7 9999999999999")
+    await running.hub._write_count(ShowId(show), 0)
+    await host.until(lambda it: it.state.get("viewers") == 7)
+
+
+@contextlib.contextmanager
+def losing(running, monkeypatch) -> Iterator[list]:
+    """What the bus brings meanwhile is lost."""
+    lost = []
+    with monkeypatch.context() as patch:
+        patch.setattr(running.hub, "on_publication", lambda *event: lost.append(event))
+        yield lost
+
+
+async def test_a_gap_on_the_bus_is_repaired_from_the_log(running, show, say, monkeypatch, until):
+    client = await running.join(show)
+    await say("one")
+    await client.until(lambda it: len(it.events) == 1)
+    with losing(running, monkeypatch) as lost:
+        await say("two")
+        await say("three")
+        await until(lambda: len(lost) == 2)
+    assert client.offset == 1
+    await say("four")
+    await client.until(lambda it: len(it.events) == 4)
+    assert client.texts() == ["one", "two", "three", "four"]
+    assert client.offsets() == [1, 2, 3, 4]
+    assert [frame for frame in client.frames if frame.get("snapshot")] == client.frames[:1]
+
+
+async def test_without_the_repair_the_gap_stays(running, show, say, monkeypatch, until):
+    """The negative control of the test above."""
+    client = await running.join(show)
+    room = running.hub._rooms[ShowId(show)]
+    monkeypatch.setattr(room, "_reload", lambda _: None)
+    with losing(running, monkeypatch) as lost:
+        await say("one")
+        await until(lambda: lost)
+    await say("two")
+    await until(lambda: room.channel.gap or client.texts())
+    assert client.texts() == []
+
+
+async def test_losing_the_connections_to_redis_loses_nothing(running, show, say, redis):
+    client = await running.join(show)
+    await say("one")
+    await client.until(lambda it: it.events)
+    for kind in ("pubsub", "normal"):
+        await redis.execute_command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
+    await say_until_heard(say, "two")
+    await client.until(lambda it: "two" in it.texts())
+    assert client.offsets() == list(range(1, client.offset + 1))
+    assert client.code is None
+
+
+async def say_until_heard(say, text: str) -> None:
+    async with asyncio.timeout(10):
+        while True:
+            with contextlib.suppress(Unavailable):
+                await say(text)
+                return
+
+
+async def test_a_redis_that_lost_everything_is_a_new_epoch_and_the_sockets_stay(running, show, say, redis):
+    client = await running.join(show)
+    await running.hub.publish(ShowId(show), pin("old"), key="pin.old")
+    await client.until(lambda it: it.events)
+    old = client.epoch
+    await redis.flushdb()
+    await say("anew")
+    await client.until(lambda it: it.epoch != old)
+    await client.until(lambda it: "anew" in it.texts())
+    break_at = next(frame for frame in client.frames if frame["e"] != old)
+    assert break_at["snapshot"] is True
+    assert break_at["recovered"] is False
+    assert client.code is None
+    later = await running.join(show)
+    await later.until(lambda it: it.frames)
+    assert "old" not in json.dumps(later.frames)
+
+
+async def test_a_show_retains_a_bounded_number_of_publications(running, show, monkeypatch):
+    monkeypatch.setattr("realtime.broker_redis.KEPT_MAX", 3)
+    for at in range(3):
+        await running.hub.publish(ShowId(show), pin(), key=f"pin.{at}")
+    with pytest.raises(Conflict):
+        await running.hub.publish(ShowId(show), pin(), key="pin.3")
+    assert await running.hub.publish(ShowId(show), pin(), key="pin.1") == 4
+
+
+async def test_the_log_in_redis_is_bounded(running, show, redis, monkeypatch):
+    monkeypatch.setattr("realtime.broker_redis.LOG_MAX", 50)
+    await asyncio.gather(*(running.hub.publish(ShowId(show), pin()) for _ in range(1000)))
+    assert await redis.xlen(f"sf:{{{show}}}:log") < 250
+
+
+async def test_a_room_without_viewers_is_closed_and_opens_again(running, show, say, monkeypatch, until):
+    client = await running.join(show)
+    await say("one")
+    await client.until(lambda it: it.events)
+    await client.close()
+    await until(lambda: not running.hub._rooms[ShowId(show)].viewers)
+    running.hub._close_idle_rooms(running.hub.now_ms() + 10**6)
+    assert ShowId(show) not in running.hub._rooms
+    again = await running.join(show)
+    await again.until(lambda it: it.texts() == ["one"])
+    await say("two")
+    await again.until(lambda it: it.texts() == ["one", "two"])
+
+
+async def test_redis_down_refuses_publications_and_keeps_state_for_later(redis_url, redis, show, until):
+    async with Hub(redis, tick_ms=10) as hub:
+        broken = hub._broker._execute
+
+        async def down(_):
+            raise ConnectionError("no route")
+
+        hub._broker._execute = down
+        with pytest.raises(Unavailable):
+            await hub.publish(ShowId(show), pin())
+        hub.set_state(ShowId(show), "host", value=True)
+        await until(lambda: not hub._dirty)
+        await until(lambda: hub._dirty)
+        hub.set_state(ShowId(show), "host", value=False)
+        hub._broker._execute = broken
+        async with asyncio.timeout(10):
+            while await redis.hget(f"sf:{{{show}}}:state", "host") != b"false":
+                pass
+
+
+# -- kill -9 ----------------------------------------------------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def process(redis_url: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
+    made = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(Path(__file__).with_name("served.py")),
+        redis_url,
+        stdout=asyncio.subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    try:
+        async with asyncio.timeout(20):
+            yield made, int(await made.stdout.readline())
+    finally:
+        if made.returncode is None:
+            made.send_signal(signal.SIGKILL)
+        await made.wait()
+
+
+async def first_frame(connection: ClientConnection) -> dict:
+    async with asyncio.timeout(10):
+        return json.loads(await connection.recv())
+
+
+async def test_after_kill_9_and_a_restart_a_client_gets_exactly_what_it_missed(running, redis_url, show, say):
+    async with process(redis_url) as (victim, port):
+        async with connect(f"ws://127.0.0.1:{port}/ws/{show}?ticket=bob", compression=None) as client:
+            await first_frame(client)
+            await say("one")
+            seen = {"ev": []}
+            while not seen["ev"]:
+                seen = await first_frame(client)
+            assert [one["text"] for one in seen["ev"]] == ["one"]
+            victim.send_signal(signal.SIGKILL)
+            with contextlib.suppress(ConnectionClosed):
+                while True:
+                    seen = await first_frame(client)
+        await victim.wait()
+    for at in range(5):
+        await say(f"missed {at}")
+    async with process(redis_url) as (_, port):
+        url = f"ws://127.0.0.1:{port}/ws/{show}?ticket=bob&epoch={seen['e']}&offset={seen['o']}"
+        async with connect(url, compression=None) as client:
+            back = await first_frame(client)
+    assert back["recovered"] is True
+    assert [one["text"] for one in back["ev"]] == [f"missed {at}" for at in range(5)]
+    assert [one["o"] for one in back["ev"]] == [2, 3, 4, 5, 6]
