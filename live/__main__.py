@@ -11,9 +11,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
+import asyncpg
 import cyclopts
+import msgspec
 from cyclopts import Parameter
 
 from live.process import configure_logging, run
@@ -41,7 +43,7 @@ def serve(
     config: ConfigFile = None,
 ) -> int:
     """Run the service until SIGINT, SIGTERM or SIGHUP."""
-    return _with_settings(_serve, config=config, host=host, port=port, data_dir=data_dir, load=load)
+    return _with_settings(_serve, until_signal=True, config=config, host=host, port=port, data_dir=data_dir, load=load)
 
 
 async def _serve(settings: Settings) -> int:
@@ -92,6 +94,7 @@ def token(
 def verify(
     show: Annotated[str | None, Parameter(help="One show; without: all.")] = None,
     *,
+    json: Annotated[bool, Parameter(help="Print the whole report as one JSON line.", negative="")] = False,
     data_dir: DataDir = None,
     config: ConfigFile = None,
 ) -> int:
@@ -99,14 +102,16 @@ def verify(
 
     async def reconcile(settings: Settings) -> int:
         from checkout.verify import verify as verify_database
-
-        from live.stores import running_or_started
+        from live.stores import StoreError, running_or_started
+        from live.verdict import verdict
 
         async with running_or_started(settings) as stores:
-            report = await verify_database(stores.database_url, show)
-        for line in report.lines():
-            print(line)
-        return 0 if report.passed else 1
+            try:
+                report = await verify_database(stores.database_url, show)
+            except asyncpg.UndefinedTableError as error:
+                raise StoreError(f"Nothing to verify: the database is not set up ({error}). Serve once.") from None
+        print(msgspec.json.encode(report).decode() if json else verdict(report))
+        return 0 if report.ok else 1
 
     return _with_settings(reconcile, config=config, data_dir=data_dir, make_secret=False)
 
@@ -136,7 +141,7 @@ def demo(
         )
         return await run_demo(options)
 
-    return _with_settings(perform, config=config, port=port, data_dir=data_dir, load=load)
+    return _with_settings(perform, until_signal=True, config=config, port=port, data_dir=data_dir, load=load)
 
 
 @app.command
@@ -157,18 +162,21 @@ def _with_settings(
     *,
     config: Path | None,
     make_secret: bool = True,
-    log_level: Literal["info", "warning"] | None = None,
+    until_signal: bool = False,
     **overrides: Any,
 ) -> int:
-    """Read the settings, run the command; a refusal becomes one line on standard error."""
+    """Read the settings, run the command; a refusal becomes one line on standard error.
+
+    `until_signal`: a signal is the way in which this command is meant to end, and its status is then 0.
+    """
     from live.migrations import MigrationError
     from live.server import StartError
     from live.stores import StoreError
 
     try:
-        settings = Settings.read(config=config, make_secret=make_secret, log_level=log_level, **overrides)
+        settings = Settings.read(config=config, make_secret=make_secret, **overrides)
         configure_logging(settings.log_level)
-        return run(command(settings))
+        return run(command(settings), until_signal=until_signal)
     except (SettingsError, StoreError, MigrationError, StartError) as error:
         print(f"showfloor: {error}", file=sys.stderr)
         return 2

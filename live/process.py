@@ -19,13 +19,18 @@ import uvloop
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def run(main: Coroutine[Any, Any, int]) -> int:
-    """Run `main` to its end, and return its exit status; 128 + n if signal n ended it."""
+def run(main: Coroutine[Any, Any, int], *, until_signal: bool = False) -> int:
+    """Run `main` to its end, and return its exit status.
+
+    Signal n ends it with 128 + n; or with 0 where a signal is the way in which it is meant to end.
+    """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_until_signal(main))
+        number, status = runner.run(_until_signal(main))
+    return 128 + number if number and not until_signal else status
 
 
-async def _until_signal(main: Coroutine[Any, Any, int]) -> int:
+async def _until_signal(main: Coroutine[Any, Any, int]) -> tuple[int, int]:
+    """The signal that ended it (0: none) and the status."""
     loop = asyncio.get_running_loop()
     task = loop.create_task(main)
     received: list[int] = []
@@ -38,11 +43,11 @@ async def _until_signal(main: Coroutine[Any, Any, int]) -> int:
     for number in SIGNALS:
         loop.add_signal_handler(number, end, number)
     try:
-        return await task
+        return 0, await task
     except asyncio.CancelledError:
         if not received:
             raise
-        return 128 + received[0]
+        return received[0], 0
     finally:
         for number in SIGNALS:
             with contextlib.suppress(ValueError):

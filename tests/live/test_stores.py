@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import asyncpg
@@ -96,8 +97,13 @@ async def kept(stores: EmbeddedStores) -> tuple[list[str], list[str]]:
 
 
 @pytest.fixture
-def data(tmp_path: Path) -> Path:
-    return tmp_path / "data"
+def data(tmp_path: Path) -> Iterator[Path]:
+    """Where the stores of a test live; a test that fails half way leaves no server behind either."""
+    folder = tmp_path / "data"
+    yield folder
+    for pid in filter(None, map(servers.read_pid, (folder / "pg/postmaster.pid", folder / "valkey/valkey.pid"))):
+        if pid != os.getpid() and is_running(pid):
+            os.kill(pid, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("identity", IDENTITIES, ids=lambda identity: identity.how)

@@ -1,0 +1,145 @@
+"""The service as a whole coming up and going down, on stores of its own."""
+
+import asyncio
+import socket
+from pathlib import Path
+
+import asyncpg
+import httpx2
+import pytest
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from live import app as live_app
+from live.server import StartError, serve
+from live.settings import Settings
+from live.stores import find_running
+from live.stores.embedded import holder_of
+
+DEADLINE_S = 40
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings.read(environ={}, data_dir=tmp_path / "data", port=0)
+
+
+class Running:
+    """`serve` in a task; its settings as bound."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._ready: asyncio.Future[Settings] = asyncio.get_running_loop().create_future()
+        self.task = asyncio.create_task(serve(settings, ready=self._on_ready))
+
+    async def _on_ready(self, bound: Settings) -> None:
+        self._ready.set_result(bound)
+
+    async def up(self) -> Settings:
+        await asyncio.wait({self._ready, self.task}, timeout=DEADLINE_S, return_when=asyncio.FIRST_COMPLETED)
+        if self.task.done():
+            self.task.result()
+        return self._ready.result()
+
+    async def down(self) -> None:
+        self.task.cancel()
+        await asyncio.wait({self.task}, timeout=DEADLINE_S)
+        assert self.task.cancelled()
+
+
+async def test_it_answers_once_ready_under_the_port_it_was_given_and_leaves_nothing_behind(settings):
+    running = Running(settings)
+    bound = await running.up()
+    assert bound.base_url == f"http://127.0.0.1:{bound.port}"
+    assert bound.port != 0
+    async with httpx2.AsyncClient(base_url=bound.base_url) as client:
+        for path in ("/healthz", "/readyz", "/openapi.json", "/"):
+            assert (await client.get(path)).status_code == 200, path
+        assert "server" not in (await client.get("/healthz")).headers
+    await running.down()
+    assert await find_running(settings.data_dir) is None
+    assert holder_of(settings.data_dir) is None
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", bound.port)) != 0
+
+
+async def test_what_was_written_is_there_after_a_restart(settings):
+    for _ in range(2):
+        running = Running(settings)
+        await running.up()
+        stores = await find_running(settings.data_dir)
+        connection = await asyncpg.connect(stores.database_url)
+        await connection.execute(
+            "INSERT INTO shows (show_id, title, starts_at_ms, currency) VALUES ('kept', 'Kept', 1, 'EUR') "
+            "ON CONFLICT (show_id) DO UPDATE SET version = shows.version + 1"
+        )
+        version = await connection.fetchval("SELECT version FROM shows WHERE show_id = 'kept'")
+        await connection.close()
+        await running.down()
+    assert version == 2
+
+
+async def test_a_taken_port_is_refused_before_any_store_is_started(settings):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(StartError, match=rf"127\.0\.0\.1:{port} cannot be used.*SHOWFLOOR_PORT"):
+            await serve(Settings.read(environ={}, data_dir=settings.data_dir, port=port))
+    assert not (settings.data_dir / "pg").exists()
+
+
+async def test_an_application_that_does_not_start_is_an_error_and_leaves_nothing_behind(settings, monkeypatch):
+    async def refuse(*_: object) -> None:
+        raise RuntimeError("on purpose")
+
+    monkeypatch.setattr(live_app, "open_services", refuse)
+    with pytest.raises(StartError, match="did not start"):
+        await serve(settings)
+    assert await find_running(settings.data_dir) is None
+    assert holder_of(settings.data_dir) is None
+
+
+async def test_a_ready_callback_that_fails_takes_the_service_down(settings):
+    async def fail(_: Settings) -> None:
+        raise LookupError("on purpose")
+
+    with pytest.raises(LookupError):
+        await serve(settings, ready=fail)
+    assert await find_running(settings.data_dir) is None
+
+
+async def test_a_request_in_flight_is_answered_on_the_way_down(settings, monkeypatch):
+    arrived, answer = asyncio.Event(), asyncio.Event()
+
+    async def slow(_: object) -> PlainTextResponse:
+        arrived.set()
+        await answer.wait()
+        return PlainTextResponse("in time")
+
+    def create_app(*_: object) -> Starlette:
+        return Starlette(routes=[Route("/slow", slow)])
+
+    monkeypatch.setattr(live_app, "create_app", create_app)
+    running = Running(settings)
+    bound = await running.up()
+    async with httpx2.AsyncClient(base_url=bound.base_url, timeout=DEADLINE_S) as client:
+        asked = asyncio.create_task(client.get("/slow"))
+        await arrived.wait()
+        running.task.cancel()
+        await listening_ends(bound.port)
+        answer.set()
+        assert (await asked).text == "in time"
+    await asyncio.wait({running.task}, timeout=DEADLINE_S)
+    assert running.task.cancelled()
+
+
+async def listening_ends(port: int) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except ConnectionRefusedError:
+                return
+            writer.close()
+            await asyncio.sleep(0)
