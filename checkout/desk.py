@@ -116,9 +116,7 @@ class Desk:
 
     async def restock(self, show_id: ShowId, variant_id: VariantId, quantity: int) -> Stock:
         """Units that arrived during the show. Not repeated by itself: only the caller knows if they came twice."""
-        row = await self._truth.one(
-            "SELECT * FROM restock($1, $2, $3)", show_id, variant_id, quantity, again=False
-        )
+        row = await self._truth.one("SELECT restock($1, $2, $3) AS item", show_id, variant_id, quantity, again=False)
         if row["item"] is None:
             raise NotFound("This variant is not on sale in this show")
         await self._shelf_of(Product(show_id, variant_id)).adjusted(row["item"], units=quantity)
@@ -187,7 +185,9 @@ class Desk:
         rows = await self._truth.fetch(sql("open_holds"), show_id, int(at_ms), hold_id, limit + 1)
         items = [hold_of(row) for row in rows[:limit]]
         more = len(rows) > limit
-        return HoldPage(items=items, next_cursor=cursor_of(items[-1].created_at_ms, items[-1].hold_id) if more else None)
+        return HoldPage(
+            items=items, next_cursor=cursor_of(items[-1].created_at_ms, items[-1].hold_id) if more else None
+        )
 
     async def release(self, principal: Principal, hold_id: HoldId) -> None:
         """Give a hold back. Doing it twice is once. Raises Conflict while it is being paid for or sold, NotFound."""

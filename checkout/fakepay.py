@@ -128,7 +128,9 @@ class FakePay:
         self._post = post or _post
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._db.row_factory = sqlite3.Row
-        self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA busy_timeout=2000;" + _SCHEMA)
+        self._db.executescript(
+            "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA busy_timeout=2000;" + _SCHEMA
+        )
         self._deliveries: asyncio.Task[None] | None = None
         self.app = Starlette(
             routes=[
@@ -319,10 +321,8 @@ class FakePay:
                 status = await self._post(self._webhook_url, body, headers)
             except (OSError, httpx2.HTTPError) as error:
                 log.info("webhook_not_delivered", event_id=event_id, error=type(error).__name__)
-        if 200 <= status < 300:
-            state = "done"
-        else:
-            state = "pending" if attempts + 1 < DELIVERY_ATTEMPTS else "given_up"
+        again = "pending" if attempts + 1 < DELIVERY_ATTEMPTS else "given_up"
+        state = "done" if 200 <= status < 300 else again
         # Standard Webhooks: the same id on every try, with growing pauses.
         self._db.execute(
             "UPDATE events SET attempts = attempts + 1, state = ?, due_at_ms = ? WHERE event_id = ?",

@@ -41,9 +41,7 @@ def script(name: str) -> str:
     return files("checkout").joinpath("lua", f"{name}.lua").read_text()
 
 
-SCRIPTS = {
-    name: script(name) for name in ("reserve_many", "settle_many", "release_many", "adjust", "rebuild", "look")
-}
+SCRIPTS = {name: script(name) for name in ("reserve_many", "settle_many", "release_many", "adjust", "rebuild", "look")}
 
 
 class GateDown(Exception):  # noqa: N818 - a state, like Unavailable

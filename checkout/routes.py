@@ -56,6 +56,7 @@ def _paging(call: Call[Any]) -> tuple[str | None, int]:
 
 
 async def create_hold(call: Call[HoldRequest]) -> Answer:
+    """201 the hold."""
     limiter: Limiter = call.request.state.limiter
     await limiter.check("buy", call.who.account_id)
     hold = await _desk(call).hold(call.who, ShowId(call.path("show")), call.body, call.key)
@@ -63,15 +64,18 @@ async def create_hold(call: Call[HoldRequest]) -> Answer:
 
 
 async def get_hold(call: Call[None]) -> Answer:
+    """200 the hold."""
     return Answer(body=await _desk(call).get_hold(call.who, HoldId(call.path("hold"))))
 
 
 async def release_hold(call: Call[None]) -> Answer:
+    """204."""
     await _desk(call).release(call.who, HoldId(call.path("hold")))
     return Answer(status=204)
 
 
 async def pay_hold(call: Call[PayRequest]) -> Answer:
+    """200 the order, or 202 the hold in state paying."""
     result = await _desk(call).pay(call.who, HoldId(call.path("hold")), call.body, call.key)
     if isinstance(result, Order):
         return Answer(body=result, headers={"Location": f"/api/v1/orders/{result.order_id}"})
@@ -79,25 +83,30 @@ async def pay_hold(call: Call[PayRequest]) -> Answer:
 
 
 async def list_holds(call: Call[None]) -> Answer:
+    """200 a page of open holds."""
     cursor, limit = _paging(call)
     return Answer(body=await _desk(call).holds(ShowId(call.path("show")), cursor=cursor, limit=limit))
 
 
 async def get_order(call: Call[None]) -> Answer:
+    """200 the order."""
     return Answer(body=await _desk(call).get_order(call.who, OrderId(call.path("order"))))
 
 
 async def list_orders(call: Call[None]) -> Answer:
+    """200 a page of orders."""
     cursor, limit = _paging(call)
     return Answer(body=await _desk(call).orders(ShowId(call.path("show")), cursor, limit))
 
 
 async def refund_order(call: Call[RefundRequest]) -> Answer:
+    """200 the refund."""
     order_id = OrderId(call.path("order"))
     return Answer(body=await _desk(call).refund(call.who, order_id, call.body.amount, call.key))
 
 
 async def fake_webhook(call: Call[None]) -> Answer:
+    """200 once the event is remembered; what follows from it comes after."""
     body = await read_body(call.request)
     try:
         await _desk(call).webhook(body, call.request.headers)

@@ -120,7 +120,9 @@ class Truth:
             return Batch(decisions=[gone] * len(taps), item=None)
         codes = dict(zip((tap.hold_id for tap in distinct), map(Code, made["codes"]), strict=True))
         known = await self._known([hold_id for hold_id, code in codes.items() if code is Code.KNOWN])
-        decisions = [_decision(product, tap, codes[tap.hold_id], made, known, hold_ms) for tap in taps]
+        decisions = [
+            _decision(product, tap, codes[tap.hold_id], made=made, known=known, hold_ms=hold_ms) for tap in taps
+        ]
         return Batch(decisions=decisions, item=made["item"])
 
     async def _reserve(self, product: Product, taps: Sequence[Tap], hold_ms: int) -> Any:
@@ -187,7 +189,7 @@ class Rebuilding:
         return [tuple(row) for row in await self._connection.fetch(sql("buyers"), *self._names)]
 
 
-def _decision(product: Product, tap: Tap, code: Code, made: Row, known: dict[str, Row], hold_ms: int) -> Decision:
+def _decision(product: Product, tap: Tap, code: Code, *, made: Row, known: dict[str, Row], hold_ms: int) -> Decision:
     if code is Code.HELD:
         return Decision(code=code, hold=_fresh(product, tap, made, hold_ms), for_gate=code)
     if code is not Code.KNOWN:

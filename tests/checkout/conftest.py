@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -39,10 +40,15 @@ def viewer(name: str) -> Principal:
     return Principal(account_id=AccountId(name), role=Role.VIEWER, name=name.title())
 
 
+def dead_redis() -> redis.asyncio.Redis:
+    """A client of an address where nobody listens."""
+    return redis.asyncio.Redis(host="127.0.0.1", port=1, socket_connect_timeout=0.2, retry=None)
+
+
 async def eventually(check: Callable[[], Awaitable[bool]], within_s: float = 15.0) -> None:
     """Wait until `check` holds; the deadline only catches a hang."""
     async with asyncio.timeout(within_s):
-        while not await check():
+        while not await check():  # noqa: ASYNC110 - what is waited for happens in a store
             await asyncio.sleep(0.02)
 
 
@@ -76,6 +82,7 @@ class Shop:
     operator = OPERATOR
     idle = IDLE
     viewer = staticmethod(viewer)
+    dead_redis = staticmethod(dead_redis)
     eventually = staticmethod(eventually)
 
     async def open(self, **options: object) -> Desk:
@@ -119,6 +126,19 @@ class Shop:
 
         await eventually(is_captured)
 
+    async def outcome(self, work: Awaitable[object]) -> str:
+        """What a call comes to: ok, or the code of its error."""
+        try:
+            await work
+        except ShowfloorError as error:
+            return error.code
+        return "ok"
+
+    async def rush(self, *, buyers: int, taps: int) -> Counter[str]:
+        """So many taps at once, dealt out to so many buyers."""
+        work = (self.outcome(self.tap(f"b{i % buyers}")) for i in range(taps))
+        return Counter(await asyncio.gather(*work))
+
     async def stock(self, variant: str = POT) -> Stock:
         return await self.desk.stock_of(SHOW, VariantId(variant))
 
@@ -150,9 +170,7 @@ class Shop:
 
     def client(self, who: str = "") -> httpx2.AsyncClient:
         headers = {"x-who": who} if who else {}
-        return httpx2.AsyncClient(
-            transport=httpx2.ASGITransport(self.app), base_url="http://test", headers=headers
-        )
+        return httpx2.AsyncClient(transport=httpx2.ASGITransport(self.app), base_url="http://test", headers=headers)
 
 
 @pytest.fixture
@@ -180,3 +198,84 @@ async def shop(pg, redis, database_url, tmp_path) -> AsyncIterator[Shop]:
 async def desk(shop: Shop) -> Desk:
     """The shop with its desk open."""
     return await shop.open()
+
+
+class PgProxy:
+    """Stands before Postgres's socket: can cut every connection, or swallow one answer."""
+
+    def __init__(self, upstream: str, path: str) -> None:
+        self._upstream, self._path = upstream, path
+        self._is_cut = False
+        self._lose = False
+        self.lost = 0
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._server: asyncio.Server | None = None
+        self.pool: asyncpg.Pool = None  # type: ignore[assignment]
+
+    async def start(self) -> None:
+        self._server = await asyncio.start_unix_server(self._serve, self._path)
+
+    async def stop(self) -> None:
+        assert self._server
+        self.cut()
+        self._server.close()
+        await self._server.wait_closed()
+
+    def cut(self) -> None:
+        self._is_cut = True
+        for writer in self._writers:
+            writer.close()
+
+    def mend(self) -> None:
+        self._is_cut = False
+
+    def lose_next_answer(self) -> None:
+        """The next answer that says a reservation was made is swallowed, and its connection dies."""
+        self._lose = True
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._is_cut:
+            writer.close()
+            return
+        up_reader, up_writer = await asyncio.open_unix_connection(self._upstream)
+        self._writers |= {writer, up_writer}
+        swallow = [False]
+
+        async def upwards() -> None:
+            while data := await reader.read(65536):
+                # A Bind to the prepared statement carries the hold's id.
+                swallow[0] = swallow[0] or (self._lose and b"hold_" in data)
+                up_writer.write(data)
+
+        async def downwards() -> None:
+            while data := await up_reader.read(65536):
+                if swallow[0]:
+                    self._lose, self.lost = False, self.lost + 1
+                    return
+                writer.write(data)
+
+        tasks = [asyncio.create_task(upwards()), asyncio.create_task(downwards())]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            for each in (writer, up_writer):
+                each.close()
+                self._writers.discard(each)
+
+
+@pytest.fixture
+async def pg_proxy(database_url, pg, tmp_path_factory) -> AsyncIterator[PgProxy]:
+    """Postgres behind a wire that can be cut."""
+    directory = tmp_path_factory.mktemp("w")
+    address = await pg.fetchval("SELECT current_setting('unix_socket_directories')")
+    port = await pg.fetchval("SELECT current_setting('port')")
+    proxy = PgProxy(f"{address}/.s.PGSQL.{port}", str(directory / f".s.PGSQL.{port}"))
+    await proxy.start()
+    async with asyncpg.create_pool(database_url, host=str(directory), port=int(port), min_size=1, max_size=4) as pool:
+        proxy.pool = pool
+        yield proxy
+        proxy.mend()
+    await proxy.stop()

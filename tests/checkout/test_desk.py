@@ -4,23 +4,344 @@ import asyncio
 
 import pytest
 
-from schema.errors import Conflict, HoldLapsed, IdempotencyKeyMissing, IdempotencyMismatch, LimitReached, NotFound
-from schema.errors import PaymentDeclined, SalesClosed, SoldOutError
-from schema.order import Hold, HoldRequest, Order
+from checkout.core.idempotency import fingerprint
+from checkout.desk import Desk
+from schema.errors import (
+    Conflict,
+    HoldLapsed,
+    IdempotencyInFlight,
+    IdempotencyKeyMissing,
+    IdempotencyMismatch,
+    NotFound,
+    PaymentDeclined,
+    SalesClosed,
+)
+from schema.ids import AccountId, HoldId, ShowId, VariantId
+from schema.order import HoldRequest, Order, PayRequest
+from schema.people import Principal, Role
 from schema.show import Stock
 
+POT = VariantId("pot")
 
-async def test_a_tap_becomes_a_hold_an_order_and_money(shop, desk):
-    await shop.item(stock=5, price=4900)
-    hold = await shop.tap("ann", quantity=2)
-    assert (hold.state, hold.total.amount, hold.unit_price.amount) == ("held", 9800, 4900)
-    assert await shop.stock() == Stock(on_hand=5, held=2, sold=0, available=3)
-    order = await shop.pay_for("ann", hold)
-    assert isinstance(order, Order)
-    assert (order.hold_id, order.quantity, order.total.amount, order.buyer_name) == (hold.hold_id, 2, 9800, "Ann")
-    assert await shop.stock() == Stock(on_hand=3, held=0, sold=2, available=3)
-    await shop.captured(order)
-    assert (await desk.get_order(shop.viewer("ann"), order.order_id)).state == "captured"
-    assert shop.pay.count("captured", hold.hold_id) == 9800
-    assert await shop.gate_available() == 3
-    assert (await shop.verify()).problems == []
+
+class TestBuying:
+    async def test_a_tap_becomes_a_hold_an_order_and_money(self, shop, desk):
+        await shop.item(stock=5, price=4900)
+        hold = await shop.tap("ann", quantity=2)
+        assert (hold.state, hold.total.amount, hold.unit_price.amount) == ("held", 9800, 4900)
+        assert await shop.stock() == Stock(on_hand=5, held=2, sold=0, available=3)
+        order = await shop.pay_for("ann", hold)
+        assert isinstance(order, Order)
+        assert (order.hold_id, order.quantity, order.total.amount, order.buyer_name) == (hold.hold_id, 2, 9800, "Ann")
+        assert await shop.stock() == Stock(on_hand=3, held=0, sold=2, available=3)
+        await shop.captured(order)
+        assert (await desk.get_order(shop.viewer("ann"), order.order_id)).state == "captured"
+        assert shop.pay.count("captured", hold.hold_id) == 9800
+        assert await shop.gate_available() == 3
+        assert (await shop.verify()).problems == []
+
+    async def test_the_listener_hears_of_every_change_newest_last(self, shop, desk):
+        await shop.item(stock=3)
+        hold = await shop.tap("ann")
+        await desk.release(shop.viewer("ann"), hold.hold_id)
+        await desk.restock(shop.show_id, POT, 2)
+        assert [stock.available for _, _, stock in shop.listener.seen if stock.on_hand] == [3, 3, 2, 3, 5]
+
+    async def test_the_hold_lasts_as_long_as_promised_and_keeps_its_price(self, shop):
+        await shop.open(hold_ms=60_000)
+        await shop.item(stock=1, price=4900)
+        hold = await shop.tap("ann")
+        assert hold.expires_at_ms - hold.created_at_ms == 60_000
+        await shop.pg.execute("UPDATE show_items SET price_amount = 9900")
+        assert (await shop.pay_for("ann", hold)).total.amount == 4900
+
+    async def test_what_is_not_on_sale_is_not_found(self, shop, desk):
+        await shop.item(stock=1)
+        with pytest.raises(NotFound):
+            await shop.tap("ann", variant="nothing")
+        with pytest.raises(NotFound):
+            await desk.restock(shop.show_id, VariantId("nothing"), 1)
+        with pytest.raises(NotFound):
+            await desk.stock_of(ShowId("nowhere"), POT)
+        with pytest.raises(NotFound):
+            await desk.allocate(shop.show_id, VariantId("nothing"), 1)
+        with pytest.raises(Conflict):
+            await desk.allocate(shop.show_id, POT, 1)
+        assert await shop.stock() == Stock(on_hand=1, held=0, sold=0, available=1)
+
+    async def test_nobody_sees_or_moves_what_is_anothers(self, shop, desk):
+        await shop.item(stock=3)
+        hold, order = await shop.tap("ann"), await shop.buy("ann")
+        bob, elsewhere = (
+            shop.viewer("bob"),
+            Principal(account_id=AccountId("op2"), role=Role.OPERATOR, name="Op", show_id=ShowId("elsewhere")),
+        )
+        for stranger in (bob, elsewhere):
+            with pytest.raises(NotFound):
+                await desk.get_hold(stranger, hold.hold_id)
+            with pytest.raises(NotFound):
+                await desk.release(stranger, hold.hold_id)
+            with pytest.raises(NotFound):
+                await desk.pay(stranger, hold.hold_id, PayRequest(payment_method="fake_ok"), "k")
+            with pytest.raises(NotFound):
+                await desk.get_order(stranger, order.order_id)
+        with pytest.raises(NotFound):
+            await desk.refund(elsewhere, order.order_id)
+        with pytest.raises(NotFound):
+            await desk.pay(shop.operator, hold.hold_id, PayRequest(payment_method="fake_ok"), "k")
+        with pytest.raises(NotFound):
+            await desk.get_hold(bob, HoldId("hold_x"))
+        assert (await desk.get_hold(shop.operator, hold.hold_id)).state == "held"
+        assert (await desk.get_order(shop.operator, order.order_id)).order_id == order.order_id
+
+    async def test_closed_sales_refuse_taps_and_touch_nothing_promised(self, shop, desk):
+        await shop.item(stock=3)
+        hold = await shop.tap("ann")
+        await desk.set_sales(shop.show_id, open=False)
+        with pytest.raises(SalesClosed):
+            await shop.tap("bob")
+        assert isinstance(await shop.pay_for("ann", hold), Order)
+        await desk.set_sales(shop.show_id, open=True)
+        await shop.tap("bob")
+
+    async def test_a_show_is_closed_until_it_is_opened_and_so_is_what_joins_it(self, shop, desk):
+        await shop.item(stock=1)
+        await shop.item("mug", stock=1)
+        await shop.tap("ann", variant="mug")
+        await desk.set_sales(shop.show_id, open=False)
+        await shop.pg.execute("UPDATE stock SET open = false")
+        assert await shop.outcome(shop.tap("bob")) == "sales_closed"
+
+    async def test_a_restock_is_sold(self, shop, desk):
+        await shop.item(stock=1)
+        await shop.tap("ann")
+        assert await shop.outcome(shop.tap("bob")) == "sold_out"
+        assert await desk.restock(shop.show_id, POT, 10) == Stock(on_hand=11, held=1, sold=0, available=10)
+        await shop.tap("bob")
+        assert (await shop.verify()).ok
+
+    async def test_pages_of_orders_and_holds_hold_each_row_once(self, shop, desk):
+        await shop.item(stock=20)
+        orders = [(await shop.buy(f"b{i}")).order_id for i in range(5)]
+        holds = [(await shop.tap(f"h{i}")).hold_id for i in range(5)]
+        seen, cursor = [], None
+        while True:
+            page = await desk.orders(shop.show_id, cursor, 2)
+            seen += [order.order_id for order in page.items]
+            if not (cursor := page.next_cursor):
+                break
+        assert seen == sorted(orders, reverse=True)
+        seen, cursor = [], None
+        while True:
+            page = await desk.holds(shop.show_id, cursor=cursor, limit=2)
+            seen += [hold.hold_id for hold in page.items]
+            if not (cursor := page.next_cursor):
+                break
+        assert sorted(seen) == sorted(holds)
+
+
+class TestIdempotency:
+    async def test_the_same_key_is_the_same_hold_at_once_and_later(self, shop, desk):
+        await shop.item(stock=5, limit=5)
+        first, second = await asyncio.gather(shop.tap("ann", key="k"), shop.tap("ann", key="k"))
+        assert first == second == await shop.tap("ann", key="k")
+        assert (await shop.stock()).held == 1
+
+    async def test_a_key_replays_the_promise_even_when_sold_out_and_sold(self, shop, desk):
+        await shop.item(stock=1)
+        hold = await shop.tap("ann", key="k")
+        assert await shop.tap("ann", key="k") == hold
+        await shop.pay_for("ann", hold)
+        assert await shop.tap("ann", key="k") == hold
+        assert (await shop.stock()).sold == 1
+
+    async def test_a_released_hold_is_replayed_and_not_taken_again(self, shop, desk):
+        await shop.item(stock=1)
+        hold = await shop.tap("ann", key="k")
+        await desk.release(shop.viewer("ann"), hold.hold_id)
+        await shop.tap("bob")
+        assert await shop.tap("ann", key="k") == hold
+        assert await shop.hold_state(hold) == "released"
+
+    async def test_a_refusal_is_remembered_for_its_key_alone(self, shop, desk):
+        await shop.item(stock=1)
+        await shop.tap("ann")
+        assert await shop.outcome(shop.tap("bob", key="k")) == "sold_out"
+        await desk.restock(shop.show_id, POT, 1)
+        assert await shop.outcome(shop.tap("bob", key="k")) == "sold_out"
+        await shop.tap("bob", key="another")
+
+    async def test_a_key_with_another_body_is_a_mismatch(self, shop, desk):
+        await shop.item(stock=5)
+        await shop.item("mug", stock=5)
+        await shop.item("none", stock=0)
+        await shop.tap("ann", key="k")
+        assert await shop.outcome(shop.tap("ann", key="k", quantity=2)) == "idempotency_mismatch"
+        assert await shop.outcome(shop.tap("ann", key="k", variant="mug")) == "idempotency_mismatch"
+        assert await shop.outcome(shop.tap("ann", key="k", variant="none")) == "idempotency_mismatch"
+        assert (await shop.stock()).held == 1
+        assert (await shop.stock("mug")).held == 0
+
+    async def test_a_mismatch_is_found_without_redis_too(self, shop):
+        await shop.open(redis=shop.dead_redis())
+        await shop.item(stock=5)
+        await shop.item("mug", stock=5)
+        await shop.tap("ann", key="k")
+        assert await shop.outcome(shop.tap("ann", key="k", variant="mug")) == "idempotency_mismatch"
+        assert await shop.outcome(shop.tap("ann", key="k", quantity=2)) == "idempotency_mismatch"
+
+    async def test_the_same_key_of_two_buyers_is_two_holds(self, shop, desk):
+        await shop.item(stock=5)
+        assert (await shop.tap("ann", key="k")).hold_id != (await shop.tap("bob", key="k")).hold_id
+
+    async def test_no_key_no_answer(self, shop, desk):
+        await shop.item(stock=5)
+        with pytest.raises(IdempotencyKeyMissing):
+            await desk.hold(shop.viewer("ann"), shop.show_id, HoldRequest(variant_id=POT), "")
+        hold = await shop.tap("ann")
+        with pytest.raises(IdempotencyKeyMissing):
+            await desk.pay(shop.viewer("ann"), hold.hold_id, PayRequest(payment_method="fake_ok"), "")
+
+    async def test_paying_again_with_a_key_answers_the_same_a_402_too(self, shop, desk):
+        await shop.item(stock=5)
+        hold = await shop.tap("ann")
+        for _ in range(2):
+            with pytest.raises(PaymentDeclined):
+                await shop.pay_for("ann", hold, "fake_declined", key="no")
+        assert await shop.pg.fetchval("SELECT count(*) FROM payments") == 1
+        order = await shop.pay_for("ann", hold, key="yes")
+        assert await shop.pay_for("ann", hold, key="yes") == order
+        with pytest.raises(IdempotencyMismatch):
+            await shop.pay_for("ann", hold, "fake_slow", key="yes")
+        with pytest.raises(PaymentDeclined):
+            await shop.pay_for("ann", hold, "fake_declined", key="no")
+        await shop.captured(order)
+        assert await shop.pay_for("ann", hold, key="yes") == order  # the saved answer, not today's state
+
+    async def test_a_key_in_flight_is_said_so_and_freed_when_its_owner_died(self, shop, desk):
+        await shop.item(stock=5)
+        hold = await shop.tap("ann")
+        claim = "SELECT * FROM claim_key('ann', 'pay', 'k', $1, $2)"
+        await shop.pg.execute(claim, fingerprint("pay", hold.hold_id, "fake_ok"), 60_000)
+        with pytest.raises(IdempotencyInFlight):
+            await shop.pay_for("ann", hold, key="k")
+        await shop.pg.execute("UPDATE idempotency_keys SET lease_until_ms = 0")
+        assert isinstance(await shop.pay_for("ann", hold, key="k"), Order)
+
+
+class TestEndings:
+    async def test_a_hold_expires_and_its_unit_returns_once(self, shop):
+        desk = await shop.open(hold_ms=50)
+        await shop.item(stock=1)
+        hold = await shop.tap("ann")
+
+        async def back() -> bool:
+            return (await shop.stock()).available == 1 and await shop.gate_available() == 1
+
+        await shop.eventually(back)
+        assert await shop.hold_state(hold) == "expired"
+        assert desk.counts.expired == 1
+        await desk.release(shop.viewer("ann"), hold.hold_id)  # too late, and harmless
+        assert await shop.outcome(shop.pay_for("ann", hold)) == "hold_lapsed"
+        assert (await shop.stock()).available == 1
+        await shop.tap("bob")
+        assert (await shop.verify()).problems == []
+
+    async def test_two_sweepers_return_it_once(self, shop):
+        one = await shop.open(hold_ms=50)
+        await shop.item(stock=20)
+        two = await shop.open(hold_ms=50)
+        for i in range(20):
+            await shop.tap(f"b{i}")
+
+        async def back() -> bool:
+            return (await shop.stock()).available == 20
+
+        await shop.eventually(back)
+        assert one.counts.expired + two.counts.expired == 20
+        assert (await shop.verify()).problems == []
+
+    async def test_a_lapsed_hold_cannot_be_paid_even_before_the_sweeper_saw_it(self, shop):
+        await shop.open(hold_ms=1, pace=shop.idle)
+        await shop.item(stock=1)
+        hold = await shop.tap("ann")
+
+        async def lapsed() -> bool:
+            return await shop.outcome(shop.pay_for("ann", hold)) == "hold_lapsed"
+
+        await shop.eventually(lapsed)
+        assert await shop.pg.fetchval("SELECT count(*) FROM payments") == 0
+        assert await shop.hold_state(hold) == "held"
+        assert HoldLapsed.code == "hold_lapsed"
+
+    async def test_releasing_twice_at_once_returns_the_unit_once(self, shop, desk):
+        await shop.item(stock=2)
+        hold = await shop.tap("ann")
+        await asyncio.gather(*(desk.release(shop.viewer("ann"), hold.hold_id) for _ in range(5)))
+        assert await shop.stock() == Stock(on_hand=2, held=0, sold=0, available=2)
+        assert await shop.gate_available() == 2
+        assert desk.counts.released == 1
+
+    async def test_a_sold_hold_cannot_be_released(self, shop, desk):
+        await shop.item(stock=2)
+        order = await shop.buy("ann")
+        with pytest.raises(Conflict):
+            await desk.release(shop.viewer("ann"), order.hold_id)
+        assert (await shop.stock()).sold == 1
+
+
+class TestStartingAgain:
+    async def test_everything_promised_is_there_after_a_kill(self, shop):
+        dying = await shop.open(pace=shop.idle)
+        await shop.item(stock=10)
+        hold = await shop.tap("ann")
+        slow = await shop.tap("bob")
+        await shop.pay_for("bob", slow, "fake_slow")
+        shop.pay.faults.drop_webhooks = 5
+        await dying.abandon()
+        order = await order_without_capture(shop)
+        await shop.redis.flushdb()
+        desk = await shop.open()
+        assert (await desk.get_hold(shop.viewer("ann"), hold.hold_id)) == hold
+
+        async def finished() -> bool:
+            return (
+                await shop.hold_state(slow) == "sold"
+                and (await desk.get_order(shop.operator, order)).state == "captured"
+            )
+
+        await shop.eventually(finished)
+        assert await shop.gate_available() == 7
+        assert (await shop.verify()).problems == []
+
+    async def test_a_payment_the_provider_never_heard_of_is_cancelled_and_the_hold_follows(self, shop):
+        dying = await shop.open(pace=shop.idle)
+        await shop.item(stock=1)
+        hold = await shop.tap("ann")
+        await shop.pg.execute(
+            "SELECT * FROM begin_payment($1, 'ann', 'pay_1', 'fake', 'fake_ok', 600000, 0)", hold.hold_id
+        )
+        await dying.abandon()
+        await shop.pg.execute("UPDATE payments SET created_at_ms = created_at_ms - 60000")
+        await shop.open()
+
+        async def held_again() -> bool:
+            return await shop.hold_state(hold) == "held"
+
+        await shop.eventually(held_again)
+        late = await shop.provider.authorize("pay_1", hold.total, "fake_ok", hold.hold_id)
+        assert late.state == "cancelled"  # the request that was still on its way takes no money
+
+
+async def order_without_capture(shop) -> str:
+    """What a desk leaves that dies between the sale and the capture."""
+    request = HoldRequest(variant_id=POT)
+    async with Desk(shop.pg, shop.redis, shop.provider, shop.listener, pace=shop.idle) as desk:
+        hold = await desk.hold(shop.viewer("cat"), shop.show_id, request, "k")
+        await shop.pg.execute(
+            "SELECT * FROM begin_payment($1, 'cat', 'pay_c', 'fake', 'fake_ok', 600000, 600000)", hold.hold_id
+        )
+        await shop.provider.authorize("pay_c", hold.total, "fake_ok", hold.hold_id)
+        await shop.pg.execute("SELECT * FROM settle_payment('pay_c', 'authorized', 'ord_c')")
+        await desk.abandon()
+    return "ord_c"
