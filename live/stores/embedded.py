@@ -23,6 +23,7 @@ from live.stores import postgres, valkey
 from live.stores.binaries import Binaries, find
 from live.stores.identity import Identity
 from live.stores.server import Server, StoreError, is_running
+from live.stores.watch import Starter, keep_alive
 
 log = structlog.get_logger()
 
@@ -61,7 +62,9 @@ class EmbeddedStores:
         self._identity = identity
         self._lock: DataDirLock | None = None
         self._sockets: Path | None = None
+        self._watch: asyncio.Task[None] | None = None
         self.servers: dict[str, Server] = {}
+        """By name, `valkey` and `postgres`; one that ended on its own is replaced by its successor."""
 
     @property
     def redis_url(self) -> str:
@@ -91,37 +94,51 @@ class EmbeddedStores:
         await self._stop()
 
     async def _start(self) -> None:
-        binaries, identity = self._binaries or find(), self._identity or identities.current()
-        sockets = self._sockets = make_sockets_dir(self.data_dir, identity)
+        starters = self._starters()
         try:
             async with asyncio.TaskGroup() as group:
-                if self._wants_redis:
-                    group.create_task(self._start_valkey(binaries, identity, sockets))
-                if self._wants_postgres:
-                    group.create_task(self._start_postgres(binaries, identity, sockets))
+                for name, starter in starters.items():
+                    group.create_task(self._start_one(name, starter))
         except BaseExceptionGroup as several:
             if told := several.subgroup(StoreError):
                 raise _first(told) from None
             raise
+        self._watch = asyncio.create_task(keep_alive(self.servers, starters), name="stores")
 
-    async def _start_valkey(self, binaries: Binaries, identity: Identity, sockets: Path) -> None:
-        if binaries.valkey is None:
-            raise StoreError(f"No Valkey or Redis was found. {MEND}")
-        self.servers["valkey"] = await valkey.start(binaries.valkey, self.data_dir, sockets, identity)
+    async def _start_one(self, name: str, starter: Starter) -> None:
+        self.servers[name] = await starter()
 
-    async def _start_postgres(self, binaries: Binaries, identity: Identity, sockets: Path) -> None:
-        if binaries.postgres is None:
-            raise StoreError(f"No PostgreSQL was found. {MEND}")
-        self.servers["postgres"] = await postgres.start(binaries.postgres, self.data_dir, sockets, identity)
+    def _starters(self) -> dict[str, Starter]:
+        """How each wanted server is started. StoreError if there is no program for one."""
+        binaries, identity = self._binaries or find(), self._identity or identities.current()
+        where = self.data_dir, make_sockets_dir(self.data_dir, identity)
+        self._sockets = where[1]
+        starters: dict[str, Starter] = {}
+        if self._wants_redis:
+            program = _need(binaries.valkey, "Valkey or Redis")
+            starters["valkey"] = lambda: valkey.start(program, *where, identity)
+        if self._wants_postgres:
+            server = _need(binaries.postgres, "PostgreSQL")
+            starters["postgres"] = lambda: postgres.start(server, *where, identity)
+        return starters
 
     async def _stop(self) -> None:
         """Signals go out at once; a second Ctrl-C here only ends the waiting, the servers still end."""
         try:
+            if self._watch:
+                self._watch.cancel()
+                await asyncio.wait({self._watch})
             await asyncio.gather(*(server.stop() for server in self.servers.values()))
         finally:
             self.servers.clear()
             if self._lock:
                 self._lock.release()
+
+
+def _need(program: Path | None, what: str) -> Path:
+    if program is None:
+        raise StoreError(f"No {what} was found. {MEND}")
+    return program
 
 
 def _first(several: BaseExceptionGroup[StoreError]) -> StoreError:

@@ -9,7 +9,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import asyncpg
@@ -17,7 +17,7 @@ import pytest
 import redis.asyncio
 
 from live.settings import Settings
-from live.stores import EmbeddedStores, StoreError, embedded, find_running, resolve_stores, running_or_started
+from live.stores import EmbeddedStores, StoreError, embedded, find_running, resolve_stores, running_or_started, watch
 from live.stores import server as servers
 from live.stores.binaries import Binaries, find, postgres_major
 from live.stores.embedded import holder_of, make_sockets_dir, sockets_dir
@@ -73,6 +73,12 @@ class Program:
         self.process.stdout.close()
         self.process.stderr.close()
         return status
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        while not condition():  # noqa: ASYNC110 - another process has no event to wait for
+            await asyncio.sleep(0.005)
 
 
 def pids(stores: EmbeddedStores) -> dict[str, int]:
@@ -160,6 +166,22 @@ async def test_one_of_two_orphans_may_have_died_too(data):
         assert stores.servers["postgres"].pid == opened["postgres"]
         assert stores.servers["valkey"].pid != opened["valkey"]
         await put(stores, "a")
+
+
+@pytest.mark.parametrize("name", ["valkey", "postgres"])
+async def test_a_server_that_dies_is_started_again_on_its_data_and_the_other_one_stays(data, name):
+    async with EmbeddedStores(data) as stores:
+        await put(stores, "a")
+        before = pids(stores)
+        async with redis.asyncio.from_url(stores.redis_url) as client:
+            await client.execute_command("WAITAOF", 1, 0, 5000)  # the file is synced once a second
+        os.kill(before[name], signal.SIGKILL)
+        await until(lambda: stores.servers[name].pid != before[name])
+        after = pids(stores)
+        assert await kept(stores) == (["a"], ["a"])
+        other = next(iter(before.keys() - {name}))
+        assert after[other] == before[other]
+    assert not any(map(is_running, after.values()))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -291,6 +313,22 @@ async def test_a_server_that_will_not_stop_is_killed_at_the_deadline(tmp_path, m
     await server.wait_ready(ready)
     await server.stop()
     assert not server.alive()
+
+
+async def test_a_server_that_cannot_be_started_again_is_given_up_after_its_attempts(tmp_path, monkeypatch):
+    monkeypatch.setattr(watch, "FIRST_PAUSE_S", 0)
+    dead = Server.spawn("dead", ["true"], cwd=tmp_path, log_path=tmp_path / "log", stop_signal=signal.SIGTERM)
+    attempts = []
+
+    async def start() -> Server:
+        attempts.append(1)
+        raise StoreError("on purpose")
+
+    servers_by_name = {"dead": dead}
+    task = asyncio.create_task(watch.keep_alive(servers_by_name, {"dead": start}))
+    await until(lambda: not servers_by_name)
+    task.cancel()
+    assert len(attempts) == watch.ATTEMPTS
 
 
 async def test_addresses_that_are_given_are_taken_and_nothing_is_started(data):
