@@ -30,9 +30,6 @@ from live.settings import Settings
 from live.web.pages import html_answer, page_routes
 from live.wiring import StoreAddresses, open_services
 
-BODY_MAX_BYTES = 1024 * 1024
-"""Of any request at all; the operations are stricter."""
-
 
 def create_app(settings: Settings, stores: StoreAddresses) -> Starlette:
     """The app; it opens nothing before its lifespan does. `settings.token_secret` must be set."""
@@ -56,7 +53,6 @@ def create_app(settings: Settings, stores: StoreAddresses) -> Starlette:
         ],
         exception_handlers={HTTPException: on_http_exception},
         lifespan=lifespan,
-        max_body_size=BODY_MAX_BYTES,
     )
 
 

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from schema.errors import ShowfloorError, Unavailable
+from schema.errors import Invalid, ShowfloorError, Unavailable
 
 log = structlog.get_logger()
 
@@ -114,6 +114,10 @@ class Problems:
 def _told(error: Exception, scope: Scope) -> ShowfloorError:
     if isinstance(error, ShowfloorError):
         return error
+    if isinstance(error, asyncpg.DataError):
+        # What a struct lets through and Postgres cannot hold: a NUL in a text, a number beyond bigint.
+        log.warning("value_not_storable", method=scope["method"], path=scope["path"], error=type(error).__name__)
+        return Invalid("A value cannot be stored")
     if isinstance(error, _STORE_AWAY):
         log.error("store_away", method=scope["method"], path=scope["path"], error=repr(error))
         return Unavailable("A store does not answer", retry_after_ms=1000)

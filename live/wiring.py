@@ -72,6 +72,8 @@ class Services(TypedDict):
     tickets: Tickets
     doorkeeper: Tickets
     limiter: Limiter
+    announcer: HubAnnouncer
+    republisher: Republisher
     health: Health
     hub: Hub
     desk: Desk
@@ -109,6 +111,8 @@ async def open_services(stack: AsyncExitStack, settings: Settings, stores: Store
         tickets=tickets,
         doorkeeper=tickets,
         limiter=limiter,
+        announcer=announcer,
+        republisher=republisher,
         health=Health(pool, redis),
         hub=hub,
         desk=desk,
