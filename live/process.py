@@ -40,7 +40,8 @@ async def _until_signal(main: Coroutine[Any, Any, int]) -> tuple[int, int]:
             received.append(number)
             task.cancel()
 
-    for number in SIGNALS:
+    handled = [number for number in SIGNALS if not _left_alone(number)]
+    for number in handled:
         loop.add_signal_handler(number, end, number)
     try:
         return 0, await task
@@ -49,9 +50,14 @@ async def _until_signal(main: Coroutine[Any, Any, int]) -> tuple[int, int]:
             raise
         return received[0], 0
     finally:
-        for number in SIGNALS:
+        for number in handled:
             with contextlib.suppress(ValueError):
                 loop.remove_signal_handler(number)
+
+
+def _left_alone(number: int) -> bool:
+    """Under nohup SIGHUP comes ignored and stays so. An ignored SIGINT does not: shells do that to all with `&`."""
+    return number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN
 
 
 def configure_logging(level: str) -> None:

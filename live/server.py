@@ -42,9 +42,8 @@ async def serve(settings: Settings, *, ready: Ready | None = None) -> None:
         async with resolve_stores(bound) as stores:
             applied = await migrate(stores.database_url)
             log.info("stores_ready", source=stores.source, migrations=applied)
-            from realtime.gateway import gateway_class  # noqa: PLC0415
-
             from live.app import create_app  # noqa: PLC0415 - the rooms are heavy; stores must not wait for them
+            from realtime.gateway import gateway_class  # noqa: PLC0415
 
             await _serve_app(create_app(bound, stores), gateway_class(bound.allowed_origins), listener, bound, ready)
 

@@ -39,10 +39,12 @@ async def resolve_stores(settings: StoreSettings) -> AsyncIterator[Stores]:
         )
 
 
-async def find_running(data_dir: str | Path) -> Stores | None:
-    """The embedded stores that another program has open on `data_dir`; None if they do not answer."""
+async def find_running(data_dir: str | Path, *, redis: bool = True, database: bool = True) -> Stores | None:
+    """The embedded stores that a program has open on `data_dir`; None if one of those asked for does not answer."""
     sockets = sockets_dir(full_path(data_dir))
-    if not (await valkey.answers(sockets) and await postgres.answers(sockets)):
+    if redis and not await valkey.answers(sockets):
+        return None
+    if database and not await postgres.answers(sockets):
         return None
     return Stores(redis_url=valkey.url(sockets), database_url=postgres.url(sockets), source=f"running in {data_dir}")
 
@@ -50,15 +52,16 @@ async def find_running(data_dir: str | Path) -> Stores | None:
 @asynccontextmanager
 async def running_or_started(settings: StoreSettings) -> AsyncIterator[Stores]:
     """The stores for a look inside: those that a running program has open, else started for the while."""
-    if not (settings.redis_url and settings.database_url) and holder_of(full_path(settings.data_dir)):
-        running = await find_running(settings.data_dir)
-        if running is None:
-            raise StoreError(f"The program that holds {settings.data_dir} has no stores that answer. Ask again later.")
-        yield Stores(
-            redis_url=settings.redis_url or running.redis_url,
-            database_url=settings.database_url or running.database_url,
-            source=running.source,
-        )
+    if (settings.redis_url and settings.database_url) or not holder_of(full_path(settings.data_dir)):
+        async with resolve_stores(settings) as stores:
+            yield stores
         return
-    async with resolve_stores(settings) as stores:
-        yield stores
+    wanted = {"redis": not settings.redis_url, "database": not settings.database_url}
+    running = await find_running(settings.data_dir, **wanted)
+    if running is None:
+        raise StoreError(f"The program that holds {settings.data_dir} has no stores that answer. Ask again later.")
+    yield Stores(
+        redis_url=settings.redis_url or running.redis_url,
+        database_url=settings.database_url or running.database_url,
+        source=running.source,
+    )

@@ -84,6 +84,15 @@ def test_a_signal_ends_a_program_in_order_and_a_second_one_does_not_cut_that_sho
     assert program.returncode == (0 if meaning == "expected" else 128 + number)
 
 
+def test_under_nohup_a_hangup_changes_nothing():
+    with start("import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)" + PROGRAM, "unexpected") as program:
+        assert program.stdout.readline() == "up\n"
+        program.send_signal(signal.SIGHUP)
+        program.send_signal(signal.SIGINT)
+        assert program.communicate(timeout=30) == ("down\n", "")
+    assert program.returncode == 128 + signal.SIGINT
+
+
 def test_the_log_goes_to_standard_error_as_json_lines_above_its_level():
     with start(LOGGING) as program:
         out, err = program.communicate(timeout=30)

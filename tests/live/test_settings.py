@@ -1,12 +1,13 @@
 """Settings from a file, the environment and the command line."""
 
+import re
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from live.settings import SECRET_MIN_CHARS, Settings, SettingsError, stored_secret
+from live.settings import PREFIX, SECRET_MIN_CHARS, UNPREFIXED, Settings, SettingsError, stored_secret
 
 SECRET = "s" * SECRET_MIN_CHARS
 
@@ -125,3 +126,16 @@ def test_a_data_directory_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(SettingsError, match="SHOWFLOOR_DATA_DIR"):
         Settings.read(environ={}, data_dir=tmp_path / "file" / "below")
+
+
+def test_the_documentation_names_every_setting_with_its_default_and_no_other():
+    page = (Path(__file__).resolve().parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `([A-Z_]+)` \| ([^|]+?) \|", page, re.MULTILINE))
+    unprefixed = {field: variable for variable, field in UNPREFIXED.items()}
+    names = {unprefixed.get(field, PREFIX + field.upper()): field for field in Settings.__struct_fields__}
+    assert rows.keys() == names.keys()
+    defaults = Settings.__struct_defaults__
+    for variable, default in zip(names, defaults, strict=True):
+        said = rows[variable].strip("`")
+        if default not in ("", ()):
+            assert said == str(default).lower() or said == str(default), variable

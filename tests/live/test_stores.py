@@ -359,6 +359,8 @@ async def test_a_look_inside_uses_the_stores_of_the_running_program_and_leaves_t
     opened = await program.opened()
     async with running_or_started(settings) as stores:
         assert stores.database_url == opened["url"]
+    async with running_or_started(Settings(data_dir=data, redis_url="redis://r")) as stores:
+        assert (stores.redis_url, stores.database_url) == ("redis://r", opened["url"])
     assert is_running(opened["postgres"])
     await program.end(signal.SIGTERM)
     assert await find_running(data) is None
