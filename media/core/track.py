@@ -21,7 +21,7 @@ class Track:
         self.kind = kind
         self.history = History(history_packets)
         self.highest = 0
-        self.latest_timestamp = 0
+        self._keyframe_timestamp: int | None = None
         self._splice = Splice(CLOCK_HZ[kind])
         self._mapping = Mapping(CLOCK_HZ[kind])
 
@@ -40,6 +40,9 @@ class Track:
         number, stamp = placed
         self.highest = max(self.highest, number)
         self._mapping.guess(stamp, now_ms)
+        begins = begins_keyframe(codec, payload) and stamp != self._keyframe_timestamp
+        if begins:  # one a picture: H264 sends parameter sets and several IDR slices of one, each by itself
+            self._keyframe_timestamp = stamp
         return Packet(
             kind=self.kind,
             codec=codec,
@@ -48,7 +51,7 @@ class Track:
             marker=marker,
             payload=payload or _ONLY_PADDING,
             padded=not payload,
-            begins_keyframe=begins_keyframe(codec, payload),
+            begins_keyframe=begins,
         )
 
     def told(self, timestamp: int, wall_ms: float) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import importlib.util
 import os
 import shutil
 import signal
@@ -9,7 +10,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import httpx2
@@ -22,6 +23,8 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from media.config import RelayConfig
+from media.core.rtcp import parse as rtcp_parse
+from media.core.rtp import parse_header
 from media.relay import Relay
 from media.routes import routes
 from schema.errors import Forbidden, NotFound, ShowfloorError, Unauthenticated
@@ -238,3 +241,74 @@ async def muxer(floor: Floor) -> AsyncIterator[Callable[..., Awaitable[asyncio.s
         if child.returncode is None:
             os.kill(child.pid, signal.SIGKILL)
         await child.wait()
+
+
+def _load(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+light = _load(HERE.parent.parent / "benchmarks" / "light_peer.py")
+
+
+class Peers:
+    """Light peers on a floor."""
+
+    def __init__(self, floor: Floor) -> None:
+        self.floor = floor
+        self.certificate = light.Certificate.generateCertificate()
+        self.all: list[Any] = []
+
+    def light(self) -> Any:
+        """A viewer's peer that has not offered yet."""
+        peer = light.LightPeer(self.certificate)
+        self.all.append(peer)
+        return peer
+
+    async def host(self, show: str = "demo", token: str = "host-ann", codec: str = "VP8") -> Any:
+        peer = light.LightHost(self.certificate)
+        self.all.append(peer)
+        peer.path = await self._post(peer, f"/whip/{show}", token, peer.offer("opus", codec, direction="sendonly"))
+        return peer
+
+    async def viewer(self, show: str = "demo", token: str = "viewer-bob", codecs: tuple[str, ...] = ("VP8",)) -> Any:
+        peer = self.light()
+        peer.seen = []
+
+        def note(data: bytes) -> None:
+            if light.classify(data) is light.Kind.RTP:
+                header = parse_header(data)
+                payload = peer.dtls.receiver.unprotect(data, header.size) if peer.dtls.receiver else None
+                peer.seen.append((header, payload, data))
+            else:
+                peer.reports += rtcp_parse(peer.dtls.receiver.unprotect_rtcp(data))
+
+        peer.reports = []
+        peer.on_media = note
+        peer.path = await self._post(peer, f"/whep/{show}", token, peer.offer("opus", *codecs))
+        return peer
+
+    async def _post(self, peer: Any, path: str, token: str, offer: str) -> str:
+        answer = await self.floor.post(path, offer, token)
+        assert answer.status_code == 201, answer.text
+        async with asyncio.timeout(DEADLINE_S):
+            await peer.connect(answer.text)
+        return str(answer.headers["location"])
+
+
+@pytest.fixture
+def new_peers() -> type[Peers]:
+    """For tests with a floor of their own."""
+    return Peers
+
+
+@pytest.fixture
+async def peers(floor: Floor) -> AsyncIterator[Peers]:
+    peers = Peers(floor)
+    yield peers
+    for peer in peers.all:
+        await peer.close()

@@ -41,7 +41,6 @@ async function play(show, token, codecs) {
   const began = performance.now();
   pc = new RTCPeerConnection();
   const video = document.body.appendChild(document.createElement("video"));
-  video.muted = true;
   video.autoplay = true;
   video.playsInline = true;
   const stream = new MediaStream();

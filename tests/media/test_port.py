@@ -1,0 +1,170 @@
+"""What the one UDP port withstands. Each defence has a test that takes it away and sees the harm."""
+
+import asyncio
+import random
+import resource
+import socket
+from pathlib import Path
+
+import pytest
+
+from media import peer as peer_module
+from media import port as port_module
+from media.core import stun
+from media.core.demux import Roster
+
+SEED = 20261122
+MANY = 100_000
+MEGABYTE = 1 << 20
+
+
+def rss_bytes():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+def client_hello():
+    """A well-formed ClientHello of DTLS 1.2, from nobody."""
+    body = b"\xfe\xfd" + bytes(32) + b"\0\0" + b"\0\2\xc0\x2b" + b"\1\0"
+    head = b"\1" + len(body).to_bytes(3, "big") + bytes(2) + bytes(3) + len(body).to_bytes(3, "big")
+    return b"\x16\xfe\xfd" + bytes(8) + len(head + body).to_bytes(2, "big") + head + body
+
+
+FATAL_ALERT = b"\x15\xfe\xfd" + bytes(8) + b"\0\2" + b"\2\x28"
+TORN_HANDSHAKE = b"\x16\xfe\xfd" + bytes(8) + b"\0\x0c" + b"\2" + b"\0\0\x20" + bytes(8)
+
+
+def junk(source):
+    """One random datagram: any length, and a first byte that reaches every branch."""
+    first = source.choice((0, 1, 3, 22, 25, 63, 64, 128, 144, 191, 255))
+    return bytes((first,)) + source.randbytes(source.choice((0, 1, 11, 19, 30, 200, 1200)))
+
+
+async def abuse(floor, count, check=b""):
+    """An empty datagram, a ClientHello, every truncation of a check, then `count` random ones, from two sockets."""
+    source = random.Random(SEED)
+    target = ("127.0.0.1", floor.relay.udp_port)
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as two,
+    ):
+        crafted = [b"", client_hello(), FATAL_ALERT, *(check[:size] for size in range(len(check)))]
+        for number, datagram in enumerate(crafted):
+            (one, two)[number % 2].sendto(datagram, target)
+        for number in range(count):
+            (one, two)[number % 2].sendto(junk(source), target)
+            if number % 50 == 0:
+                await asyncio.sleep(0)
+
+
+async def test_a_show_plays_on_under_a_hundred_thousand_random_datagrams(floor, tabs, muxer, peers, wait_until):
+    await muxer("demo", "host-ann")
+    tab, viewer = await tabs(), await peers.viewer(codecs=("H264",))
+    await wait_until(lambda: floor.relay.shows and floor.show("demo").host_present, "the host is on air")
+    await tab.play("demo", "viewer-tab")
+
+    async def frames_reach(count):
+        return await tab.frames() >= count
+
+    await wait_until(lambda: frames_reach(25), "it plays")
+    viewer.on_media = None
+    await abuse(floor, 5_000, viewer.binding_request())
+    before, addresses = rss_bytes(), floor.relay.totals().validated_addresses
+
+    await abuse(floor, MANY, viewer.binding_request())
+    shown = await tab.frames()
+    await wait_until(lambda: frames_reach(shown + 25), "it plays on")
+
+    totals = floor.relay.totals()
+    assert rss_bytes() - before < 20 * MEGABYTE
+    assert totals.validated_addresses == addresses
+    assert totals.dropped.get("fault", 0) == 0
+    assert totals.dropped["dropped_stranger"] > MANY // 10  # the kernel drops what the loop cannot read in time
+    assert await tab.state() == "connected"
+
+
+async def test_strangers_reach_nobody(floor, peers):
+    viewer = await peers.viewer()
+    assert await strangers_datagrams_that_reach_a_peer(floor) == 0
+    assert viewer.dtls.state == "connected"
+
+
+async def test_without_the_check_of_the_address_they_would(floor, peers, monkeypatch):
+    await peers.viewer()
+    monkeypatch.setattr(Roster, "at", lambda self, _: next(iter(self._by_ufrag.values())))
+    assert await strangers_datagrams_that_reach_a_peer(floor) > 0
+
+
+async def strangers_datagrams_that_reach_a_peer(floor):
+    port, reached = floor.relay._port, []
+    feed, media = peer_module.Peer.feed, port_module.MediaPort._media
+    peer_module.Peer.feed = lambda _, datagram: reached.append(datagram)
+    port_module.MediaPort._media = lambda _, _peer, _kind, datagram: reached.append(datagram)
+    try:
+        source = random.Random(SEED)
+        for datagram in (client_hello(), *(junk(source) for _ in range(500))):
+            port.datagram(datagram, ("127.0.0.9", 9))
+    finally:
+        peer_module.Peer.feed, port_module.MediaPort._media = feed, media
+    return len(reached)
+
+
+async def handshake_among_forgeries(peers):
+    """A handshake while broken records keep coming, as if from the viewer's own address; True if it succeeds."""
+    viewer = peers.light()
+    answer = await peers.floor.post("/whep/demo", viewer.offer("VP8"), "viewer-bob")
+    await viewer.check(answer.text)
+    port = peers.floor.relay._port
+    for datagram in (FATAL_ALERT, TORN_HANDSHAKE, b"\x16\xfe\xfd"):
+        port.datagram(datagram, viewer.address)
+    try:
+        async with asyncio.timeout(8):
+            return await viewer.shake_hands()
+    except TimeoutError:
+        return False
+
+
+async def test_broken_records_do_not_end_a_handshake(floor, peers):
+    assert await handshake_among_forgeries(peers)
+
+
+async def test_without_the_sieve_and_the_second_try_they_would(floor, peers, monkeypatch):
+    monkeypatch.setattr(port_module, "is_sound_dtls", lambda _: True)
+    monkeypatch.setattr(peer_module, "HANDSHAKE_TRIES", 1)
+    assert not await handshake_among_forgeries(peers)
+
+
+async def test_the_queue_towards_a_handshake_is_bounded(floor, peers, wait_until):
+    viewer = peers.light()
+    answer = await floor.post("/whep/demo", viewer.offer("VP8"), "viewer-bob")
+    await viewer.check(answer.text)
+    peer = next(iter(floor.relay._sessions.values())).peer
+    for _ in range(1000):
+        floor.relay._port.datagram(client_hello(), viewer.address)
+    assert peer._queue.qsize() == peer_module.DTLS_QUEUE
+    assert peer.dropped >= 1000 - peer_module.DTLS_QUEUE
+
+
+async def check_with_a_wrong_password(floor, peers):
+    """How many addresses a stranger's check validates, who knows the user name but not the password."""
+    viewer = await peers.viewer()
+    before = floor.relay.totals().validated_addresses
+    viewer.remote_password = "0" * 32
+    floor.relay._port.datagram(viewer.binding_request(), ("127.0.0.9", 9))
+    return floor.relay.totals().validated_addresses - before
+
+
+async def test_a_check_that_is_not_authentic_validates_nothing(floor, peers):
+    assert await check_with_a_wrong_password(floor, peers) == 0
+
+
+async def test_without_message_integrity_it_would(floor, peers, monkeypatch):
+    monkeypatch.setattr(stun, "is_authentic", lambda *_: True)
+    assert await check_with_a_wrong_password(floor, peers) == 1
+
+
+@pytest.mark.parametrize("count", [40])
+async def test_a_peer_cannot_validate_addresses_without_end(floor, peers, count):
+    viewer = await peers.viewer()
+    for number in range(count):
+        floor.relay._port.datagram(viewer.binding_request(), (f"127.0.1.{number}", 9))
+    assert floor.relay.totals().validated_addresses == 8

@@ -1,0 +1,214 @@
+"""One relay, light peers: every packet is looked at."""
+
+import pytest
+
+from media.config import RelayConfig
+from media.core import rtcp
+from schema.errors import NotFound
+
+SIZES = [1180, 1174, 1100]
+
+
+def video(peer):
+    """What arrived of the video: (header, payload, datagram)."""
+    return [item for item in peer.seen if item[0].payload_type == 96]
+
+
+def sequences(peer):
+    return [header.sequence for header, _, _ in video(peer)]
+
+
+async def pictures(host, viewer, wait_until, count, *, keyframe=True):
+    """Show `count` pictures and wait until all their packets are there."""
+    had = len(video(viewer))
+    for number in range(count):
+        host.show(SIZES, keyframe=keyframe and number == 0)
+        host.say()
+    await wait_until(lambda: len(video(viewer)) >= had + count * len(SIZES), "the pictures arrive")
+
+
+@pytest.fixture
+async def on_air(peers, wait_until):
+    """A host and a viewer who has seen the first keyframe."""
+    host, viewer = await peers.host(), await peers.viewer()
+    await pictures(host, viewer, wait_until, 1)
+    return host, viewer
+
+
+async def test_a_viewer_gets_the_payload_the_host_sent_under_its_own_header(on_air, wait_until):
+    host, viewer = on_air
+    await pictures(host, viewer, wait_until, 20, keyframe=False)
+    got = video(viewer)
+    numbers = sequences(viewer)
+    assert [n - numbers[0] & 0xFFFF for n in numbers] == list(range(len(numbers)))
+    assert {header.ssrc for header, _, _ in got} < viewer.ssrcs
+    assert all(payload is not None for _, payload, _ in got)
+    first = got[0][1]
+    assert (first[:2], len(first)) == (b"\x10\x00", 1180)
+    assert [header.marker for header, _, _ in got[:3]] == [False, False, True]
+
+
+async def test_padding_that_equalises_a_run_is_declared(on_air):
+    _, viewer = on_air
+    header, payload, _ = video(viewer)[1]
+    assert header.padded
+    assert (payload[-1], len(payload) - payload[-1]) == (6, 1174)
+
+
+async def test_a_nack_is_answered_with_the_same_bits(on_air, floor, wait_until):
+    host, viewer = on_air
+    await pictures(host, viewer, wait_until, 30, keyframe=False)
+    header, _, datagram = video(viewer)[40]
+    viewer.send_rtcp(rtcp.nack(1, header.ssrc, [header.sequence]))
+
+    def again():
+        return [item[2] for item in viewer.seen if item[0] == header]
+
+    await wait_until(lambda: len(again()) == 2, "it is sent again")
+    assert again() == [datagram, datagram]
+    assert floor.show("demo").resent == 1
+
+
+async def test_a_nack_beyond_the_history_is_not_answered(on_air, floor, wait_until):
+    _, viewer = on_air
+    header = video(viewer)[0][0]
+    viewer.send_rtcp(rtcp.nack(1, header.ssrc, [header.sequence + 5000 & 0xFFFF]))
+    await wait_until(lambda: floor.show("demo").nacked_down == 1, "the NACK is read")
+    assert floor.show("demo").resent == 0
+
+
+async def test_a_packet_lost_on_the_way_up_is_asked_for(on_air, wait_until):
+    host, _ = on_air
+    lost = host.index[96] + 1
+    host.show(SIZES, skip=1)
+    host.show(SIZES)
+
+    await wait_until(lambda: heard(host, rtcp.Nack), "a NACK goes upstream")
+    assert heard(host, rtcp.Nack)[0] == rtcp.Nack(host.video_ssrc, [lost & 0xFFFF])
+
+
+def heard(host, kind):
+    return [part for compound in host.compounds for part in rtcp.parse(compound) if isinstance(part, kind)]
+
+
+async def test_the_host_hears_reports_and_a_bitrate(on_air, wait_until):
+    host, _ = on_air
+    await wait_until(lambda: heard(host, rtcp.Remb), "a bitrate is told")
+    assert heard(host, rtcp.Remb)[0].bitrate_bps == pytest.approx(3_000_000, rel=0.001)
+    assert {part.ssrc for part in heard(host, rtcp.ReportBlock)} == {host.audio_ssrc, host.video_ssrc}
+
+
+async def test_many_requests_for_a_keyframe_become_one(on_air, floor, wait_until):
+    host, viewer = on_air
+    before = floor.show("demo").plis_up
+    for _ in range(20):
+        viewer.send_rtcp(rtcp.pli(1, video(viewer)[0][0].ssrc))
+    await wait_until(lambda: heard(host, rtcp.KeyframeRequest), "one goes up")
+    host.show(SIZES, keyframe=True)
+    await wait_until(lambda: floor.show("demo").keyframes == 2, "it is answered")
+    assert floor.show("demo").plis_up == before + 1
+
+
+async def test_sender_reports_come_with_the_first_packets_and_tie_sound_to_picture(on_air, wait_until):
+    _, viewer = on_air
+    await wait_until(lambda: {part.ssrc for part in viewer.reports} == viewer.ssrcs, "both tracks are reported")
+    assert len([p for p in viewer.reports if isinstance(p, rtcp.SenderReport)]) >= 2
+
+
+async def test_the_next_host_goes_on_in_the_same_session(on_air, peers, floor, wait_until):
+    host, viewer = on_air
+    ssrc, last = video(viewer)[-1][0].ssrc, video(viewer)[-1][0]
+    await host.close(farewell=False)
+    successor = await peers.host()
+    await pictures(successor, viewer, wait_until, 3)
+    numbers = sequences(viewer)
+    assert [n - numbers[0] & 0xFFFF for n in numbers] == list(range(len(numbers)))
+    assert {header.ssrc for header, _, _ in video(viewer)} == {ssrc}
+    after = next(header for header, _, _ in video(viewer) if header.sequence == last.sequence + 1 & 0xFFFF)
+    assert 0 < (after.timestamp - last.timestamp & 0xFFFFFFFF) < 30 * 90_000
+    assert floor.show("demo").publishers == 2
+
+
+async def test_a_ghost_does_not_lock_the_host_out(on_air, peers, floor, wait_until):
+    ghost, viewer = on_air
+    successor = await peers.host()
+    await wait_until(lambda: floor.show("demo").publishers == 2, "the newer is on air")
+    had = len(video(viewer))
+    ghost.show(SIZES, keyframe=True)
+    await pictures(successor, viewer, wait_until, 2)
+    assert len(video(viewer)) == had + 6
+    answer = await floor.http.delete(ghost.path, headers={"Authorization": "Bearer host-ann"})
+    assert answer.status_code == 404
+
+
+async def test_a_viewer_may_come_before_the_host(peers, wait_until):
+    viewer = await peers.viewer(codecs=("H264", "VP8"))
+    host = await peers.host()
+    await pictures(host, viewer, wait_until, 2)
+    assert video(viewer)[0][1][:2] == b"\x10\x00"
+
+
+async def test_a_picture_begins_with_a_keyframe(peers, floor, wait_until):
+    host, viewer = await peers.host(), await peers.viewer()
+    host.show(SIZES)
+    host.show(SIZES)
+    await wait_until(lambda: floor.show("demo").packets_in == 6, "they have come in")
+    await pictures(host, viewer, wait_until, 1)
+    assert len(video(viewer)) == 3
+
+
+async def test_a_host_with_another_codec_ends_those_who_cannot_take_it(on_air, peers, floor, wait_until):
+    _, viewer = on_air
+    both = await peers.viewer(token="viewer-both", codecs=("VP8", "H264"))
+    await peers.host(codec="H264")
+    await wait_until(lambda: floor.show("demo").publishers == 2, "the newer is on air")
+    gone = await floor.http.delete(viewer.path, headers={"Authorization": "Bearer viewer-bob"})
+    stays = await floor.http.delete(both.path, headers={"Authorization": "Bearer viewer-both"})
+    assert (gone.status_code, stays.status_code) == (404, 200)
+
+
+async def test_the_listener_hears_the_host_come_fall_silent_and_return(open_floor, new_peers, wait_until):
+    async with open_floor(RelayConfig(bind_host="127.0.0.1", silence_ms=300)) as floor:
+        peers = new_peers(floor)
+        host = await peers.host()
+        host.say()
+        await wait_until(lambda: floor.listener.heard == [("demo", True)], "present")
+        await wait_until(lambda: floor.listener.heard[1:] == [("demo", False)], "silent")
+        host.say()
+        await wait_until(lambda: floor.listener.heard[2:] == [("demo", True)], "back")
+        answer = await floor.http.delete(host.path, headers={"Authorization": "Bearer host-ann"})
+        assert answer.status_code == 200
+        assert floor.listener.heard[3:] == [("demo", False)]
+
+
+async def test_a_peer_that_stops_asking_is_dropped(open_floor, new_peers, wait_until):
+    async with open_floor(RelayConfig(bind_host="127.0.0.1", consent_ms=500)) as floor:
+        viewer = await new_peers(floor).viewer()
+        await viewer.close(farewell=False)
+        await wait_until(lambda: floor.relay.totals().sessions == 0, "it is dropped")
+        assert floor.relay.totals().validated_addresses == 0
+
+
+async def test_a_session_that_never_finishes_its_handshake_ends(open_floor, new_peers, wait_until):
+    async with open_floor(RelayConfig(bind_host="127.0.0.1", handshake_ms=300, max_pending=2)) as floor:
+        peer = new_peers(floor).light()
+        posts = [await floor.post("/whep/demo", peer.offer("VP8"), "viewer-bob") for _ in range(3)]
+        assert [post.status_code for post in posts] == [201, 201, 503]
+        assert posts[2].headers["retry-after"] == "2"
+        await wait_until(lambda: floor.relay.totals().sessions == 0, "they end")
+        assert (await floor.post("/whep/demo", peer.offer("VP8"), "viewer-bob")).status_code == 201
+        await peer.close()
+
+
+async def test_stats_of_a_show_nobody_heard_of_is_not_found(floor):
+    with pytest.raises(NotFound):
+        floor.show("other")
+
+
+async def test_a_path_without_segmentation_offload_gets_datagrams_one_by_one(on_air, floor, wait_until):
+    host, viewer = on_air
+    subscriber = next(iter(floor.relay.shows["demo"].subscribers))
+    subscriber.peer.uses_gso = False
+    before = floor.relay.totals().sends
+    await pictures(host, viewer, wait_until, 5, keyframe=False)
+    assert floor.relay.totals().sends - before >= 15
