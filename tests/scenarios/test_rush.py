@@ -1,0 +1,78 @@
+import asyncio
+from collections import Counter
+from types import SimpleNamespace
+
+import asyncpg
+import pytest
+
+from live.stores import running_or_started
+
+SHOW, VARIANT, STOCK, BUYERS, LIMIT = "rush", "drop", 100, 1000, 1
+
+
+@pytest.mark.timeout(180)
+async def test_a_thousand_buyers_tap_at_once_on_a_hundred_units(service):
+    await service.start()
+    await service.sell(SHOW, VARIANT, stock=STOCK, limit=LIMIT)
+    await count_function_calls(service)
+    guests = await service.guests(SHOW, BUYERS)
+
+    # The first fifty tap three times, from three connections, before anybody else does: the limit must hold too.
+    tapping = [*guests[:50] * 3, *guests[50:]]
+    async with service.crowd(tapping) as buyers:
+        for number, buyer in enumerate(buyers):
+            buyer.prepare("POST", f"/api/v1/shows/{SHOW}/holds", {"variant_id": VARIANT}, f"tap-{number}")
+        for buyer in buyers:
+            buyer.release()
+        answers = await asyncio.gather(*(asyncio.wait_for(buyer.answer(), 60) for buyer in buyers))
+
+    assert len(answers) == len(tapping)
+    held = [answer.json() for answer in answers if answer.status == 201]
+    refused = [answer for answer in answers if answer.status != 201]
+    assert len(held) == STOCK
+    assert len({hold["hold_id"] for hold in held}) == STOCK
+    assert {(answer.status, answer.json()["code"]) for answer in refused} == {(409, "sold_out"), (409, "limit_reached")}
+    assert max(Counter(hold["buyer_id"] for hold in held).values()) <= LIMIT
+    assert await service.stock(SHOW, VARIANT) == {
+        "on_hand": STOCK,
+        "held": STOCK,
+        "sold": 0,
+        "available": 0,
+        "returned": 0,
+    }
+
+    async with service.client() as http:
+        metrics = (await http.get("/metrics")).text
+    opened = metric(metrics, "showfloor_checkout_truth_transactions_total")
+    assert 1 <= opened <= STOCK  # each carried at least one tap that was held
+    assert metric(metrics, "showfloor_checkout_gate_refused_total") == len(refused)
+
+    verdict = service.run("verify", SHOW)
+    assert verdict.returncode == 0, verdict.stdout + verdict.stderr
+    service.stop()
+    assert await function_calls(service, "reserve_many") == opened  # Postgres itself counted no other
+
+
+def metric(text, name):
+    return float(next(line for line in text.splitlines() if line.startswith(name + " ")).split()[1])
+
+
+async def count_function_calls(service):
+    """Postgres counts the calls of each function, also in the connections already open."""
+    async with stores_of(service) as stores:
+        admin = await asyncpg.connect(stores.database_url)
+        await admin.execute("ALTER SYSTEM SET track_functions = 'all'")
+        await admin.execute("SELECT pg_reload_conf()")
+        await admin.close()
+
+
+async def function_calls(service, name):
+    async with stores_of(service) as stores:
+        admin = await asyncpg.connect(stores.database_url)
+        calls = await admin.fetchval("SELECT calls FROM pg_stat_user_functions WHERE funcname = $1", name)
+        await admin.close()
+        return calls
+
+
+def stores_of(service):
+    return running_or_started(SimpleNamespace(redis_url="", database_url="", data_dir=service.data_dir))
