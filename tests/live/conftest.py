@@ -16,7 +16,7 @@ from live.auth import issue_token
 from live.settings import Settings
 from schema.people import Role
 
-SECRET = "a secret of the tests, long enough for HS256"
+SECRET = "a secret of the tests, long enough for every HS algorithm there is"
 
 
 @dataclass
