@@ -1,5 +1,6 @@
 """What is shipped: the compose file, the image, the locks, the Makefile."""
 
+import json
 import re
 import subprocess
 import sys
@@ -99,6 +100,19 @@ def test_a_lock_meets_every_requirement_of_the_project(lock: Path, extras: tuple
 def test_the_two_locks_agree():
     runtime, test = map(pins, LOCKS)
     assert runtime.items() <= test.items()
+
+
+def test_the_notices_name_every_vendored_library_and_its_licence_stands_beside_it():
+    notice = (ROOT / "NOTICE").read_text(encoding="utf-8")
+    vendored = json.loads((ROOT / "deploy/vendor.lock.json").read_text(encoding="utf-8"))["packages"]
+    assert vendored
+    for package in vendored:
+        assert package["name"] in notice
+        assert package["license"] in notice
+        licences = [file["to"] for file in package["files"] if file["from"].startswith("LICEN")]
+        assert licences, package["name"]
+        for name in licences:
+            assert (ROOT / "live/web/static/vendor" / name).exists()
 
 
 def test_make_lists_every_chore_and_ci_runs_what_the_readme_says():
