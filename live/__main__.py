@@ -150,11 +150,18 @@ def bench(
 ) -> int:
     """Run a benchmark; needs the source tree."""
     folder = Path(__file__).resolve().parent.parent / "benchmarks"
-    programs = {path.stem: path for path in sorted(folder.glob("*.py")) if not path.stem.startswith("_")}
+    programs = _programs(folder)
     if name in programs:
         return subprocess.run([sys.executable, programs[name], *arguments], check=False).returncode  # noqa: S603
     print("\n".join(programs) if programs else f"There are no benchmarks in {folder}; run this from the source tree.")
     return 0 if programs and not name else 2
+
+
+def _programs(folder: Path) -> dict[str, Path]:
+    """Those that run by themselves: `fanout_client.py` beside `fanout.py` is a part of it."""
+    found = {path.stem: path for path in sorted(folder.glob("*.py")) if "__main__" in path.read_text(encoding="utf-8")}
+    parts = {name for name in found for other in found if name.startswith(f"{other}_")}
+    return {name: path for name, path in found.items() if name not in parts}
 
 
 def _with_settings(

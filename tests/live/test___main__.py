@@ -12,6 +12,8 @@ from urllib.request import urlopen
 import jwt
 import pytest
 
+from live.__main__ import _programs
+
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE_S = 60
 
@@ -119,5 +121,14 @@ def test_a_taken_port_is_one_line_that_names_the_setting(tmp_path):
     assert "SHOWFLOOR_PORT" in refused.stderr
 
 
-def test_bench_lists_what_there_is_and_refuses_what_there_is_not():
-    assert showfloor("bench", "no-such-figure").returncode == 2
+def test_bench_refuses_a_name_that_there_is_not_and_says_which_there_are():
+    refused = showfloor("bench", "no-such-figure")
+    assert refused.returncode == 2
+    assert refused.stdout == showfloor("bench").stdout
+
+
+def test_bench_knows_programs_from_their_parts(tmp_path):
+    for name in ("fanout", "fanout_client", "reserve"):
+        (tmp_path / f"{name}.py").write_text('if __name__ == "__main__":\n    pass\n')
+    (tmp_path / "common.py").write_text("")
+    assert list(_programs(tmp_path)) == ["fanout", "reserve"]
