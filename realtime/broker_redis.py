@@ -222,8 +222,11 @@ class RedisBroker:
         while True:
             try:
                 async with self._redis.pubsub() as pubsub:
-                    await pubsub.subscribe(f"sf:process:{self.process}", *(self._bus(show) for show in self._shows))
+                    await pubsub.subscribe(f"sf:process:{self.process}")
+                    # Only now: shows that are subscribed to from here on speak for themselves, and none slips through.
                     self._pubsub = pubsub
+                    if self._shows:
+                        await pubsub.subscribe(*(self._bus(show) for show in self._shows))
                     pause_s = RECONNECT_MIN_S
                     await self._read(pubsub)
             except (RedisError, OSError, TimeoutError) as error:

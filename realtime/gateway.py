@@ -13,7 +13,7 @@ import asyncio
 import http
 import json
 from collections.abc import Callable, Collection
-from typing import Any
+from typing import Any, cast
 
 import structlog
 
@@ -76,8 +76,7 @@ class Gateway(asyncio.Protocol):
     # -- asyncio.Protocol ---------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's does not inherit from it
         self.connections.add(self)
         self._timer = asyncio.get_running_loop().call_later(HANDSHAKE_S, self._give_up)
 

@@ -3,13 +3,13 @@
 Any ticket is good: it is the name of the viewer.
 """
 
-import asyncio
 import contextlib
 import socket
 import sys
 
 import redis.asyncio
 import uvicorn
+import uvloop
 from starlette.applications import Starlette
 
 from realtime.chat import ChatService
@@ -53,4 +53,4 @@ async def main(url: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1]))
+    uvloop.run(main(sys.argv[1]))  # what uvicorn takes where it is installed; the other tests run on asyncio's own

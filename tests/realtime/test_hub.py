@@ -100,6 +100,16 @@ async def test_without_the_repair_the_gap_stays(running, show, say, monkeypatch,
     assert client.texts() == []
 
 
+async def test_a_show_opened_while_the_bus_is_being_connected_is_heard(redis, show):
+    async with Hub(redis, tick_ms=10) as hub:  # no await in between: the bus is not connected yet
+        opening = [asyncio.create_task(hub.open(ShowId(f"{show}{at}"))) for at in range(3)]
+        rooms = await asyncio.gather(*opening)
+        await asyncio.gather(*(hub.publish(room.show, pin()) for room in rooms))
+        async with asyncio.timeout(10):
+            while not all(room.channel.received == 1 for room in rooms):
+                await asyncio.sleep(0)
+
+
 async def test_losing_the_connections_to_redis_loses_nothing(running, show, say, redis):
     client = await running.join(show)
     await say("one")
@@ -171,15 +181,17 @@ async def test_redis_down_refuses_publications_and_keeps_state_for_later(redis_u
     async with Hub(redis, tick_ms=10) as hub:
         broken = hub._broker._execute
 
-        async def down(_):
+        refused = []
+
+        async def down(batch):
+            refused.append(batch)
             raise ConnectionError("no route")
 
         hub._broker._execute = down
         with pytest.raises(Unavailable):
             await hub.publish(ShowId(show), pin())
         hub.set_state(ShowId(show), "host", value=True)
-        await until(lambda: not hub._dirty)
-        await until(lambda: hub._dirty)
+        await until(lambda: len(refused) == 2)
         hub.set_state(ShowId(show), "host", value=False)
         hub._broker._execute = broken
         async with asyncio.timeout(10):
@@ -201,7 +213,8 @@ async def process(redis_url: str) -> AsyncIterator[tuple[asyncio.subprocess.Proc
     )
     try:
         async with asyncio.timeout(20):
-            yield made, int(await made.stdout.readline())
+            port = int(await made.stdout.readline())
+        yield made, port
     finally:
         if made.returncode is None:
             made.send_signal(signal.SIGKILL)
