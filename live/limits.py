@@ -5,6 +5,7 @@ Invariant: a refused call costs its subject nothing. With Redis away every call 
 a show that goes on unlimited for a minute is better than one that stops.
 """
 
+import asyncio
 import ipaddress
 from collections.abc import Mapping
 from importlib import resources
@@ -17,6 +18,10 @@ from redis.exceptions import RedisError
 from schema.errors import RateLimited
 
 log = structlog.get_logger()
+
+
+DEADLINE_S = 1.0
+"""A Redis that hangs must not make every tap hang with it."""
 
 
 class Rule(Struct, frozen=True):
@@ -54,7 +59,8 @@ class Limiter:
             return
         try:
             key = f"sf:limit:{{{rule}:{subject}}}"
-            wait_us = int(await self._script(keys=[key], args=[held.interval_us, held.burst]))
+            async with asyncio.timeout(DEADLINE_S):
+                wait_us = int(await self._script(keys=[key], args=[held.interval_us, held.burst]))
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("limiter_open", rule=rule, error=type(error).__name__)
             return

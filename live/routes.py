@@ -10,6 +10,7 @@ from starlette.routing import BaseRoute
 from live.catalog import Catalog
 from live.cursors import from_cursor, page_size
 from live.etags import etag_of, unchanged, versions_asked
+from live.flights import Flights
 from live.guests import Guests
 from live.limits import network_of
 from live.pins import Pins
@@ -57,6 +58,7 @@ class Services(TypedDict):
     guests: Guests
     tickets: Tickets
     recent: RecentShows
+    reads: Flights[ShowId, Show]
     limiter: Limiter
 
 
@@ -125,8 +127,8 @@ GET_SHOW = Operation(
 
 async def get_show(call: Call[None]) -> Answer:
     """GET /api/v1/shows/{show}."""
-    shows: ShowService = call.request.state.shows
-    answer = _tagged(await shows.get(_show(call)))
+    reads: Flights[ShowId, Show] = call.request.state.reads
+    answer = _tagged(await reads.get(_show(call)))
     if unchanged(call.request.headers, answer.headers["ETag"]):
         return Answer(status=304, headers=answer.headers)
     return answer

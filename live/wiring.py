@@ -25,6 +25,7 @@ from checkout.payments import WebhookForged
 from live.adapters import DeskBook, Gate, HostBoard, HubAnnouncer, StockTeller
 from live.auth import Tokens
 from live.catalog import Catalog
+from live.flights import Flights
 from live.guests import Guests
 from live.health import Health
 from live.limits import Limiter
@@ -40,6 +41,8 @@ from media.config import RelayConfig
 from media.relay import Relay
 from realtime.chat import ChatService
 from realtime.hub import Hub
+from schema.ids import ShowId
+from schema.show import Show
 
 log = structlog.get_logger()
 
@@ -65,6 +68,7 @@ class Services(TypedDict):
 
     shows: ShowService
     recent: RecentShows
+    reads: Flights[ShowId, Show]
     catalog: Catalog
     pins: Pins
     guests: Guests
@@ -96,7 +100,8 @@ async def open_services(stack: AsyncExitStack, settings: Settings, stores: Store
     book = DeskBook(desk)
     catalog, pins = Catalog(pool, turns, book, announcer), Pins(pool, turns, announcer)
     shows = ShowService(pool, turns, catalog=catalog, pins=pins, stock=book, presence=hosts, announcer=announcer)
-    recent = RecentShows(shows.row)
+    recent, reads = RecentShows(shows.row), Flights(shows.get)
+    stack.push_async_callback(reads.aclose)
     relay = await stack.enter_async_context(Relay(relay_config(settings), hosts))
     republisher = Republisher(pool, turns, shows, announcer, teller)
     await republisher.begin()
@@ -104,6 +109,7 @@ async def open_services(stack: AsyncExitStack, settings: Settings, stores: Store
     return Services(
         shows=shows,
         recent=recent,
+        reads=reads,
         catalog=catalog,
         pins=pins,
         guests=Guests(tokens, tickets),

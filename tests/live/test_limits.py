@@ -69,6 +69,24 @@ async def test_with_redis_away_everything_passes():
     await away.aclose()
 
 
+async def test_a_redis_that_hangs_holds_nobody_up(monkeypatch):
+    monkeypatch.setattr("live.limits.DEADLINE_S", 0.05)
+    connected = []
+
+    async def hang(_reader, writer):
+        connected.append(writer)
+
+    server = await asyncio.start_server(hang, "127.0.0.1", 0)
+    hung = redis.asyncio.Redis(port=server.sockets[0].getsockname()[1], socket_timeout=60)
+    async with asyncio.timeout(30):
+        await Limiter(hung, {"slow": Rule(HOUR_US, 1)}).check("slow", "ann")
+    assert connected
+    await hung.aclose()
+    for writer in connected:
+        writer.close()
+    server.close()
+
+
 async def test_load_lifts_what_stands_for_an_address_and_nothing_else(redis):
     limiter = Limiter(redis, RULES, load=True)
     for _ in range(40):
