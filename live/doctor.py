@@ -152,12 +152,16 @@ async def _redis(settings: Settings) -> Finding:
 def _who(settings: Settings) -> Finding:
     if settings.redis_url and settings.database_url:
         return Finding(about="Embedded stores", verdict=Verdict.OK, text="not used: both addresses are set")
-    return Finding(about="Embedded stores", verdict=Verdict.OK, text=f"would run as {identity.current().how}")
+    return Finding(
+        about="Embedded stores",
+        verdict=Verdict.OK,
+        text=f"would run as {identity.current(_nearest(settings.data_dir)).how}",
+    )
 
 
 def _data_dir(settings: Settings) -> Finding:
     about, folder = "Data directory", settings.data_dir
-    nearest = next(path for path in (folder, *folder.parents) if path.exists())
+    nearest = _nearest(folder)
     if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK) or not _writes(nearest):
         text = f"{folder} cannot be written"
         return Finding(about=about, verdict=Verdict.MISSING, text=text, mend="Set SHOWFLOOR_DATA_DIR to one that can.")
@@ -168,6 +172,11 @@ def _data_dir(settings: Settings) -> Finding:
         return Finding(about=about, verdict=Verdict.NOTE, text=text, mend=mend)
     state = "is there" if folder.exists() else "will be made"
     return Finding(about=about, verdict=Verdict.OK, text=f"{folder} {state}, writable, used by nobody")
+
+
+def _nearest(folder: Path) -> Path:
+    """The directory itself, or the closest one above it that exists."""
+    return next(path for path in (folder, *folder.parents) if path.exists())
 
 
 def _writes(folder: Path) -> bool:

@@ -79,7 +79,7 @@ class EmbeddedStores:
         return postgres.url(self._sockets)
 
     async def __aenter__(self) -> Self:
-        _make_private(self.data_dir)
+        _claim(self.data_dir)
         self._lock = DataDirLock(self.data_dir)
         try:
             await self._start()
@@ -110,7 +110,7 @@ class EmbeddedStores:
 
     def _starters(self) -> dict[str, Starter]:
         """How each wanted server is started. StoreError if there is no program for one."""
-        binaries, identity = self._binaries or find(), self._identity or identities.current()
+        binaries, identity = self._binaries or find(), self._identity or identities.current(self.data_dir)
         where = self.data_dir, make_sockets_dir(self.data_dir, identity)
         self._sockets = where[1]
         starters: dict[str, Starter] = {}
@@ -220,12 +220,16 @@ def _fits(folder: Path) -> bool:
     return len(os.fsencode(folder)) + len(_LONGEST_SOCKET_NAME) < SOCKET_PATH_MAX_BYTES
 
 
+def _claim(data_dir: Path) -> None:
+    """Make the data directory, mode 0700. One that exists keeps its mode, unless everybody may write into it."""
+    _make(data_dir)
+    if data_dir.stat().st_mode & stat.S_IWOTH:
+        raise StoreError(f"{data_dir} can be written by everybody. Choose one of its own: SHOWFLOOR_DATA_DIR.")
+
+
 def _make_private(folder: Path) -> None:
     """Make `folder`, mode 0700, or refuse one that somebody else prepared."""
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(f"{folder} cannot be made: {error.strerror}. Choose another: SHOWFLOOR_DATA_DIR.") from None
+    _make(folder)
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode):
         raise StoreError(f"{folder} is not a directory. Choose another: SHOWFLOOR_DATA_DIR.")
@@ -234,3 +238,12 @@ def _make_private(folder: Path) -> None:
         raise StoreError(f"{folder} belongs to uid {found.st_uid}, not to us. Choose another: SHOWFLOOR_DATA_DIR.")
     if stat.S_IMODE(found.st_mode) & 0o077:
         folder.chmod(0o700)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"{folder} cannot be made: {error.strerror}. Choose another: SHOWFLOOR_DATA_DIR.") from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise StoreError(f"{folder} cannot be written. Choose another: SHOWFLOOR_DATA_DIR.")

@@ -36,30 +36,33 @@ class Identity(Struct, frozen=True, kw_only=True):
                 os.chown(Path(folder, name), self.uid, self.gid, follow_symlinks=False)
 
 
-def current() -> Identity:
+def current(reach: Path | None = None) -> Identity:
     """As a plain user, ourselves. As root a user namespace; where one is refused (chroots, many containers), nobody.
+
+    `reach` is a directory that it must be able to enter: a namespace shuts root out of other people's.
 
     `nobody` keeps the one capability to walk through directories closed to it, since the virtual environment and
     the data may stand below `/root`; without it, both must be within its reach.
     """
     if os.geteuid() != 0:
         return Identity(how="plain user", prefix=(), uid=os.geteuid(), gid=os.getegid())
-    if _works(_USER_NAMESPACE):
+    if _works(_USER_NAMESPACE, reach):
         return Identity(how="user namespace", prefix=_USER_NAMESPACE, uid=0, gid=0)
-    return unprivileged()
+    return unprivileged(reach)
 
 
-def unprivileged() -> Identity:
+def unprivileged(reach: Path | None = None) -> Identity:
     """The user nobody, by setpriv, with the most it can be given to reach our files."""
     for capability in ("dac_read_search", "dac_override"):
         prefix = (*_SETPRIV, _ACCESS_TOO, f"--inh-caps=-all,+{capability}", f"--ambient-caps=-all,+{capability}", "--")
-        if _works(prefix):
+        if _works(prefix, reach):
             return Identity(how=f"nobody, with {capability}", prefix=prefix, uid=NOBODY, gid=NOBODY)
     return Identity(how="nobody", prefix=(*_SETPRIV, "--"), uid=NOBODY, gid=NOBODY)
 
 
-def _works(prefix: tuple[str, ...]) -> bool:
+def _works(prefix: tuple[str, ...], reach: Path | None) -> bool:
+    probe = ["test", "-x", str(reach)] if reach else ["true"]
     try:
-        return subprocess.run([*prefix, "true"], capture_output=True, check=False, timeout=10).returncode == 0  # noqa: S603
+        return subprocess.run([*prefix, *probe], capture_output=True, check=False, timeout=10).returncode == 0  # noqa: S603
     except OSError:
         return False

@@ -12,6 +12,7 @@ import subprocess
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import structlog
 
@@ -22,6 +23,7 @@ START_DEADLINE_S = 60.0
 """Crash recovery replays up to a checkpoint's worth of WAL before PostgreSQL answers."""
 STOP_DEADLINE_S = 20.0
 LOG_TAIL_CHARS = 600
+LOG_MAX_BYTES = 10 * 1024 * 1024
 
 
 class StoreError(RuntimeError):
@@ -46,7 +48,7 @@ class Server:
         cls, name: str, command: Sequence[str | Path], *, cwd: Path, log_path: Path, stop_signal: int
     ) -> "Server":
         """Start `command` in a session of its own, so that a Ctrl-C in the terminal reaches us alone."""
-        with log_path.open("ab") as output:
+        with _open_log(log_path) as output:
             child = subprocess.Popen(  # noqa: S603
                 command,
                 cwd=cwd,
@@ -101,6 +103,12 @@ class Server:
     def _tail(self) -> str:
         text = self._log_path.read_text(errors="replace") if self._log_path.exists() else ""
         return f"{text[-LOG_TAIL_CHARS:].strip() or 'it said nothing'} (log: {self._log_path})"
+
+
+def _open_log(path: Path) -> BinaryIO:
+    """Ours alone to read; begun anew once it is large, so that years of starts do not fill the disk."""
+    large = path.exists() and path.stat().st_size > LOG_MAX_BYTES
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if large else os.O_APPEND), 0o600), "wb")
 
 
 def is_running(pid: int) -> bool:

@@ -253,6 +253,52 @@ async def test_a_directory_too_long_for_a_socket_gets_a_short_one_of_its_own(tmp
     short.rmdir()  # nothing is left in it
 
 
+async def test_a_directory_that_exists_keeps_its_mode_and_owner(data):
+    data.mkdir(mode=0o755)
+    data.chmod(0o755)
+    owner = 12345 if AS_ROOT else os.geteuid()  # as root, somebody else's home
+    os.chown(data, owner, -1)
+    (data / "theirs").write_text("")
+    async with EmbeddedStores(data) as stores:
+        await put(stores, "a")
+    assert stat.S_IMODE(data.stat().st_mode) == 0o755
+    assert (data.stat().st_uid, (data / "theirs").stat().st_uid) == (owner, os.geteuid())
+
+
+async def test_root_may_use_a_directory_that_is_closed_to_a_namespace(tmp_path):
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    os.chown(home, 12345 if AS_ROOT else os.geteuid(), -1)
+    async with EmbeddedStores(home / "data") as stores:
+        await put(stores, "a")
+
+
+async def test_logs_are_kept_private_and_begun_anew_once_they_are_large(data, monkeypatch):
+    async with EmbeddedStores(data):
+        pass
+    log = data / "valkey.log"
+    assert stat.S_IMODE(log.stat().st_mode) == 0o600
+    first = log.read_bytes()
+    async with EmbeddedStores(data, postgres=False):
+        pass
+    assert log.read_bytes().startswith(first)
+    monkeypatch.setattr(servers, "LOG_MAX_BYTES", 10)
+    async with EmbeddedStores(data, postgres=False):
+        pass
+    assert 0 < log.stat().st_size < 2 * len(first)
+    assert not log.read_bytes().startswith(first)
+
+
+async def test_a_directory_that_everybody_can_write_is_refused_and_left_as_it_is(data):
+    data.mkdir()
+    data.chmod(0o777)
+    with pytest.raises(StoreError, match="can be written by everybody"):
+        async with EmbeddedStores(data):
+            pass
+    assert list(data.iterdir()) == []
+    assert stat.S_IMODE(data.stat().st_mode) == 0o777
+
+
 def test_a_sockets_directory_that_somebody_else_prepared_is_refused(tmp_path):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
