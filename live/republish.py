@@ -43,21 +43,27 @@ class Republisher:
         self._shows = shows
         self._announcer = announcer
         self._teller = teller
-
-    async def begin(self) -> None:
-        """At start: the state of every show as stored, whatever was told before; then whatever is missing."""
-        for show in await self._versions():
-            await self._tell_state(show)
-        await self.compare()
+        self._begun = False
 
     async def run(self) -> None:
-        """Compare for ever; its owner cancels it."""
+        """Look after the shows for ever; its owner cancels it."""
         while True:
             await asyncio.sleep(EVERY_S)
-            try:
-                await self.compare()
-            except _OUTAGES as error:
-                log.warning("not_republished", error=type(error).__name__)
+            await self.look()
+
+    async def look(self) -> None:
+        """Once: at first the state of every show as stored, whatever was told before; then whatever is missing.
+
+        Never raises: a store that is away is looked for again.
+        """
+        try:
+            if not self._begun:
+                for show in await self._versions():
+                    await self._tell_state(show)
+                self._begun = True
+            await self.compare()
+        except _OUTAGES as error:
+            log.warning("not_republished", error=type(error).__name__)
 
     async def compare(self) -> None:
         """Tell again each show whose stored version was not told."""

@@ -104,7 +104,7 @@ async def open_services(stack: AsyncExitStack, settings: Settings, stores: Store
     stack.push_async_callback(reads.aclose)
     relay = await stack.enter_async_context(Relay(relay_config(settings), hosts))
     republisher = Republisher(pool, turns, shows, announcer, teller)
-    await republisher.begin()
+    await republisher.look()
     await own(stack, {"republisher": republisher.run(), "stock-teller": teller.run()})
     return Services(
         shows=shows,
