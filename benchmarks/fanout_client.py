@@ -31,7 +31,7 @@ def wait_open(sock: socket.socket) -> None:
         head += more
     if b" 101 " not in head.split(b"\r\n", 1)[0]:
         raise SystemExit(f"refused: {head!r}")
-    sock.setblocking(False)
+    sock.settimeout(0)
 
 
 def main() -> None:

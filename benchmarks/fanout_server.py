@@ -1,4 +1,6 @@
-"""The servers of fanout.py. usage: fanout_server.py gateway|starlette|sends REDIS_URL
+"""The servers of fanout.py.
+
+usage: fanout_server.py gateway|starlette|sends REDIS_URL
 
 Prints its port; then, for each line on stdin, its CPU time in ns (user and system) and its resident bytes. For
 `sends` a line `<k> <size>` first writes k frames of that size to every socket, one `send` each.
@@ -46,7 +48,7 @@ class Open:
 
 
 def report() -> None:
-    resident = int(Path("/proc/self/statm").read_text().split()[1]) * PAGE  # noqa: ASYNC240
+    resident = int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
     print(time.process_time_ns(), resident, flush=True)
 
 

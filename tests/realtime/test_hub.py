@@ -100,14 +100,12 @@ async def test_without_the_repair_the_gap_stays(running, show, say, monkeypatch,
     assert client.texts() == []
 
 
-async def test_a_show_opened_while_the_bus_is_being_connected_is_heard(redis, show):
+async def test_a_show_opened_while_the_bus_is_being_connected_is_heard(redis, show, until):
     async with Hub(redis, tick_ms=10) as hub:  # no await in between: the bus is not connected yet
         opening = [asyncio.create_task(hub.open(ShowId(f"{show}{at}"))) for at in range(3)]
         rooms = await asyncio.gather(*opening)
         await asyncio.gather(*(hub.publish(room.show, pin()) for room in rooms))
-        async with asyncio.timeout(10):
-            while not all(room.channel.received == 1 for room in rooms):
-                await asyncio.sleep(0)
+        await until(lambda: all(room.channel.received == 1 for room in rooms))
 
 
 async def test_losing_the_connections_to_redis_loses_nothing(running, show, say, redis):
