@@ -1,22 +1,47 @@
 #!/usr/bin/env bash
-# What the tests need of the machine beside Python: a Chromium with fonts. Takes what is there, installs what is not.
+# What the tests need of the machine beside Python: a Chromium with fonts, and GStreamer as a foreign WebRTC peer.
 #   test-machine.sh PYTHON
-# As root by apt; otherwise by Playwright's download; otherwise it fails and says how. Changes nothing if all is there.
+# Takes what is there. As root it installs the rest by apt; otherwise Chromium by Playwright's download; otherwise it
+# fails and says how. Changes nothing if all is there.
 set -euo pipefail
 python=$1
-packages=(chromium fonts-dejavu-core)
+browser=(chromium fonts-dejavu-core)
+gstreamer=(python3-gi gir1.2-gstreamer-1.0 gir1.2-gst-plugins-base-1.0 gir1.2-gst-plugins-bad-1.0 gstreamer1.0-nice
+    gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-libav)
 
 have_chromium() { "$python" -c 'import sys; from live.browser import find_chromium; sys.exit(find_chromium() is None)'; }
 
-have_chromium && exit 0
-echo "The browser tests need Chromium; installing it"
+# The bindings belong to the system's Python. All that the peer of tests/media/gst_player.py is made of.
+have_gstreamer() {
+    /usr/bin/python3 - 2>/dev/null <<'PY'
+import sys
+
+import gi
+
+for name in ("Gst", "GstSdp", "GstWebRTC"):
+    gi.require_version(name, "1.0")
+from gi.repository import Gst, GstSdp, GstWebRTC  # noqa
+
+Gst.init(None)
+wanted = ("webrtcbin", "nicesrc", "dtlssrtpdec", "srtpdec", "rtph264depay", "avdec_h264", "rtpopusdepay", "opusdec")
+sys.exit(any(Gst.ElementFactory.find(name) is None for name in wanted))
+PY
+}
+
+missing=()
+have_chromium || missing+=("${browser[@]}")
+have_gstreamer || missing+=("${gstreamer[@]}")
+[ ${#missing[@]} = 0 ] && exit 0
+
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    echo "Installing what the tests need of this machine: ${missing[*]}"
     export DEBIAN_FRONTEND=noninteractive
-    if apt-get update -qq && apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null; then
-        have_chromium && exit 0
-    fi
+    apt-get update -qq && apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null || true
 fi
-"$python" -m playwright install chromium && have_chromium && exit 0
-echo "No Chromium was found and none could be installed. Install one (Debian: apt-get install ${packages[*]})," \
-    "or set CHROMIUM to its path, and run make test again."
-exit 1
+have_chromium || "$python" -m playwright install chromium || true
+
+have_chromium || echo "No Chromium was found and none could be installed. Set CHROMIUM to one, or run as root:" \
+    "apt-get install ${browser[*]}"
+have_gstreamer || echo "GStreamer's webrtcbin with its Python bindings was not found. Run as root:" \
+    "apt-get install ${gstreamer[*]}"
+have_chromium && have_gstreamer
