@@ -54,6 +54,7 @@ class LightPeer:
         self.certificate = certificate
         self.packets = self.octets = 0
         self.first_packet_at: float | None = None
+        self.first_packet = asyncio.Event()
         self.on_media = on_media
         self.dtls: ClientDtls | None = None
         self._loop = asyncio.get_running_loop()
@@ -154,6 +155,7 @@ class LightPeer:
                 self.octets += len(data)
                 if self.first_packet_at is None and classify(data) is Kind.RTP:
                     self.first_packet_at = time.monotonic()
+                    self.first_packet.set()
                 if self.on_media:
                     self.on_media(data)
             elif data[0] > 19:

@@ -12,7 +12,7 @@ from collections.abc import Coroutine
 from typing import Final, Protocol
 
 from media.clock import now_ms
-from media.core.demux import Address
+from media.core.demux import Address, is_plain_alert
 from media.core.rtp import Header
 from media.core.sdp import Offer, our_setup
 from media.dtls import Association, Certificate, Receiver, Sender, associate
@@ -164,4 +164,5 @@ class Peer:
     async def _send(self, data: bytes) -> None:
         if self.address is None:
             raise ConnectionError
-        self._wire.sendto(data, self.address)
+        if not is_plain_alert(data):
+            self._wire.sendto(data, self.address)

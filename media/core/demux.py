@@ -70,6 +70,11 @@ def is_sound_dtls(datagram: bytes) -> bool:
     return at == len(datagram)
 
 
+def is_plain_alert(datagram: bytes) -> bool:
+    """True for an alert in the clear: OpenSSL answers a forged record with one, and it would end the true peer."""
+    return len(datagram) >= _DTLS_HEADER and datagram[0] == _ALERT and datagram[3:5] == b"\0\0"
+
+
 class Roster(Generic[P]):
     """Who is behind a user name or an address."""
 
