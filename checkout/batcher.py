@@ -2,12 +2,13 @@
 
 Owns: the queue of one line (one product at one store) and the tasks that send its batches.
 Invariant: at most `in_flight` batches are away, a batch has at most `most` items, at most `room` items wait;
-every item gets an answer or an error.
+every item gets an answer or an error. `after` runs when the items have their answers.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from schema.errors import ShowfloorError, Unavailable
@@ -16,6 +17,8 @@ I = TypeVar("I")  # noqa: E741 - an item
 O = TypeVar("O")  # noqa: E741 - its outcome
 
 Spawn = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
+
+TRAILING = 4
 
 
 class Batcher(Generic[I, O]):
@@ -35,6 +38,7 @@ class Batcher(Generic[I, O]):
         self._most, self._in_flight, self._room = most, in_flight, room
         self._queue: deque[tuple[I, asyncio.Future[O]]] = deque()
         self._away = 0
+        self._trailing = 0
         self._scheduled = False
 
     async def put(self, item: I) -> O:
@@ -52,7 +56,7 @@ class Batcher(Generic[I, O]):
 
     def _flush(self) -> None:
         self._scheduled = False
-        while self._queue and self._away < self._in_flight:
+        while self._queue and self._away < self._in_flight and self._trailing < TRAILING:
             size = min(self._most, len(self._queue))
             batch = [self._queue.popleft() for _ in range(size)]
             self._away += 1
@@ -62,9 +66,9 @@ class Batcher(Generic[I, O]):
                 self._away -= 1
                 self._fail(batch, Unavailable("The desk is closed"))
                 continue
-            task.add_done_callback(lambda _, batch=batch: self._back(batch))  # type: ignore[misc]
+            task.add_done_callback(partial(self._ended, batch))
 
-    async def _run(self, batch: list[tuple[I, "asyncio.Future[O]"]]) -> None:
+    async def _run(self, batch: "list[tuple[I, asyncio.Future[O]]]") -> None:
         items = [item for item, _ in batch]
         try:
             outcomes = await self._send(items)
@@ -75,15 +79,26 @@ class Batcher(Generic[I, O]):
             if not future.done():
                 future.set_result(outcome)
         if self._after:
-            await self._after(items, outcomes)
+            await self._trail(self._after(items, outcomes))
 
-    def _back(self, batch: list[tuple[I, "asyncio.Future[O]"]]) -> None:
+    async def _trail(self, after: Awaitable[None]) -> None:
+        """What follows a batch does not keep the next one waiting, unless too much follows already."""
+        self._trailing += 1
+        self._away -= 1
+        self._flush()
+        try:
+            await after
+        finally:
+            self._trailing -= 1
+            self._away += 1  # _ended takes it back
+
+    def _ended(self, batch: "list[tuple[I, asyncio.Future[O]]]", _: "asyncio.Task[None]") -> None:
         self._away -= 1
         self._fail(batch, Unavailable("Not decided", retry_after_ms=1000))
         self._flush()
 
     @staticmethod
-    def _fail(batch: list[tuple[I, "asyncio.Future[O]"]], error: Exception) -> None:
+    def _fail(batch: "list[tuple[I, asyncio.Future[O]]]", error: Exception) -> None:
         for _, future in batch:
             if not future.done():
                 future.set_exception(error)

@@ -179,7 +179,7 @@ class Desk:
     async def holds(self, show_id: ShowId, *, cursor: str | None = None, limit: int = 50) -> HoldPage:
         """A show's open holds, oldest first."""
         at_ms, hold_id = parts(cursor, 2) or ("0", "")
-        if not at_ms.isdecimal():
+        if not (at_ms.isascii() and at_ms.isdecimal() and len(at_ms) <= 15):
             raise BadRequest("The cursor is not one of ours")
         limit = min(max(limit, 1), PAGE_MOST)
         rows = await self._truth.fetch(sql("open_holds"), show_id, int(at_ms), hold_id, limit + 1)

@@ -21,9 +21,11 @@ def parts(text: str | None, count: int) -> list[str] | None:
     if not text:
         return None
     try:
-        found = base64.b64decode(text + "==", altchars=b"-_", validate=True).decode().split(_SEPARATOR)
+        found = (
+            base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode().split(_SEPARATOR)
+        )
     except (binascii.Error, ValueError):
         found = []
-    if len(found) != count or "\x00" in text:
+    if len(found) != count or any("\x00" in part for part in found):
         raise BadRequest("The cursor is not one of ours")
     return found

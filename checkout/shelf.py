@@ -52,7 +52,6 @@ class Shelf:
         self._at_truth: Batcher[Tap, Decision] = Batcher(
             self._ask_truth, spawn=spawn, most=TRUTH_BATCH, after=self._tell_gate
         )
-        self._truth_epoch = 0
 
     async def take(self, tap: Tap) -> Decision:
         """What becomes of the tap. Raises Unavailable if Postgres does not answer: then nothing was promised."""
@@ -120,14 +119,13 @@ class Shelf:
         batch = await self._truth.reserve_many(self.product, taps, self._hold_ms)
         self._counts.holds += sum(decision.code is Code.HELD for decision in batch.decisions)
         if batch.item is not None:
-            self._truth_epoch = batch.item["epoch"]
             self.tell(batch.item)
         return batch.decisions
 
     async def _tell_gate(self, taps: list[Tap], decisions: list[Decision]) -> None:
         decided = [(tap, decision.for_gate) for tap, decision in zip(taps, decisions, strict=True)]
         try:
-            await self._gate.settle_many(self.product, self._truth_epoch, decided)
+            await self._gate.settle_many(self.product, decisions[0].epoch, decided)
         except GateDown:
             self.distrust()
 

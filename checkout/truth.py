@@ -22,7 +22,7 @@ from checkout.core.taps import Code, Tap
 from checkout.counts import Counts
 from checkout.gate import Product
 from checkout.rows import Row, hold_of, promised
-from schema.errors import Unavailable
+from schema.errors import NotFound, Unavailable
 from schema.order import Hold, HoldState
 
 log = structlog.get_logger()
@@ -56,6 +56,8 @@ class Decision(Struct, frozen=True, kw_only=True):
     hold: Hold | None = None
     for_gate: Code
     """The same, in the gate's terms: whether the units are off the shelf."""
+    epoch: int = 0
+    """The gate's, as the truth read it under its lock."""
 
 
 class Batch(Struct, frozen=True, kw_only=True):
@@ -84,6 +86,9 @@ class Truth:
         try:
             async with asyncio.timeout(2 * TIMEOUT_S), self._pool.acquire(timeout=TIMEOUT_S) as connection:
                 yield connection
+        except asyncpg.CharacterNotInRepertoireError:
+            # A NUL in an id: Postgres has no such text, so there is no such thing.
+            raise NotFound from None
         except FAILURES as error:
             log.warning("truth_down", error=repr(error)[:200])
             self._down_until = time.monotonic() + DOWN_S
@@ -143,7 +148,8 @@ class Truth:
         if len(taps) == 1:
             log.error("check_refused", show=product.show_id, variant=product.variant_id)
             item = await self.one(sql("stock"), product.show_id, product.variant_id)
-            return Batch(decisions=[Decision(code=Code.SOLD_OUT, for_gate=Code.SOLD_OUT)], item=item)
+            refused = Decision(code=Code.SOLD_OUT, for_gate=Code.SOLD_OUT, epoch=item["epoch"])
+            return Batch(decisions=[refused], item=item)
         middle = len(taps) // 2
         left = await self.reserve_many(product, taps[:middle], hold_ms)
         right = await self.reserve_many(product, taps[middle:], hold_ms)
@@ -190,15 +196,17 @@ class Rebuilding:
 
 
 def _decision(product: Product, tap: Tap, code: Code, *, made: Row, known: dict[str, Row], hold_ms: int) -> Decision:
+    epoch = made["item"]["epoch"]
     if code is Code.HELD:
-        return Decision(code=code, hold=_fresh(product, tap, made, hold_ms), for_gate=code)
+        return Decision(code=code, hold=_fresh(product, tap, made, hold_ms), for_gate=code, epoch=epoch)
     if code is not Code.KNOWN:
-        return Decision(code=code, for_gate=code)
+        return Decision(code=code, for_gate=code, epoch=epoch)
     row = known[tap.hold_id]
     if (row["show_id"], row["variant_id"], row["quantity"]) != (product.show_id, product.variant_id, tap.quantity):
-        return Decision(code=Code.MISMATCH, for_gate=Code.MISMATCH)
+        return Decision(code=Code.MISMATCH, for_gate=Code.MISMATCH, epoch=epoch)
     out = keeps_units(HoldState(row["state"]), returned=row["returned"])
-    return Decision(code=code, hold=promised(row), for_gate=Code.HELD if out else Code.OFF_SHELF)
+    for_gate = Code.HELD if out else Code.OFF_SHELF
+    return Decision(code=code, hold=promised(row), for_gate=for_gate, epoch=epoch)
 
 
 def _fresh(product: Product, tap: Tap, made: Row, hold_ms: int) -> Hold:

@@ -27,12 +27,12 @@ local units = redis.call('HMGET', KEYS[3], unpack(names))
 local said_now, said_before = redis.call('HMGET', KEYS[5], unpack(ids)), redis.call('HMGET', KEYS[6], unpack(ids))
 local was_now, was_before = redis.call('HMGET', KEYS[7], unpack(ids)), redis.call('HMGET', KEYS[8], unpack(ids))
 
-local has, fresh, codes = {}, {}, {}
+local has, fresh, heard, codes = {}, {}, {}, {}
 local holds, buyers, pending, said = {}, {}, {}, {}
 for j = 1, #ids do
   local id, buyer, n = ids[j], names[j], taps[j * 3]
   local print = variant .. ':' .. n
-  local ended, word = was_now[j] or was_before[j], said_now[j] or said_before[j]
+  local ended, word = was_now[j] or was_before[j], heard[id] or said_now[j] or said_before[j]
   local held = fresh[id] or (known[j] and tonumber(string.match(known[j], '^%d+')))
   local old_code, old_print = nil, nil
   if word then old_code, old_print = string.match(word, '^(-?%d+)|(.*)$') end
@@ -59,8 +59,9 @@ for j = 1, #ids do
       pending[#pending + 1] = id
       pending[#pending + 1] = now
     end
+    heard[id] = code .. '|' .. print
     said[#said + 1] = id
-    said[#said + 1] = code .. '|' .. print
+    said[#said + 1] = heard[id]
   end
   codes[j] = code
 end

@@ -78,6 +78,7 @@ class Shop:
     listener: Listener
     stack: AsyncExitStack
     desk: Desk = None  # type: ignore[assignment]
+    limits = NoLimit
     show_id = SHOW
     operator = OPERATOR
     idle = IDLE
@@ -179,6 +180,8 @@ async def shop(pg, redis, database_url, tmp_path) -> AsyncIterator[Shop]:
     made: list[Shop] = []
 
     async def post(url: str, body: bytes, headers: dict[str, str]) -> int:
+        if made[0].desk is None:
+            return 503
         async with made[0].client() as client:
             return (await client.post(url, content=body, headers=headers)).status_code
 

@@ -1,0 +1,147 @@
+"""Batches: bounds, order, errors."""
+
+import asyncio
+
+import pytest
+
+from checkout.batcher import Batcher
+from schema.errors import SoldOutError, Unavailable
+
+
+@pytest.fixture
+async def spawn():
+    async with asyncio.TaskGroup() as group:
+        yield group.create_task
+
+
+async def test_the_requests_of_one_turn_go_together_in_order(spawn):
+    seen = []
+
+    async def send(items):
+        seen.append(items)
+        return [item * 10 for item in items]
+
+    batcher = Batcher(send, spawn=spawn)
+    assert await asyncio.gather(*(batcher.put(i) for i in range(5))) == [0, 10, 20, 30, 40]
+    assert seen == [[0, 1, 2, 3, 4]]
+
+
+async def test_no_batch_is_too_large_and_no_more_are_away_than_allowed(spawn):
+    away, most_away, sizes = 0, 0, []
+
+    async def send(items):
+        nonlocal away, most_away
+        away += 1
+        most_away = max(most_away, away)
+        sizes.append(len(items))
+        await asyncio.sleep(0)
+        away -= 1
+        return items
+
+    batcher = Batcher(send, spawn=spawn, most=7, in_flight=2)
+    assert await asyncio.gather(*(batcher.put(i) for i in range(50))) == list(range(50))
+    assert max(sizes) == 7
+    assert most_away == 2
+
+
+async def test_a_full_queue_refuses(spawn):
+    go = asyncio.Event()
+
+    async def send(items):
+        await go.wait()
+        return items
+
+    batcher = Batcher(send, spawn=spawn, most=1, room=3)
+    first = asyncio.create_task(batcher.put(0))
+    while not batcher._away:
+        await asyncio.sleep(0)
+    waiting = [asyncio.create_task(batcher.put(i)) for i in range(1, 4)]
+    await asyncio.sleep(0)
+    with pytest.raises(Unavailable):
+        await batcher.put(4)
+    go.set()
+    assert await asyncio.gather(first, *waiting) == [0, 1, 2, 3]
+
+
+async def test_an_error_is_every_items_and_the_next_batch_goes_on(spawn):
+    failing = [True]
+
+    async def send(items):
+        if failing.pop() if failing else False:
+            raise SoldOutError
+        return items
+
+    batcher = Batcher(send, spawn=spawn)
+    assert [type(e) for e in await asyncio.gather(batcher.put(1), batcher.put(2), return_exceptions=True)] == [
+        SoldOutError,
+        SoldOutError,
+    ]
+    assert await batcher.put(3) == 3
+
+
+async def test_a_request_given_up_does_not_hurt_its_neighbours(spawn):
+    go = asyncio.Event()
+
+    async def send(items):
+        await go.wait()
+        return items
+
+    batcher = Batcher(send, spawn=spawn)
+    gone, stays = asyncio.create_task(batcher.put(1)), asyncio.create_task(batcher.put(2))
+    while not batcher._away:
+        await asyncio.sleep(0)
+    gone.cancel()
+    go.set()
+    assert await stays == 2
+
+
+async def test_what_follows_a_batch_keeps_neither_its_answer_nor_the_next_waiting(spawn):
+    go, followed = asyncio.Event(), []
+
+    async def send(items):
+        return items
+
+    async def after(items, _):
+        await go.wait()
+        followed.append(items)
+
+    batcher = Batcher(send, spawn=spawn, after=after)
+    assert await batcher.put(1) == 1
+    assert await batcher.put(2) == 2
+    assert followed == []
+    go.set()
+    while len(followed) < 2:
+        await asyncio.sleep(0)
+    while batcher._away or batcher._trailing:
+        await asyncio.sleep(0)
+
+
+async def test_a_closed_owner_refuses():
+    async def send(items):
+        return items
+
+    def closed(work):
+        work.close()
+        raise RuntimeError
+
+    with pytest.raises(Unavailable):
+        await Batcher(send, spawn=closed).put(1)
+
+
+async def test_a_task_that_dies_answers_unavailable():
+    tasks = []
+
+    def spawn(work):
+        tasks.append(asyncio.create_task(work))
+        return tasks[-1]
+
+    async def send(items):
+        await asyncio.Event().wait()
+
+    batcher = Batcher(send, spawn=spawn)
+    asked = asyncio.create_task(batcher.put(1))
+    while not tasks:
+        await asyncio.sleep(0)
+    tasks[0].cancel()
+    with pytest.raises(Unavailable):
+        await asked
