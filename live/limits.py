@@ -6,16 +6,18 @@ a show that goes on unlimited for a minute is better than one that stops.
 """
 
 import asyncio
+import hashlib
 import ipaddress
 from collections.abc import Mapping
 from importlib import resources
+from typing import Any
 
 import structlog
 from msgspec import Struct
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import NoScriptError, RedisError
 
-from schema.errors import RateLimited
+from live.pipeline import Commands
+from schema.errors import RateLimited, Unavailable
 
 log = structlog.get_logger()
 
@@ -46,8 +48,10 @@ RULES: dict[str, Rule] = {
 class Limiter:
     """GCRA over one Lua script."""
 
-    def __init__(self, redis: Redis, rules: Mapping[str, Rule] = RULES, *, load: bool = False) -> None:
-        self._script = redis.register_script((resources.files("live") / "lua" / "gcra.lua").read_bytes())
+    def __init__(self, redis: Commands, rules: Mapping[str, Rule] = RULES, *, load: bool = False) -> None:
+        self._redis = redis
+        self._script = (resources.files("live") / "lua" / "gcra.lua").read_bytes()
+        self._sha = hashlib.sha1(self._script, usedforsecurity=False).hexdigest()
         self._rules = {name: rule for name, rule in rules.items() if not (load and rule.per_address)}
         self._known = frozenset(rules)
 
@@ -60,12 +64,18 @@ class Limiter:
         try:
             key = f"sf:limit:{{{rule}:{subject}}}"
             async with asyncio.timeout(DEADLINE_S):
-                wait_us = int(await self._script(keys=[key], args=[held.interval_us, held.burst]))
-        except (RedisError, OSError, TimeoutError) as error:
+                wait_us = int(await self._spend(key, held.interval_us, held.burst))
+        except (RedisError, OSError, TimeoutError, Unavailable) as error:
             log.warning("limiter_open", rule=rule, error=type(error).__name__)
             return
         if wait_us:
             raise RateLimited("Too often; slow down", retry_after_ms=-(-wait_us // 1000))
+
+    async def _spend(self, key: str, interval_us: int, burst: int) -> Any:
+        try:
+            return await self._redis.execute_command("EVALSHA", self._sha, 1, key, interval_us, burst)
+        except NoScriptError:  # the server's first, or a new server
+            return await self._redis.execute_command("EVAL", self._script, 1, key, interval_us, burst)
 
 
 def network_of(address: str) -> str:

@@ -12,9 +12,9 @@ import secrets
 import time
 
 import msgspec
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from live.pipeline import Commands
 from schema.errors import Unauthenticated, Unavailable
 from schema.ids import ShowId
 from schema.people import Principal, Ticket
@@ -29,7 +29,7 @@ _decoder = msgspec.msgpack.Decoder(Principal)
 class Tickets:
     """Issues tickets, and redeems them at the door of the socket."""
 
-    def __init__(self, redis: Redis, ttl_s: float = TICKET_TTL_S) -> None:
+    def __init__(self, redis: Commands, ttl_s: float = TICKET_TTL_S) -> None:
         self._redis = redis
         self._ttl_ms = int(ttl_s * 1000)
 
@@ -38,7 +38,7 @@ class Tickets:
         ticket = secrets.token_urlsafe(32)
         expires_at_ms = time.time_ns() // 1_000_000 + self._ttl_ms
         try:
-            await self._redis.set(_key(show, ticket), _encoder.encode(principal), px=self._ttl_ms)
+            await self._redis.execute_command("SET", _key(show, ticket), _encoder.encode(principal), "PX", self._ttl_ms)
         except (RedisError, OSError) as error:
             raise Unavailable("Tickets cannot be issued right now", retry_after_ms=1000) from error
         return Ticket(ticket=ticket, expires_at_ms=expires_at_ms)
@@ -48,7 +48,7 @@ class Tickets:
         if not 0 < len(ticket) <= TICKET_MAX_CHARS:
             raise Unauthenticated("A ticket is needed")
         try:
-            held = await self._redis.getdel(_key(show, ticket))
+            held = await self._redis.execute_command("GETDEL", _key(show, ticket))
         except (RedisError, OSError) as error:
             raise Unavailable("Tickets cannot be redeemed right now", retry_after_ms=1000) from error
         if not isinstance(held, bytes):

@@ -31,6 +31,7 @@ from live.health import Health
 from live.limits import Limiter
 from live.metrics import Rooms, make_registry
 from live.pins import Pins
+from live.pipeline import Pipeline
 from live.recent_shows import RecentShows
 from live.republish import Republisher
 from live.settings import Settings
@@ -93,7 +94,9 @@ async def open_services(stack: AsyncExitStack, settings: Settings, stores: Store
     turns = Turns(await open_postgres(stack, stores.database_url, WRITERS))
     redis = await open_redis(stack, stores.redis_url)
     hub = await stack.enter_async_context(Hub(await open_redis(stack, stores.redis_url)))
-    limiter, tickets = Limiter(redis, load=settings.load), Tickets(redis)
+    pipeline = Pipeline(redis)
+    stack.push_async_callback(pipeline.aclose)
+    limiter, tickets = Limiter(pipeline, load=settings.load), Tickets(pipeline)
     announcer, teller, hosts = HubAnnouncer(hub, redis), StockTeller(hub), HostBoard(hub)
 
     desk = await open_desk(stack, settings, stores, teller)
