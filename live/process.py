@@ -6,7 +6,6 @@ later ones are ignored, since each wait on the way out has a bound.
 """
 
 import asyncio
-import contextlib
 import logging
 import signal
 import sys
@@ -40,8 +39,8 @@ async def _until_signal(main: Coroutine[Any, Any, int]) -> tuple[int, int]:
             received.append(number)
             task.cancel()
 
-    handled = [number for number in SIGNALS if not _left_alone(number)]
-    for number in handled:
+    before = {number: signal.getsignal(number) for number in SIGNALS if not _left_alone(number)}
+    for number in before:
         loop.add_signal_handler(number, end, number)
     try:
         return 0, await task
@@ -50,9 +49,9 @@ async def _until_signal(main: Coroutine[Any, Any, int]) -> tuple[int, int]:
             raise
         return received[0], 0
     finally:
-        for number in handled:
-            with contextlib.suppress(ValueError):
-                loop.remove_signal_handler(number)
+        for number, handler in before.items():
+            loop.remove_signal_handler(number)  # leaves the default, which need not be what was there
+            signal.signal(number, handler)
 
 
 def _left_alone(number: int) -> bool:

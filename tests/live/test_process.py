@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from live.process import run
+from live.process import SIGNALS, run
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -56,6 +56,16 @@ def test_the_status_of_a_program_is_what_it_returns():
         return 3
 
     assert run(main()) == 3
+
+
+def test_the_handlers_that_were_there_before_are_there_after():
+    async def main() -> int:
+        return 0
+
+    handlers = [signal.getsignal(number) for number in SIGNALS]
+    assert signal.SIG_DFL not in handlers, "the session has its own: see conftest"
+    run(main())
+    assert [signal.getsignal(number) for number in SIGNALS] == handlers
 
 
 def test_an_error_of_a_program_is_raised():
