@@ -83,6 +83,9 @@ class Hub:
         self._commands: Commands | None = None
         self._nobody: asyncio.Event | None = None
         self._stack = AsyncExitStack()
+        self.on_blank: list[Callable[[ShowId], None]] = []
+        """Called when a show that is watched here turns out blank, because it is new or because Redis lost it:
+        whoever holds the truth (pins, prices, stock) may say it again. Must not block."""
 
     async def __aenter__(self) -> Self:
         await self._stack.enter_async_context(self._broker)
@@ -175,7 +178,10 @@ class Hub:
                 except Unavailable:
                     await asyncio.sleep(min(0.2 * 2**attempt, 2.0))
                     continue
+                blank = loaded.epoch != channel.epoch and (bool(channel.epoch) or not loaded.offset)
                 room.on_loaded(unbroken=channel.load(loaded))
+                for listener in self.on_blank if blank else ():
+                    listener(room.show)
                 if not channel.gap:
                     return
         finally:

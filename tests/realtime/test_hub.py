@@ -129,6 +129,8 @@ async def say_until_heard(say, text: str) -> None:
 
 
 async def test_a_redis_that_lost_everything_is_a_new_epoch_and_the_sockets_stay(running, show, say, redis):
+    blank = []
+    running.hub.on_blank.append(blank.append)
     client = await running.join(show)
     await running.hub.publish(ShowId(show), pin("old"), key="pin.old")
     await client.until(lambda it: it.events)
@@ -141,6 +143,7 @@ async def test_a_redis_that_lost_everything_is_a_new_epoch_and_the_sockets_stay(
     assert break_at["snapshot"] is True
     assert break_at["recovered"] is False
     assert client.code is None
+    assert blank == [show, show]  # when it was new, and when Redis had lost it
     later = await running.join(show)
     await later.until(lambda it: it.frames)
     assert "old" not in json.dumps(later.frames)
