@@ -24,8 +24,8 @@ PROFILES = [aiortc_dtls.SRTP_AEAD_AES_128_GCM, aiortc_dtls.SRTP_AES128_CM_SHA1_8
 _PROFILE_NUMBERS = {aiortc_dtls.SRTP_AEAD_AES_128_GCM: 7, aiortc_dtls.SRTP_AES128_CM_SHA1_80: 1}
 """RFC 7714 section 14.2 and RFC 5764 section 4.1.2."""
 
-FIRST_TIMEOUT_S = 0.25
-"""RFC 6347 starts at 1 s; the round trips of live video are shorter."""
+FIRST_TIMEOUT_S, LONGEST_TIMEOUT_S = 0.25, 2.0
+"""RFC 6347 starts at 1 s and goes to 60; the round trips of live video are shorter, and so is our deadline."""
 
 
 class Sender(Protocol):
@@ -178,7 +178,7 @@ class Caller:
                 async with asyncio.timeout(patience):
                     datagram = await self._transport._recv()  # noqa: SLF001 - aiortc's name for it
             except TimeoutError:
-                patience *= 2
+                patience = min(2 * patience, LONGEST_TIMEOUT_S)
                 await self._send(self._client.retransmit())
             else:
                 await self._send(self._client.receive(datagram))

@@ -1,0 +1,52 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from media.core.formats import Codec, Kind
+from media.core.history import Packet
+from media.core.rtp import strip_padding
+from media.core.runs import MAX_SEGMENTS, plan
+
+
+def packets(kind, sizes):
+    codec = Codec.VP8 if kind is Kind.VIDEO else Codec.OPUS
+    return [Packet(kind, codec, n, 0, False, bytes((n % 251 + 1,)) * size) for n, size in enumerate(sizes)]
+
+
+@pytest.mark.parametrize(
+    ("video", "audio", "runs"),
+    [
+        ([1180, 1174, 1180, 600], [90], [[1180, 1180, 1180, 600], [90]]),
+        ([1180, 1174, 1100], [90], [[1180, 1180, 1180, 90]]),
+        ([1180] * 12, [], [[1180] * 10, [1180] * 2]),
+        ([600, 1180], [], [[600], [1180]]),
+        ([1000, 1180], [], [[1180, 1180]]),
+        ([], [90, 100, 80], [[100, 100, 80]]),
+        ([], [], []),
+    ],
+)
+def test_packets_are_gathered_into_equal_runs(video, audio, runs):
+    made = plan(packets(Kind.VIDEO, video) + packets(Kind.AUDIO, audio))
+    assert [[len(packet.payload) for packet in run.packets] for run in made] == runs
+
+
+@given(st.lists(st.integers(1, 1200), max_size=40), st.lists(st.integers(1, 200), max_size=5))
+def test_every_packet_is_in_one_run_whole_and_in_order(video, audio):
+    given_in = packets(Kind.VIDEO, video) + packets(Kind.AUDIO, audio)
+    runs = plan(given_in)
+    for kind in Kind:
+        out = [packet for run in runs for packet in run.packets if packet.kind is kind]
+        assert [packet.sequence for packet in out] == [p.sequence for p in given_in if p.kind is kind]
+        contents = [strip_padding(packet.payload) if packet.padded else packet.payload for packet in out]
+        assert contents == [packet.payload for packet in given_in if packet.kind is kind]
+    for run in runs:
+        sizes = [len(packet.payload) for packet in run.packets]
+        assert 1 <= len(sizes) <= MAX_SEGMENTS
+        assert set(sizes[:-1]) <= {run.payload_bytes}
+        assert sizes[-1] <= run.payload_bytes
+
+
+def test_a_packet_that_came_padded_is_not_padded_again():
+    probe = Packet(Kind.VIDEO, Codec.VP8, 0, 0, False, b"\0\0\0\4", padded=True)
+    runs = plan([probe, *packets(Kind.VIDEO, [100, 100])])
+    assert runs[0].packets == (probe,)

@@ -1,0 +1,108 @@
+import binascii
+import hmac
+import struct
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from media.core import stun
+
+PASSWORD = b"thepassword"
+# RFC 5769 section 2.1, a sample request with ICE attributes, password VOkJxbRl1RmTxUk/WvJxBt.
+SAMPLE = bytes.fromhex(
+    "000100582112a442b7e7a701bc34d686fa87dfae802200105354554e207465737420636c69656e74002400046e0001ff"
+    "80290008932ff9b151263b36000600096576746a3a68367659202020000800149aeaa70cbfd8cb56781ef2b5b2d3f249"
+    "c1b571a280280004e57a3bcf"
+)
+SAMPLE_PASSWORD = b"VOkJxbRl1RmTxUk/WvJxBt"
+
+
+def attribute(name, value):
+    return struct.pack("!HH", name, len(value)) + value + bytes(-len(value) % 4)
+
+
+def request(*, user=b"ours:theirs", extra=b"", sign=True, fingerprint=True, kind=1, password=PASSWORD, after=b""):
+    head, body = bytes(range(12)), attribute(6, user) + extra
+    if sign:
+        signed = struct.pack("!HHI", kind, len(body) + 24, stun.COOKIE) + head + body
+        body += attribute(8, hmac.digest(password, signed, "sha1")) + after
+    whole = struct.pack("!HHI", kind, len(body) + (8 if fingerprint else 0), stun.COOKIE) + head + body
+    return whole + (attribute(0x8028, struct.pack("!I", binascii.crc32(whole) ^ 0x5354554E)) if fingerprint else b"")
+
+
+def test_the_sample_of_rfc_5769_is_read_and_authentic():
+    check = stun.parse_check(SAMPLE)
+    assert (check.local, check.remote, check.nominates) == ("evtj", "h6vY", False)
+    assert stun.is_authentic(check, SAMPLE_PASSWORD)
+    assert not stun.is_authentic(check, b"another")
+
+
+def test_a_nominating_check_says_so():
+    check = stun.parse_check(request(extra=attribute(0x25, b"")))
+    assert check.nominates
+    assert stun.is_authentic(check, PASSWORD)
+
+
+def test_what_is_not_a_complete_check_is_none():
+    table = {
+        "no user name": request(user=b""),
+        "a user name without its half": request(user=b"ours"),
+        "no integrity": request(sign=False),
+        "no fingerprint": request(fingerprint=False),
+        "a response": request(kind=0x0101),
+        "an indication": request(kind=0x0011),
+        "an unknown attribute that must be understood": request(extra=attribute(0x7777, b"1234")),
+        "too many attributes": request(extra=attribute(0xC057, b"1234") * 30),
+        "too long": request(extra=attribute(0xC057, bytes(2000))),
+        "a byte more": request() + b"\0\0\0\0",
+        "a broken fingerprint": request()[:-1] + bytes((request()[-1] ^ 1,)),
+        "an attribute that overruns": request()[:20] + b"\0\6\xff\xff" + request()[24:],
+    }
+    assert {name: stun.parse_check(data) for name, data in table.items()} == dict.fromkeys(table)
+
+
+def test_what_follows_message_integrity_does_not_count():
+    check = stun.parse_check(request(after=attribute(0x25, b"")))
+    assert check is not None
+    assert not check.nominates
+
+
+def test_the_success_mirrors_the_address_and_is_itself_authentic():
+    answer = stun.success(stun.parse_check(request()), ("192.0.2.7", 32853), PASSWORD)
+    assert answer[:2] == b"\x01\x01"
+    assert len(answer) == 20 + int.from_bytes(answer[2:4], "big") == 64
+    at = answer.index(b"\x00\x20\x00\x08")
+    assert int.from_bytes(answer[at + 6 : at + 8], "big") ^ 0x2112 == 32853
+    assert bytes(a ^ b for a, b in zip(answer[at + 8 : at + 12], answer[4:8], strict=True)) == bytes((192, 0, 2, 7))
+    signed = answer[:2] + struct.pack("!H", at + 12 - 20 + 24) + answer[4 : at + 12]
+    assert answer[at + 16 : at + 36] == hmac.digest(PASSWORD, signed, "sha1")
+    assert int.from_bytes(answer[-4:], "big") == binascii.crc32(answer[:-8]) ^ 0x5354554E
+
+
+def test_an_ipv6_address_is_masked_with_the_transaction_and_a_mapped_one_is_ipv4():
+    check = stun.parse_check(request())
+    answer = stun.success(check, ("2001:db8::1", 9), PASSWORD)
+    at = answer.index(b"\x00\x20\x00\x14")
+    mask = answer[4:20]
+    assert (
+        bytes(a ^ b for a, b in zip(answer[at + 8 : at + 24], mask, strict=True)).hex() == "20010db8" + "0" * 23 + "1"
+    )
+    assert stun.success(check, ("::ffff:192.0.2.7", 9), PASSWORD) == stun.success(check, ("192.0.2.7", 9), PASSWORD)
+
+
+@given(st.binary(max_size=1600))
+def test_no_bytes_raise(data):
+    assert stun.parse_check(data) is None
+
+
+@given(st.integers(0, len(SAMPLE) - 1), st.integers(1, 255))
+def test_a_changed_byte_never_passes(at, flip):
+    data = bytearray(SAMPLE)
+    data[at] ^= flip
+    check = stun.parse_check(bytes(data))
+    assert check is None or not stun.is_authentic(check, SAMPLE_PASSWORD)
+
+
+@given(st.integers(0, len(SAMPLE) - 1))
+def test_a_truncated_check_is_none(size):
+    assert stun.parse_check(SAMPLE[:size]) is None

@@ -1,0 +1,42 @@
+from media.core.formats import Codec, Kind
+from media.core.track import Track
+
+KEY, DELTA = b"\x10\x00", b"\x10\x01"
+
+
+def place(track, sequence, timestamp, payload=DELTA, now_ms=0, codec=Codec.VP8):
+    return track.place(codec, sequence, timestamp, payload, marker=True, now_ms=now_ms)
+
+
+def test_a_packet_is_placed_and_its_keyframe_noticed():
+    track = Track(Kind.VIDEO, 512)
+    packet = place(track, 100, 3000, KEY)
+    assert (packet.sequence, packet.timestamp, packet.begins_keyframe, packet.padded) == (100, 3000, True, False)
+    assert not place(track, 101, 6000).begins_keyframe
+    assert track.highest == 101
+
+
+def test_one_picture_begins_once_however_many_units_it_has():
+    track = Track(Kind.VIDEO, 512)
+    begins = [
+        place(track, n, 3000, bytes.fromhex(unit), codec=Codec.H264).begins_keyframe
+        for n, unit in enumerate(("6742", "68ce", "65ff", "65fe"))
+    ]
+    assert begins == [True, False, False, False]
+    assert place(track, 9, 6000, b"\x65", codec=Codec.H264).begins_keyframe
+
+
+def test_a_packet_of_nothing_but_padding_keeps_its_number():
+    track = Track(Kind.VIDEO, 512)
+    packet = place(track, 100, 3000, b"")
+    assert (packet.sequence, packet.payload, packet.padded) == (100, b"\0\0\0\4", True)
+
+
+def test_what_a_source_says_of_its_clock_follows_it_onto_the_track():
+    track = Track(Kind.VIDEO, 512)
+    place(track, 100, 3000, now_ms=0)
+    track.begin()
+    second = place(track, 500, 1_000_000, now_ms=1000)
+    assert second.timestamp == 93_000
+    track.told(1_000_000, 990)
+    assert track.timestamp_at(1000) == 93_000 + 900

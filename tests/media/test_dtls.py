@@ -1,0 +1,124 @@
+"""aiortc's names with an underscore that we lean on, and both roles against another implementation."""
+
+import asyncio
+import inspect
+
+import pytest
+from aiortc import rtcdtlstransport as aiortc_dtls
+
+from media.core.sdp import Fingerprint
+from media.dtls import PROFILES, Callee, Caller, Certificate, CmReceiver, CmSender, associate
+
+
+class Pipe:
+    """Two ends of a datagram link that may lose what a test says."""
+
+    role = "controlled"
+
+    def __init__(self, lose=()):
+        self.inbox, self.other, self.lose, self.sent = asyncio.Queue(), None, set(lose), 0
+
+    async def _recv(self):
+        return await self.inbox.get()
+
+    async def _send(self, data):
+        self.sent += 1
+        if self.sent not in self.lose:
+            self.other.inbox.put_nowait(bytes(data))
+
+
+def pipes(lose=()):
+    one, two = Pipe(lose), Pipe(lose)
+    one.other, two.other = two, one
+    return one, two
+
+
+def fingerprint(certificate):
+    return Fingerprint("sha-256", certificate.sha256)
+
+
+@pytest.fixture(scope="module")
+def certificates():
+    return Certificate.generateCertificate(), Certificate.generateCertificate()
+
+
+def test_the_names_of_aiortc_are_where_they_were():
+    """Version 1.16: what `Callee`, `Certificate` and `Peer` override, call or quack."""
+    transport = aiortc_dtls.RTCDtlsTransport
+    assert list(inspect.signature(transport.__init__).parameters) == ["self", "transport", "certificates"]
+    for name in ("_setup_srtp", "_set_role", "_set_state", "_recv_next", "_write_ssl", "start", "stop"):
+        assert callable(getattr(transport, name)), name
+    source = inspect.getsource(transport)
+    assert "self.transport._recv()" in source
+    assert "self.transport._send(" in source
+    assert "self._srtp_profiles" in source
+    assert 'self.emit("statechange")' in source
+    assert list(inspect.signature(aiortc_dtls.RTCCertificate._create_ssl_context).parameters) == [
+        "self",
+        "srtp_profiles",
+    ]
+    made = aiortc_dtls.RTCCertificate.generateCertificate()
+    assert hasattr(made, "_key")
+    assert hasattr(made, "_cert")
+
+
+def test_one_context_serves_every_peer(certificates):
+    ours = certificates[0]
+    assert ours._create_ssl_context(PROFILES) is ours._create_ssl_context(PROFILES)
+
+
+@pytest.mark.parametrize("lose", [(), (1,), (2,), (3, 4), (1, 2, 3)])
+async def test_our_client_and_openssl_agree_on_keys_whatever_is_lost(certificates, lose):
+    ours, theirs = certificates
+    one, two = pipes(lose)
+    caller = associate(one, ours, fingerprint(theirs), is_client=True)
+    callee = associate(two, theirs, fingerprint(ours), is_client=False)
+    assert isinstance(caller, Caller)
+    assert isinstance(callee, Callee)
+    async with asyncio.timeout(20):
+        assert await asyncio.gather(caller.shake_hands(), callee.shake_hands()) == [True, True]
+    report = b"\x80\xc9\0\1\0\0\0\7"
+    assert callee.receiver.unprotect_rtcp(caller.sender.protect_rtcp(report)) == report
+    assert caller.receiver.unprotect_rtcp(callee.sender.protect_rtcp(report)) == report
+    await caller.farewell()
+    async with asyncio.timeout(20):
+        await callee.until_closed()
+    await callee.farewell()
+
+
+async def test_our_client_hears_the_farewell(certificates):
+    ours, theirs = certificates
+    one, two = pipes()
+    caller = associate(one, ours, fingerprint(theirs), is_client=True)
+    callee = associate(two, theirs, fingerprint(ours), is_client=False)
+    async with asyncio.timeout(20):
+        await asyncio.gather(caller.shake_hands(), callee.shake_hands())
+        await callee.farewell()
+        await caller.until_closed()
+
+
+@pytest.mark.parametrize("is_client", [True, False])
+async def test_a_certificate_that_was_not_offered_fails(certificates, is_client):
+    ours, theirs = certificates
+    one, two = pipes()
+    us = associate(one, ours, fingerprint(ours), is_client=is_client)
+    them = associate(two, theirs, fingerprint(ours), is_client=not is_client)
+    other = asyncio.ensure_future(them.shake_hands())
+    async with asyncio.timeout(20):
+        assert not await us.shake_hands()
+    assert us.sender is None
+    other.cancel()
+    await asyncio.gather(other, return_exceptions=True)
+
+
+def test_the_fallback_cipher_survives_the_way():
+    sender, receiver = CmSender(bytes(16), bytes(14)), CmReceiver(bytes(16), bytes(14))
+    out = memoryview(bytearray(12 + 5 + sender.tag_bytes))
+    header = b"\x80\x60\0\1" + bytes(4) + b"\0\0\0\7"
+    sender.seal_into(7, 1, header, b"hello", out)
+    again = memoryview(bytearray(len(out)))
+    sender.seal_into(7, 1, header, b"hello", again)
+    assert bytes(again) == bytes(out)
+    assert receiver.unprotect(bytes(out), 12) == b"hello"
+    assert receiver.unprotect(b"\x80" + bytes(40), 12) is None
+    assert receiver.unprotect_rtcp(b"\x80" + bytes(40)) is None
