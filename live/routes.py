@@ -196,7 +196,8 @@ JOIN_AS_GUEST = Operation(
     name="joinAsGuest",
     method="POST",
     path="/api/v1/shows/{show}/guests",
-    summary="Join as a guest: an account, its token, and a ticket that opens one socket, once, within 30 s.",
+    summary="Join as a guest: an account, its token, and a ticket that opens one socket, once, within 30 s; "
+    "an empty one while sockets cannot be opened.",
     body=GuestRequest,
     body_optional=True,
     answers={201: Guest},

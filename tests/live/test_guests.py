@@ -1,7 +1,9 @@
 """Guests and tickets, through HTTP."""
 
 import pytest
+from redis.exceptions import RedisError
 
+from live.pipeline import Pipeline
 from live.tickets import Tickets
 from schema.errors import Unauthenticated
 from schema.people import Role
@@ -56,6 +58,17 @@ async def test_a_ticket_opens_one_socket_and_only_in_its_show(shop):
     assert (await tickets.redeem(ticket, "demo")).role is Role.VIEWER
     with pytest.raises(Unauthenticated):
         await tickets.redeem(ticket, "demo")
+
+
+async def test_with_redis_away_a_guest_still_gets_an_account(shop, monkeypatch):
+    async def away(*_args, **_named):
+        raise RedisError
+
+    monkeypatch.setattr(Pipeline, "execute_command", away)
+    answer = await shop.ask("POST", f"{SHOW}/guests")
+    assert (answer.status_code, answer.json()["ticket"]) == (201, "")
+    assert shop.services["tokens"].verify(answer.json()["viewer_token"]).show_id == "demo"
+    assert (await shop.ask("POST", f"{SHOW}/tickets", role=Role.VIEWER)).status_code == 503
 
 
 async def test_a_thirty_first_guest_of_one_address_waits(shop):
