@@ -8,6 +8,13 @@ from checkout.batcher import Batcher
 from schema.errors import SoldOutError, Unavailable
 
 
+async def turns_until(check) -> None:
+    """Let the loop turn until `check` holds."""
+    async with asyncio.timeout(10):
+        while not check():  # noqa: ASYNC110 - the batcher tells nobody
+            await asyncio.sleep(0)
+
+
 @pytest.fixture
 async def spawn():
     async with asyncio.TaskGroup() as group:
@@ -53,8 +60,7 @@ async def test_a_full_queue_refuses(spawn):
 
     batcher = Batcher(send, spawn=spawn, most=1, room=3)
     first = asyncio.create_task(batcher.put(0))
-    while not batcher._away:
-        await asyncio.sleep(0)
+    await turns_until(lambda: batcher._away)
     waiting = [asyncio.create_task(batcher.put(i)) for i in range(1, 4)]
     await asyncio.sleep(0)
     with pytest.raises(Unavailable):
@@ -88,8 +94,7 @@ async def test_a_request_given_up_does_not_hurt_its_neighbours(spawn):
 
     batcher = Batcher(send, spawn=spawn)
     gone, stays = asyncio.create_task(batcher.put(1)), asyncio.create_task(batcher.put(2))
-    while not batcher._away:
-        await asyncio.sleep(0)
+    await turns_until(lambda: batcher._away)
     gone.cancel()
     go.set()
     assert await stays == 2
@@ -110,10 +115,8 @@ async def test_what_follows_a_batch_keeps_neither_its_answer_nor_the_next_waitin
     assert await batcher.put(2) == 2
     assert followed == []
     go.set()
-    while len(followed) < 2:
-        await asyncio.sleep(0)
-    while batcher._away or batcher._trailing:
-        await asyncio.sleep(0)
+    await turns_until(lambda: len(followed) == 2)
+    await turns_until(lambda: not batcher._away and not batcher._trailing)
 
 
 async def test_a_closed_owner_refuses():
@@ -140,8 +143,7 @@ async def test_a_task_that_dies_answers_unavailable():
 
     batcher = Batcher(send, spawn=spawn)
     asked = asyncio.create_task(batcher.put(1))
-    while not tasks:
-        await asyncio.sleep(0)
+    await turns_until(lambda: tasks)
     tasks[0].cancel()
     with pytest.raises(Unavailable):
         await asked

@@ -172,7 +172,7 @@ class TestWebhook:
         await shop.open(pace=shop.idle)
         await shop.item(stock=5)
         async with shop.client("viewer:ann") as ann:
-            hold, payment_id = await self.undecided(shop, ann)
+            _, payment_id = await self.undecided(shop, ann)
             body, headers = shop.pay.signed("evt_1", payment_id)
             if forgery == "body":
                 body = body.replace(b"evt_1", b"evt_2")

@@ -1,0 +1,172 @@
+"""The functions of Postgres, against the same model as the gate's scripts."""
+
+import asyncio
+
+import asyncpg
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from checkout.core.taps import Code, Tap
+from checkout.counts import Counts
+from checkout.gate import Product
+from checkout.truth import Truth
+from schema.errors import NotFound, Unavailable
+
+POT = Product("gala", "pot")
+
+
+@pytest.fixture
+def truth(shop, desk) -> Truth:
+    return Truth(shop.pg, Counts())
+
+
+def tap(hold_id: str, buyer: str = "ann", quantity: int = 1) -> Tap:
+    return Tap(hold_id=hold_id, buyer_id=buyer, buyer_name=buyer, quantity=quantity)
+
+
+async def codes(truth: Truth, *taps: Tap) -> list[Code]:
+    return [decision.code for decision in (await truth.reserve_many(POT, taps, 60_000)).decisions]
+
+
+async def test_a_batch_is_decided_in_order_and_a_large_wish_does_not_bar_a_small_one(shop, truth):
+    await shop.item(stock=4, limit=3)
+    asked = [tap("h1", "ann", 2), tap("h2", "ann", 2), tap("h3", "bob", 3), tap("h4", "ann"), tap("h5", "cat")]
+    assert await codes(truth, *asked) == [Code.HELD, Code.OVER_LIMIT, Code.SOLD_OUT, Code.HELD, Code.HELD]
+    assert (await shop.stock()).held == 4
+
+
+async def test_the_same_hold_twice_in_a_batch_is_one(shop, truth):
+    await shop.item(stock=4)
+    assert await codes(truth, tap("h1"), tap("h1")) == [Code.HELD, Code.HELD]
+    assert (await shop.stock()).held == 1
+
+
+async def test_500_taps_of_one_buyer_stop_at_the_limit(shop, truth):
+    await shop.item(stock=1000, limit=7)
+    assert (await codes(truth, *(tap(f"h{i}") for i in range(500)))).count(Code.HELD) == 7
+    assert await shop.pg.fetchval("SELECT units FROM buyers") == 7
+
+
+async def test_a_product_without_stock_row_is_sold_out_and_not_there(truth):
+    batch = await truth.reserve_many(POT, [tap("h1")], 1)
+    assert (batch.decisions[0].code, batch.item) == (Code.SOLD_OUT, None)
+
+
+async def test_a_fenced_id_can_never_be_reserved_and_a_hold_can_never_be_fenced(shop, truth):
+    await shop.item(stock=4)
+    await codes(truth, tap("h1"))
+    known, _ = await truth.fence(POT, ["h1", "h2"])
+    assert known == [True, False]
+    assert await codes(truth, tap("h1"), tap("h2")) == [Code.KNOWN, Code.FENCED]
+
+
+async def test_fencing_and_reserving_at_once_end_in_one_of_the_two(shop, truth):
+    await shop.item(stock=100, limit=100)
+    for i in range(20):
+        (known, _), decided = await asyncio.gather(truth.fence(POT, [f"h{i}"]), codes(truth, tap(f"h{i}")))
+        assert (known, decided) in [([True], [Code.HELD]), ([False], [Code.FENCED])]
+
+
+async def test_a_nul_in_a_name_is_not_found(truth):
+    with pytest.raises(NotFound):
+        await truth.fetch("SELECT $1::text", "\x00")
+
+
+async def test_a_statement_that_may_not_be_repeated_is_tried_once():
+    tries = 0
+
+    class Broken:
+        def acquire(self, **_):
+            nonlocal tries
+            tries += 1
+            raise OSError
+
+    truth = Truth(Broken(), Counts())
+    with pytest.raises(Unavailable):
+        await truth.fetch("SELECT 1", again=False)
+    assert tries == 1
+    assert truth.is_down
+    with pytest.raises(Unavailable):
+        await truth.fetch("SELECT 1")
+    assert tries == 4
+
+
+async def test_no_two_of_the_functions_wait_for_each_other(shop, desk):
+    """Everything at once on two products: a deadlock would be an error of Postgres's within a second."""
+    await shop.item(stock=30, limit=30)
+    await shop.item("mug", stock=30, limit=30)
+
+    async def life(i: int) -> None:
+        variant = ("pot", "mug")[i % 2]
+        hold = await shop.tap(f"b{i % 5}", variant=variant)
+        if i % 3 == 0:
+            await desk.release(shop.viewer(f"b{i % 5}"), hold.hold_id)
+        else:
+            order = await shop.pay_for(f"b{i % 5}", hold)
+            await desk.refund(shop.operator, order.order_id)
+
+    async def noise() -> None:
+        for _ in range(10):
+            await desk.set_sales(shop.show_id, open=True)
+            await desk.restock(shop.show_id, "pot", 1)
+
+    await asyncio.gather(noise(), *(life(i) for i in range(40)))
+    assert desk.counts.truth_retries == 0
+    assert await shop.pg.fetchval("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()") == 0
+    assert (await shop.verify()).problems == []
+
+
+steps = st.lists(
+    st.lists(
+        st.tuples(st.integers(0, 11), st.sampled_from(["ann", "bob", "cat"]), st.integers(1, 3)), min_size=1, max_size=8
+    ),
+    max_size=6,
+)
+
+
+async def test_reserve_many_agrees_with_the_model(shop, truth):
+    programs = []
+
+    @settings(max_examples=40, database=None)
+    @given(steps, st.integers(0, 8), st.integers(1, 4))
+    def draw(program, available, limit):
+        programs.append((program, available, limit))
+
+    draw()
+    for number, (program, available, limit) in enumerate(programs):
+        variant = f"v{number}"
+        await shop.item(variant, stock=available, limit=limit)
+        free, has, live = available, {}, set()
+        for step in program:
+            taps = {f"{variant}-{hold}": tap(f"{variant}-{hold}", buyer, units) for hold, buyer, units in step}
+            expected = []
+            for each in taps.values():
+                if each.hold_id in live:
+                    expected.append(Code.KNOWN)
+                elif has.get(each.buyer_id, 0) + each.quantity > limit:
+                    expected.append(Code.OVER_LIMIT)
+                elif each.quantity > free:
+                    expected.append(Code.SOLD_OUT)
+                else:
+                    free -= each.quantity
+                    has[each.buyer_id] = has.get(each.buyer_id, 0) + each.quantity
+                    live.add(each.hold_id)
+                    expected.append(Code.HELD)
+            made = await shop.pg.fetchrow(
+                "SELECT * FROM reserve_many('gala', $1, $2, $3, $3, $4, 60000)",
+                variant,
+                list(taps),
+                [each.buyer_id for each in taps.values()],
+                [each.quantity for each in taps.values()],
+            )
+            assert made["codes"] == expected
+            assert made["item"]["stocked"] - made["item"]["taken"] == free
+    assert (await shop.verify()).problems == []
+
+
+async def test_the_check_holds_whatever_a_statement_tries(shop, desk):
+    await shop.item(stock=3)
+    for statement in ("taken = 4", "taken = -1", "sold = 1", "returned = 1"):
+        with pytest.raises(asyncpg.CheckViolationError):
+            await shop.pg.execute(f"UPDATE stock SET {statement}")
