@@ -8,7 +8,17 @@ from websockets.exceptions import PayloadTooBig
 from websockets.frames import CloseCode, Opcode
 from websockets.protocol import Protocol, Side
 
-from realtime.core.frames import MESSAGE_MAX_BYTES, Broken, FrameParser, Incoming, Op, close_frame, frame, unmask
+from realtime.core.frames import (
+    FRAMES_AT_ONCE_MAX,
+    MESSAGE_MAX_BYTES,
+    Broken,
+    FrameParser,
+    Incoming,
+    Op,
+    close_frame,
+    frame,
+    unmask,
+)
 
 MASK = b"\x01\x02\x03\x04"
 
@@ -92,9 +102,15 @@ def test_the_largest_message_is_let_through():
 def test_empty_fragments_for_ever_take_no_memory():
     parser = FrameParser()
     parser.feed(masked(Op.TEXT, final=False))
-    parser.feed(masked(Op.CONTINUATION, final=False) * 10_000)
+    for _ in range(10_000):
+        parser.feed(masked(Op.CONTINUATION, final=False))
     assert parser._parts == []
     assert parser._buffer == b""
+
+
+def test_thousands_of_frames_in_one_read_are_refused():
+    assert FrameParser().feed(masked(Op.PONG) * FRAMES_AT_ONCE_MAX)
+    assert code_of(masked(Op.PONG) * (FRAMES_AT_ONCE_MAX + 1)) == 1008
 
 
 def test_nothing_is_read_after_a_close_frame():
