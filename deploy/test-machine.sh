@@ -1,15 +1,19 @@
 #!/usr/bin/env bash
-# What the tests need of the machine beside Python: a Chromium with fonts, and GStreamer as a foreign WebRTC peer.
+# What the tests need of the machine beside Python: a Chromium with fonts, a library that Playwright's driver is linked
+# with, and GStreamer as a foreign WebRTC peer.
 #   test-machine.sh PYTHON
 # Takes what is there. As root it installs the rest by apt; otherwise Chromium by Playwright's download; otherwise it
 # fails and says how. Changes nothing if all is there.
 set -euo pipefail
 python=$1
 browser=(chromium fonts-dejavu-core)
+driver=(libatomic1)
 gstreamer=(python3-gi gir1.2-gstreamer-1.0 gir1.2-gst-plugins-base-1.0 gir1.2-gst-plugins-bad-1.0 gstreamer1.0-nice
     gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-libav)
 
 have_chromium() { "$python" -c 'import sys; from live.browser import find_chromium; sys.exit(find_chromium() is None)'; }
+
+have_driver() { "$python" -m playwright --version >/dev/null 2>&1; }
 
 # The bindings belong to the system's Python. All that the peer of tests/media/gst_player.py is made of.
 have_gstreamer() {
@@ -30,6 +34,7 @@ PY
 
 missing=()
 have_chromium || missing+=("${browser[@]}")
+have_driver || missing+=("${driver[@]}")
 have_gstreamer || missing+=("${gstreamer[@]}")
 [ ${#missing[@]} = 0 ] && exit 0
 
@@ -42,6 +47,7 @@ have_chromium || "$python" -m playwright install chromium || true
 
 have_chromium || echo "No Chromium was found and none could be installed. Set CHROMIUM to one, or run as root:" \
     "apt-get install ${browser[*]}"
+have_driver || echo "Playwright's driver does not run here. Run as root: apt-get install ${driver[*]}"
 have_gstreamer || echo "GStreamer's webrtcbin with its Python bindings was not found. Run as root:" \
     "apt-get install ${gstreamer[*]}"
-have_chromium && have_gstreamer
+have_chromium && have_driver && have_gstreamer
