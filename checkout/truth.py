@@ -86,8 +86,8 @@ class Truth:
         try:
             async with asyncio.timeout(2 * TIMEOUT_S), self._pool.acquire(timeout=TIMEOUT_S) as connection:
                 yield connection
-        except asyncpg.CharacterNotInRepertoireError:
-            # A NUL in an id: Postgres has no such text, so there is no such thing.
+        except asyncpg.DataError:
+            # A NUL in an id, a number too large: Postgres cannot hold it, so there is no such thing.
             raise NotFound from None
         except FAILURES as error:
             log.warning("truth_down", error=repr(error)[:200])

@@ -203,11 +203,11 @@ async def desk(shop: Shop) -> Desk:
     return await shop.open()
 
 
-class PgProxy:
-    """Stands before Postgres's socket: can cut every connection, or swallow one answer."""
+class Wire:
+    """Stands before a store's socket: can cut every connection, or swallow one answer."""
 
     def __init__(self, upstream: str, path: str) -> None:
-        self._upstream, self._path = upstream, path
+        self._upstream, self.path = upstream, path
         self._is_cut = False
         self._lose = False
         self.lost = 0
@@ -215,10 +215,11 @@ class PgProxy:
         self._server: asyncio.Server | None = None
         self.pool: asyncpg.Pool = None  # type: ignore[assignment]
 
-    async def start(self) -> None:
-        self._server = await asyncio.start_unix_server(self._serve, self._path)
+    async def __aenter__(self) -> "Wire":
+        self._server = await asyncio.start_unix_server(self._serve, self.path)
+        return self
 
-    async def stop(self) -> None:
+    async def __aexit__(self, *_: object) -> None:
         assert self._server
         self.cut()
         self._server.close()
@@ -246,7 +247,7 @@ class PgProxy:
 
         async def upwards() -> None:
             while data := await reader.read(65536):
-                # A Bind to the prepared statement carries the hold's id.
+                # The call that reserves carries the hold's id.
                 swallow[0] = swallow[0] or (self._lose and b"hold_" in data)
                 up_writer.write(data)
 
@@ -270,15 +271,29 @@ class PgProxy:
 
 
 @pytest.fixture
-async def pg_proxy(database_url, pg, tmp_path_factory) -> AsyncIterator[PgProxy]:
-    """Postgres behind a wire that can be cut."""
+async def pg_wire(database_url, pg, tmp_path_factory) -> AsyncIterator[Wire]:
+    """Postgres behind a wire that can be cut; `.pool` goes through it."""
     directory = tmp_path_factory.mktemp("w")
     address = await pg.fetchval("SELECT current_setting('unix_socket_directories')")
     port = await pg.fetchval("SELECT current_setting('port')")
-    proxy = PgProxy(f"{address}/.s.PGSQL.{port}", str(directory / f".s.PGSQL.{port}"))
-    await proxy.start()
-    async with asyncpg.create_pool(database_url, host=str(directory), port=int(port), min_size=1, max_size=4) as pool:
-        proxy.pool = pool
-        yield proxy
-        proxy.mend()
-    await proxy.stop()
+    async with Wire(f"{address}/.s.PGSQL.{port}", str(directory / f".s.PGSQL.{port}")) as wire:
+        options = {"host": str(directory), "port": int(port), "min_size": 1, "max_size": 4}
+        async with asyncpg.create_pool(database_url, **options) as wire.pool:
+            yield wire
+            wire.mend()
+
+
+@pytest.fixture
+async def redis_wire(redis, tmp_path_factory) -> AsyncIterator[Wire]:
+    """Redis behind a wire that can be cut."""
+    upstream = redis.connection_pool.connection_kwargs["path"]
+    async with Wire(upstream, str(tmp_path_factory.mktemp("w") / "s")) as wire:
+        yield wire
+
+
+@pytest.fixture
+async def wired_redis(redis, redis_wire) -> AsyncIterator[redis.asyncio.Redis]:
+    """A client that goes through the wire."""
+    database = redis.connection_pool.connection_kwargs["db"]
+    async with type(redis)(unix_socket_path=redis_wire.path, db=database) as client:
+        yield client

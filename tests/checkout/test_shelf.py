@@ -141,6 +141,49 @@ class TestStoresFailing:
         assert isinstance(order, Order)
         assert (await shop.verify()).problems == []
 
+    async def test_redis_cut_in_the_middle_of_a_rush_and_back_again(self, shop, redis_wire, wired_redis):
+        desk = await shop.open(redis=wired_redis, pace=Pace(reconcile_s=0.05))
+        await shop.item(stock=60)
+        assert await shop.rush(buyers=20, taps=20) == {"ok": 20}
+        redis_wire.cut()
+        assert await shop.rush(buyers=40, taps=20) == {"ok": 20}
+        assert desk.counts.straight_to_truth == 20
+        redis_wire.mend()
+
+        async def rebuilt() -> bool:
+            return await shop.gate_available() == 20
+
+        await shop.eventually(rebuilt)
+        before = desk.counts.straight_to_truth
+
+        async def trusted_again() -> bool:
+            await shop.outcome(shop.tap("late", quantity=2, key="one and the same"))
+            nonlocal before
+            grew, before = desk.counts.straight_to_truth > before, desk.counts.straight_to_truth
+            return not grew
+
+        await shop.eventually(trusted_again)
+        said = await shop.rush(buyers=100, taps=100)
+        assert said["ok"] == 18
+        assert desk.counts.straight_to_truth == before
+        assert (await shop.verify()).problems == []
+
+    async def test_an_answer_of_redis_that_was_lost_is_asked_again_under_the_same_ids(
+        self, shop, redis_wire, wired_redis
+    ):
+        await shop.open(redis=wired_redis, pace=shop.idle)
+        await shop.item(stock=5)
+        redis_wire.lose_next_answer()
+        await shop.tap("ann")
+        assert redis_wire.lost == 1
+        assert (await shop.stock()).held == 1
+
+        async def settled() -> bool:
+            return await shop.gate_available() == 4
+
+        await shop.eventually(settled)
+        assert (await shop.verify()).problems == []
+
     async def test_a_flushed_gate_is_rebuilt_and_nothing_is_oversold(self, shop, desk):
         await shop.item(stock=30)
         await shop.rush(buyers=20, taps=20)
@@ -182,16 +225,16 @@ class TestStoresFailing:
         assert desk.counts.rebuilds > before
         assert desk.counts.drift_units == 4
 
-    async def test_postgres_down_is_unavailable_and_never_yours(self, shop, pg_proxy):
-        desk = await shop.open(pool=pg_proxy.pool, pace=shop.idle)
+    async def test_postgres_down_is_unavailable_and_never_yours(self, shop, pg_wire):
+        desk = await shop.open(pool=pg_wire.pool, pace=shop.idle)
         await shop.item(stock=10)
-        pg_proxy.cut()
+        pg_wire.cut()
         assert set(await asyncio.gather(*(shop.outcome(shop.tap(f"b{i}")) for i in range(5)))) == {"unavailable"}
         assert await shop.pg.fetchval("SELECT count(*) FROM holds") == 0
         with pytest.raises(Unavailable) as refused:
             await shop.tap("ann")
         assert refused.value.retry_after_ms
-        pg_proxy.mend()
+        pg_wire.mend()
 
         async def answers() -> bool:
             return await shop.outcome(shop.tap("bob", key="again")) == "ok"
@@ -200,12 +243,12 @@ class TestStoresFailing:
         assert desk.counts.holds == 1
         assert (await shop.verify()).problems == []
 
-    async def test_a_commit_whose_answer_was_lost_is_found_by_its_hold_id(self, shop, pg_proxy):
-        await shop.open(pool=pg_proxy.pool, pace=shop.idle)
+    async def test_a_commit_whose_answer_was_lost_is_found_by_its_hold_id(self, shop, pg_wire):
+        await shop.open(pool=pg_wire.pool, pace=shop.idle)
         await shop.item(stock=10)
-        pg_proxy.lose_next_answer()
+        pg_wire.lose_next_answer()
         hold = await shop.tap("ann")
-        assert pg_proxy.lost == 1
+        assert pg_wire.lost == 1
         assert await shop.pg.fetchval("SELECT array_agg(hold_id) FROM holds") == [hold.hold_id]
         assert await shop.gate_available() == 9
         assert (await shop.verify()).problems == []

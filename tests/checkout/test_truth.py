@@ -68,9 +68,12 @@ async def test_fencing_and_reserving_at_once_end_in_one_of_the_two(shop, truth):
         assert (known, decided) in [([True], [Code.HELD]), ([False], [Code.FENCED])]
 
 
-async def test_a_nul_in_a_name_is_not_found(truth):
+async def test_what_postgres_cannot_hold_is_not_found(truth):
     with pytest.raises(NotFound):
         await truth.fetch("SELECT $1::text", "\x00")
+    with pytest.raises(NotFound):
+        await truth.fetch("SELECT $1::int", 2**40)
+    assert not truth.is_down  # a caller's mistake closes the shop for nobody
 
 
 async def test_a_statement_that_may_not_be_repeated_is_tried_once():
