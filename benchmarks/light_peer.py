@@ -141,7 +141,7 @@ class LightPeer:
     def send_rtp(self, header: bytes, payload: bytes, index: int) -> None:
         """`index`: cycles << 16 | sequence."""
         out = memoryview(bytearray(len(header) + len(payload) + self.dtls.sender.tag_bytes))
-        self.dtls.sender.seal_into(int.from_bytes(header[8:12], "big"), index, header, payload, out)
+        self.dtls.sender.seal_into(int.from_bytes(header[8:12], "big") << 48 | index, header, payload, out, 0)
         self.send_raw(bytes(out))
 
     def _readable(self) -> None:

@@ -226,7 +226,7 @@ def _tight(kind: str, targets: list[tuple[str, int]], seconds: float) -> float:
     while time.monotonic() < until:
         for target in targets:
             for number in range(segments):
-                sender.seal_into(7, index, header, payload, buffer[number * size : (number + 1) * size])
+                sender.seal_into(index, header, payload, buffer, number * size)
                 index += 1
             if segments > 1:
                 out.sendmsg([buffer[: segments * size]], control, 0, target)

@@ -33,7 +33,7 @@ class Sender(Protocol):
 
     tag_bytes: int
 
-    def seal_into(self, ssrc: int, index: int, header: bytes, payload: bytes, out: memoryview) -> None: ...
+    def seal_into(self, position: int, header: bytes, payload: bytes, out: memoryview, at: int) -> int: ...
 
     def protect_rtcp(self, packet: bytes) -> bytes: ...
 
@@ -54,8 +54,12 @@ class CmSender:
     def __init__(self, key: bytes, salt: bytes) -> None:
         self._session = pylibsrtp.Session(_policy(key + salt, pylibsrtp.Policy.SSRC_ANY_OUTBOUND))
 
-    def seal_into(self, ssrc: int, index: int, header: bytes, payload: bytes, out: memoryview) -> None:  # noqa: ARG002
-        out[:] = self._session.protect(header + payload)
+    def seal_into(self, position: int, header: bytes, payload: bytes, out: memoryview, at: int) -> int:  # noqa: ARG002
+        # libsrtp finds the position by itself, from the header
+        sealed = self._session.protect(header + payload)
+        end = at + len(sealed)
+        out[at:end] = sealed
+        return end
 
     def protect_rtcp(self, packet: bytes) -> bytes:
         sealed: bytes = self._session.protect_rtcp(packet)

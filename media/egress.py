@@ -12,9 +12,9 @@ from typing import Final, Protocol
 
 from media.core.backlog import Backlog, Send
 from media.core.demux import Address
-from media.core.formats import Kind
+from media.core.formats import Codec
 from media.core.history import Packet
-from media.core.rewrite import Line
+from media.core.rewrite import Line, pack_header
 from media.core.runs import Run
 from media.dtls import Sender
 from media.port import MediaPort
@@ -77,29 +77,33 @@ class Egress:
         self.send([target], [Run((packet,), len(packet.payload)) for packet in packets])
 
     def _run(self, target: Target, sender: Sender, address: Address, run: Run) -> None:
-        buffer, at, count, has_audio = self._buffer, 0, 0, False
-        overhead = _HEADER_BYTES + sender.tag_bytes
-        for packet in run.packets:
-            line = target.lines[packet.kind]
-            if line is None or packet.sequence < line.first:
+        # The innermost loop of the product: what is constant stands outside it, and names are local.
+        buffer, seal_into = self._buffer, sender.seal_into
+        at = count = 0
+        last: Codec | None = None
+        line: Line | None = None
+        payload_type = None
+        for kind, codec, sequence, timestamp, marker, payload, padded, _ in run.packets:
+            if codec is not last:
+                last, line = codec, target.lines[kind]
+                payload_type = line.payload_types.get(codec) if line else None
+            if line is None or payload_type is None or sequence < line.first:
                 continue
-            payload_type = line.payload_types.get(packet.codec)
-            if payload_type is None:
-                continue
-            size = len(packet.payload) + overhead
-            index = packet.sequence + line.shift
-            header = line.header(
-                0xA0 if packet.padded else 0x80, payload_type | packet.marker << 7, index, packet.timestamp
+            index = sequence + line.shift
+            header = pack_header(
+                0xA0 if padded else 0x80,
+                payload_type | 0x80 if marker else payload_type,
+                index & 0xFFFF,
+                timestamp + line.timestamp_shift & 0xFFFFFFFF,
+                line.ssrc,
             )
-            sender.seal_into(line.ssrc, index, header, packet.payload, buffer[at : at + size])
+            at = seal_into(line.ssrc << 48 | index, header, payload, buffer, at)
             line.packets += 1
-            line.octets += len(packet.payload)
-            at += size
+            line.octets += len(payload)
             count += 1
-            has_audio |= packet.kind is Kind.AUDIO
         if count:
-            segment = run.payload_bytes + overhead if count > 1 else 0
-            self._emit(target.peer, Send(buffer[:at], segment, address, count, has_audio))  # type: ignore[arg-type]
+            segment = run.payload_bytes + _HEADER_BYTES + sender.tag_bytes if count > 1 else 0
+            self._emit(target.peer, Send(buffer[:at], segment, address, count, run.has_audio))  # type: ignore[arg-type]
 
     def _emit(self, peer: Route, send: Send) -> None:
         self.packets += send.packets

@@ -59,9 +59,12 @@ class Source:
 class Publisher:
     """One WHIP session; listens to its peer."""
 
-    def __init__(self, stage: Stage, peer: Peer, codecs: Mapping[int, Codec], *, max_bitrate_bps: int) -> None:
+    def __init__(
+        self, stage: Stage, peer: Peer, codecs: Mapping[int, Codec], *, h264_profile: str, max_bitrate_bps: int
+    ) -> None:
         self.peer = peer
         self.codecs = dict(codecs)
+        self.h264_profile = h264_profile
         self.keyframes = KeyframeRequests()
         self.sources: dict[Kind, Source] = {}
         self.plis = 0

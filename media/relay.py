@@ -150,8 +150,8 @@ class Relay:
         show, peer = self._open(show_id, offer)
         codecs = {item.payload_type: item.codec for choice in chosen for item in choice.formats}
         h264 = [item for choice in chosen for item in choice.formats if item.codec is Codec.H264]
-        show.h264_profile = sdp.profile_level_id(h264[0]) if h264 else ""
-        Publisher(show, peer, codecs, max_bitrate_bps=self.config.max_bitrate_bps)
+        profile = sdp.profile_level_id(h264[0]) if h264 else ""
+        Publisher(show, peer, codecs, h264_profile=profile, max_bitrate_bps=self.config.max_bitrate_bps)
         answer = sdp.answer(offer, chosen, self._local(peer), ssrcs=None)
         return self._keep(show, account_id, peer, answer, is_publisher=True)
 
@@ -160,10 +160,10 @@ class Relay:
 
         Raises NotAcceptable (it cannot take what is on air) or Unavailable.
         """
-        on_air = self.shows.get(show_id)
+        on_air = self.shows[show_id].publisher if show_id in self.shows else None
         chosen = sdp.choose_for_subscriber(offer, on_air.h264_profile if on_air else "")
-        if on_air and on_air.publisher:
-            sdp.must_take(chosen, list(on_air.publisher.codecs.values()))
+        if on_air:
+            sdp.must_take(chosen, list(on_air.codecs.values()))
         show, peer = self._open(show_id, offer)
         payload_types: dict[Kind, dict[Codec, int]] = {
             item.codec.kind: {other.codec: other.payload_type for other in choice.formats}

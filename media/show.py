@@ -60,7 +60,6 @@ class Show:
         self.show_id = show_id
         self.tracks = (Track(Kind.AUDIO, min(size, AUDIO_HISTORY)), Track(Kind.VIDEO, size))
         self.publisher: Publisher | None = None
-        self.h264_profile = ""
         self.subscribers: set[Subscriber] = set()
         self.host_present = False
         self.quiet_since_ms = 0

@@ -20,7 +20,8 @@ from media.core.formats import Codec
 NEVER: Final = 1 << 62
 """The first sequence of a line that has not begun."""
 
-_HEADER: Final = struct.Struct("!BBHII")
+pack_header: Final = struct.Struct("!BBHII").pack
+"""First byte, marker and payload type, sequence, timestamp, SSRC: the twelve bytes of an RTP header."""
 
 
 class Splice:
@@ -98,11 +99,6 @@ class Line:
         """Start at the track's `sequence`; nothing before it will ever be sent."""
         self.first = sequence
         self.shift = self._start - sequence
-
-    def header(self, first_byte: int, second_byte: int, index: int, timestamp: int) -> bytes:
-        """The twelve bytes of the RTP header."""
-        stamp = timestamp + self.timestamp_shift & 0xFFFFFFFF
-        return _HEADER.pack(first_byte, second_byte, index & 0xFFFF, stamp, self.ssrc)
 
 
 def nearest(number: int, reference: int) -> int:

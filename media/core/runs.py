@@ -32,6 +32,10 @@ class Run(Struct, frozen=True):
     payload_bytes: int
     """Of each packet but the last, which may be shorter."""
 
+    @property
+    def has_audio(self) -> bool:
+        return self.packets[-1].kind is Kind.AUDIO
+
 
 def plan(packets: Sequence[Packet]) -> list[Run]:
     """Runs that hold every packet once: video in order, an audio packet at the end of a run where one fits."""

@@ -69,18 +69,25 @@ class Window:
 class GcmSender:
     """Encrypts towards one peer."""
 
-    __slots__ = ("_keys", "_rtcp_index")
+    __slots__ = ("_encrypt_into", "_keys", "_rtcp_index", "_salt")
     tag_bytes = TAG_BYTES
 
     def __init__(self, key: bytes, salt: bytes) -> None:
         self._keys = Keys(key, salt)
         self._rtcp_index = 0
+        self._encrypt_into, self._salt = self._keys.rtp.encrypt_into, self._keys.rtp_salt  # looked up per packet
 
-    def seal_into(self, ssrc: int, index: int, header: bytes, payload: bytes, out: memoryview) -> None:
-        """Write header, ciphertext and tag to `out`, which is exactly that long. `index` is cycles << 16 | sequence."""
-        out[:12] = header
-        nonce = ((ssrc << 48 | index) ^ self._keys.rtp_salt).to_bytes(12, "big")
-        self._keys.rtp.encrypt_into(nonce, payload, header, out[12:])
+    def seal_into(self, position: int, header: bytes, payload: bytes, out: memoryview, at: int) -> int:
+        """Write header, ciphertext and tag to `out` from `at`; where they end.
+
+        `position` is SSRC << 48 | cycles << 16 | sequence: what makes the nonce (RFC 7714 section 8.1).
+        """
+        body = at + 12
+        end = body + len(payload) + TAG_BYTES
+        out[at:body] = header
+        nonce = (position ^ self._salt).to_bytes(12, "big")
+        self._encrypt_into(nonce, payload, header, out[body:end])
+        return end
 
     def protect_rtcp(self, packet: bytes) -> bytes:
         """A compound RTCP packet as SRTCP (RFC 7714 section 9)."""
