@@ -1,11 +1,14 @@
 """The desk on real Redis and Postgres, with the fake payment network behind it."""
 
 import asyncio
+import os
+import sys
+from pathlib import Path
 
 import pytest
 
 from checkout.core.idempotency import fingerprint
-from checkout.desk import Desk
+from checkout.desk import Desk, Pace
 from schema.errors import (
     Conflict,
     HoldLapsed,
@@ -22,6 +25,7 @@ from schema.people import Principal, Role
 from schema.show import Stock
 
 POT = VariantId("pot")
+RUSH = Path(__file__).with_name("rush_until_killed.py")
 
 
 class TestBuying:
@@ -291,6 +295,35 @@ class TestEndings:
 
 
 class TestStartingAgain:
+    @pytest.mark.parametrize("promises", [1, 150, 700])
+    async def test_a_kill_9_in_the_middle_of_a_rush_loses_no_promise_and_no_unit(self, shop, redis_url, promises):
+        opening = await shop.open(pace=shop.idle)
+        await shop.item(stock=5000, limit=1)
+        await opening.abandon()
+        rush = await asyncio.create_subprocess_exec(
+            sys.executable, str(RUSH), shop.database_url, redis_url, "60",
+            stdout=asyncio.subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(RUSH.parents[2])},
+        )  # fmt: skip
+        promised = [(await rush.stdout.readline()).decode().strip() for _ in range(promises)]
+        rush.kill()
+        promised += [line.decode().strip() async for line in rush.stdout if line.endswith(b"\n")]
+        await rush.wait()
+        assert all(promised)
+        kept = {row["hold_id"] for row in await shop.pg.fetch("SELECT hold_id FROM holds WHERE state = 'held'")}
+        assert set(promised) <= kept
+        desk = await shop.open(pace=Pace(reconcile_s=0.05, orphan_ms=100))
+
+        async def agree() -> bool:
+            stock = await shop.stock()
+            pending = await shop.redis.hlen("sf:{gala}:gate:pot:pending")
+            return not pending and await shop.gate_available() == stock.available
+
+        await shop.eventually(agree)
+        assert (await shop.verify()).problems == []
+        await desk.hold(shop.viewer("b0"), shop.show_id, HoldRequest(variant_id=POT), "k0")  # a retry
+        assert await shop.pg.fetchval("SELECT count(*) FROM holds WHERE buyer_id = 'b0'") == 1
+        assert (await shop.verify()).problems == []
+
     async def test_everything_promised_is_there_after_a_kill(self, shop):
         dying = await shop.open(pace=shop.idle)
         await shop.item(stock=10)
