@@ -4,6 +4,7 @@ Owns: nothing of its own; messages live in the hub's channel, turns of slow mode
 Invariant: a message that was accepted has one offset in its show, and comes back to its author like to everybody.
 """
 
+import re
 import time
 
 import msgspec
@@ -16,6 +17,7 @@ from schema.ids import MessageId, ShowId, new_id
 from schema.people import Principal, Role
 from schema.wire import Chat, ChatAccepted
 
+_MESSAGE_ID = re.compile("msg_[0-9a-z]{26}")
 _chats = msgspec.json.Decoder(Chat)
 
 
@@ -49,7 +51,8 @@ class ChatService:
         if not principal.role.covers(Role.HOST):
             raise Forbidden("Only a host or an operator may delete messages")
         await self._find(show_id)
-        if await self._hub.delete_chat(show_id, message_id) is None:
+        known = _MESSAGE_ID.fullmatch(message_id) and await self._hub.delete_chat(show_id, message_id)
+        if not known:
             raise NotFound("There is no such message")
 
     async def history(self, show_id: ShowId) -> list[Chat]:

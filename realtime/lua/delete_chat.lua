@@ -11,6 +11,7 @@ if redis.call('HSETNX', KEYS[1], 'epoch', ARGV[1]) == 1 then
 end
 local epoch = redis.call('HGET', KEYS[1], 'epoch')
 local found, oldest
+local deletions = 0
 local log = redis.call('XRANGE', KEYS[2], '-', '+')
 for _, entry in ipairs(log) do
   local fields = entry[2]
@@ -20,11 +21,14 @@ for _, entry in ipairs(log) do
       found = entry[1]
       break
     end
-  elseif fields[2] == 'x' and fields[4] == ARGV[3] then
-    return {epoch, 0}
+  elseif fields[2] == 'x' then
+    deletions = deletions + 1
+    if fields[4] == ARGV[3] then
+      return {epoch, 0}
+    end
   end
 end
-local trimmed = #log > 0 and log[1][1] ~= '1-0'
+local trimmed = #log + deletions < tonumber(redis.call('HGET', KEYS[1], 'offset') or '0')
 if not found and not (trimmed and (not oldest or ARGV[3] < oldest)) then
   return {epoch, 0}
 end

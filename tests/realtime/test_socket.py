@@ -237,3 +237,12 @@ async def test_when_the_server_ends_everybody_is_told_to_come_back(running, show
     for client in clients:
         await client.until(lambda it: it.code is not None)
         assert client.code == 4003
+
+
+async def test_a_server_that_is_told_to_end_tells_its_viewers_and_ends(running, show, until):
+    clients = [await running.join(show) for _ in range(3)]
+    running.server.should_exit = True
+    for client in clients:
+        await client.until(lambda it: it.code is not None)
+        assert client.code == 4003
+    await until(lambda: not running.server.server_state.connections)
