@@ -134,7 +134,7 @@ def demo(
     """Run a whole show on this machine: stores, host, viewers, pages."""
 
     async def perform(settings: Settings) -> int:
-        from live.demo import DemoOptions, run_demo
+        from live.demo.perform import DemoOptions, run_demo
 
         options = DemoOptions(
             settings=settings, headless=headless, seed=seed, json=json, viewers=viewers, duration_s=duration

@@ -40,7 +40,7 @@ def create_app(settings: Settings, stores: StoreAddresses) -> Starlette:
     async def lifespan(app: Starlette) -> AsyncIterator[Mapping[str, Any]]:
         async with AsyncExitStack() as stack:
             services = await open_services(stack, settings, stores, tokens)
-            app.state.health = services["health"]
+            app.state.health, app.state.relay = services["health"], services["relay"]
             yield services
 
     return Starlette(

@@ -9,9 +9,10 @@ import contextlib
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 
+import msgspec
 import structlog
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.applications import Starlette
 
 from live.migrations import migrate
 from live.settings import Settings
@@ -26,6 +27,8 @@ DRAIN_S = 5
 DOWN_S = 20
 """Drain, then the application's own closing."""
 BACKLOG = 4096
+KEEP_ALIVE_S = 65
+"""Longer than clients and proxies usually keep an idle connection, so that it is never ours that closes first."""
 
 
 class StartError(RuntimeError):
@@ -49,7 +52,7 @@ async def serve(settings: Settings, *, ready: Ready | None = None) -> None:
 
 
 async def _serve_app(
-    app: ASGIApp, gateway: type[asyncio.Protocol], listener: socket.socket, settings: Settings, ready: Ready | None
+    app: Starlette, gateway: type[asyncio.Protocol], listener: socket.socket, settings: Settings, ready: Ready | None
 ) -> None:
     server = Server(
         uvicorn.Config(
@@ -60,6 +63,7 @@ async def _serve_app(
             log_config=None,
             access_log=False,
             server_header=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
             proxy_headers=False,  # an address that a client wrote itself must not count for the limits
             backlog=BACKLOG,
             timeout_graceful_shutdown=DRAIN_S,
@@ -68,11 +72,14 @@ async def _serve_app(
     running = asyncio.create_task(server.serve(sockets=[listener]), name="http")
     try:
         await server.up(running)
-        log.info("serving", base_url=settings.base_url)
+        bound = msgspec.structs.replace(settings, media_udp_port=app.state.relay.udp_port)
+        log.info("serving", base_url=bound.base_url, media_udp_port=bound.media_udp_port)
         if ready:
-            await ready(settings)
+            await ready(bound)
         await asyncio.shield(running)
     finally:
+        if hasattr(app.state, "health"):
+            app.state.health.draining = True
         await server.down(running)
 
 

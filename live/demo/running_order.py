@@ -1,0 +1,60 @@
+"""The demo show's running order: what the host and the operator do, and when.
+
+Owns: the table. Reads no clock: the director asks what is due.
+"""
+
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from live.demo.shop import APRON, COOKBOOK, KNIFE, POT_BLUE, POT_CREAM, POT_RED, SPICE
+from schema.ids import VariantId
+
+Deed = Literal["pin", "unpin", "price", "restock", "say", "slow", "refund", "sales", "state"]
+
+
+class Cue(Struct, frozen=True):
+    """At `at_s` into the show, do this; `value` is minor units, units, ms, a text, or a state, as the deed has it."""
+
+    at_s: float
+    deed: Deed
+    variant: VariantId | None = None
+    value: int | str | bool | None = None
+
+
+CUES: Final = (
+    Cue(0, "say", value="Good evening, and welcome to Kitchen Friday!"),
+    Cue(30, "pin", SPICE),
+    Cue(31, "say", value="First the spice set: four jars, ground this week."),
+    Cue(140, "say", value="In ten seconds: the chef's knife for 39. One each, twenty of them."),
+    Cue(149, "pin", KNIFE),
+    Cue(150, "price", KNIFE, 3900),
+    Cue(235, "unpin", SPICE),
+    Cue(236, "unpin", KNIFE),
+    Cue(240, "pin", POT_BLUE),
+    Cue(241, "pin", POT_RED),
+    Cue(242, "pin", POT_CREAM),
+    Cue(243, "say", value="Now the pots. Blue goes first, it always does."),
+    Cue(300, "restock", POT_BLUE, 10),
+    Cue(301, "say", value="Ten more blue ones just came up from the cellar."),
+    Cue(360, "unpin", POT_RED),
+    Cue(361, "unpin", POT_CREAM),
+    Cue(362, "pin", APRON),
+    Cue(363, "say", value="And an apron to go with the pot."),
+    Cue(420, "slow", value=10_000),
+    Cue(421, "say", value="You are many tonight! Slow mode for a minute, so that everybody can be read."),
+    Cue(475, "slow", value=0),
+    Cue(480, "pin", COOKBOOK),
+    Cue(481, "say", value="The one signed cookbook. There is no second."),
+    Cue(540, "refund", POT_BLUE),
+    Cue(570, "sales", value=False),
+    Cue(572, "say", value="The till takes a breath. Whatever you have paid for is yours."),
+    Cue(590, "sales", value=True),
+    Cue(592, "say", value="Thank you all. Good night!"),
+    Cue(600, "state", value="ended"),
+)
+
+
+def due(after_s: float, until_s: float) -> list[Cue]:
+    """The cues with `after_s` < at_s <= `until_s`, in order."""
+    return [cue for cue in CUES if after_s < cue.at_s <= until_s]
