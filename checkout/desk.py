@@ -14,10 +14,10 @@ import structlog
 from msgspec import Struct
 from redis.asyncio import Redis
 
+from checkout.clock import wall_ms
 from checkout.core.idempotency import derived_id
 from checkout.core.taps import Code, Tap, refusal
 from checkout.counts import Counts
-from checkout.fakepay import wall_ms
 from checkout.gate import Gate, Product
 from checkout.pages import cursor as cursor_of
 from checkout.pages import parts

@@ -10,7 +10,6 @@ Invariant: a payment id is decided once; captured <= authorized; refunded <= cap
 import asyncio
 import contextlib
 import sqlite3
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,6 +27,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from checkout.clock import wall_ms
 from checkout.payments import Payment, PaymentState
 from schema.ids import new_id
 
@@ -100,11 +100,6 @@ class Faults:
     drop_webhooks: int = 0
     late_webhooks_ms: int = 0
     """Every webhook comes this much later."""
-
-
-def wall_ms() -> int:
-    """Now, in milliseconds since 1970."""
-    return time.time_ns() // 1_000_000
 
 
 class FakePay:
