@@ -74,6 +74,7 @@ class Desk:
         self._gate = Gate(redis, clock=clock, scripts=scripts)
         self._till = Till(self._truth, provider, self.counts, self._shelf_of)
         self._shelves: dict[Product, Shelf] = {}
+        self._cold = asyncio.Lock()
         self._works: set[asyncio.Task[None]] = set()
         self._closing = False
         self._keeper: asyncio.Task[None] | None = None
@@ -241,9 +242,11 @@ class Desk:
 
     async def _shelf_on_sale(self, product: Product) -> Shelf:
         if product not in self._shelves:
-            await self.stock_of(ShowId(product.show_id), VariantId(product.variant_id))
-            # Before the first tap, not beside it: a rush that begins cold would go to Postgres as a whole.
-            await self._shelf_of(product).refresh()
+            # One at a time, and before the first tap: a rush that begins cold would go to Postgres as a whole.
+            async with self._cold:
+                if product not in self._shelves:
+                    await self.stock_of(ShowId(product.show_id), VariantId(product.variant_id))
+                    await self._shelf_of(product).refresh()
         return self._shelf_of(product)
 
     def _shelf_of(self, product: Product) -> Shelf:

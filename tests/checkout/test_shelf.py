@@ -81,6 +81,15 @@ class TestRush:
         assert said == {"ok": 50, "sold_out": 250}
         assert one.counts.straight_to_truth + two.counts.straight_to_truth == 0
 
+    async def test_a_desk_that_comes_to_a_rush_cold_builds_its_shelf_once(self, shop):
+        late = await shop.open(pace=shop.idle)
+        opening = await shop.open(pace=shop.idle)
+        await shop.item(stock=10)
+        await opening.abandon()
+        shop.desk = late
+        assert await shop.rush(buyers=200, taps=200) == {"ok": 10, "sold_out": 190}
+        assert late.counts.truth_transactions < 20
+
 
 class TestEachDefenceAlone:
     """100 units, 400 taps: either store alone holds exactly 100; with both disarmed it oversells."""
@@ -241,6 +250,28 @@ class TestStoresFailing:
 
         await shop.eventually(answers)
         assert desk.counts.holds == 1
+        assert (await shop.verify()).problems == []
+
+    async def test_units_admitted_while_postgres_was_down_come_back_once_it_answers(self, shop, pg_wire):
+        desk = await shop.open(pool=pg_wire.pool, pace=Pace(reconcile_s=0.05, orphan_ms=50))
+        await shop.item(stock=10)
+        pg_wire.cut()
+        assert await shop.outcome(shop.tap("ann", key="k")) == "unavailable"
+        assert await shop.gate_available() == 9  # not before Postgres has said that it is nobody's
+        pg_wire.mend()
+
+        async def back() -> bool:
+            return await shop.gate_available() == 10
+
+        await shop.eventually(back)
+        assert desk.counts.orphans == 1
+        assert await shop.pg.fetchval("SELECT count(*) FROM fences") == 1
+
+        async def answers() -> bool:
+            return await shop.outcome(shop.tap("ann", key="k")) == "ok"
+
+        await shop.eventually(answers)
+        assert (await shop.stock()).held == 1
         assert (await shop.verify()).problems == []
 
     async def test_a_commit_whose_answer_was_lost_is_found_by_its_hold_id(self, shop, pg_wire):
