@@ -82,28 +82,39 @@ class Peer:
         """The whole life: wait for a check, shake hands, stay until either side ends it."""
         try:
             async with asyncio.timeout(self._handshake_ms / 1000):
-                await self._until_checked()
-                await self._shake_hands()
-            if self._dtls is not None and not self.is_closed:
-                await self._first(self._dtls.until_closed(), self._closing.wait())
+                await self._until_closing(self._connect())
+            if self._dtls is not None and self.is_up:
+                await self._until_closing(self._dtls.until_closed())
         except TimeoutError:
             pass
         finally:
             self.close()
             if self._dtls is not None:
                 await self._dtls.farewell()
-            self.address = None
+            self._hang_up()
 
-    async def _until_checked(self) -> None:
-        await self._first(self._checked.wait(), self._closing.wait())
-
-    async def _first(self, *waits: Coroutine[None, None, object]) -> None:
-        tasks = [asyncio.ensure_future(wait) for wait in waits]
+    async def _until_closing(self, work: Coroutine[None, None, None]) -> None:
+        """Do `work`, or leave it as soon as the session is to end."""
+        tasks = [asyncio.ensure_future(work), asyncio.ensure_future(self._closing.wait())]
         try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
         finally:
             for task in tasks:
                 task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _hang_up(self) -> None:
+        """Only after the farewell: a transport that has lost its peer says nothing any more."""
+        self.address = None
+        if self._queue.full():
+            self._queue.get_nowait()
+        self._queue.put_nowait(None)
+
+    async def _connect(self) -> None:
+        await self._checked.wait()
+        await self._shake_hands()
 
     async def _shake_hands(self) -> None:
         for _ in range(HANDSHAKE_TRIES):
@@ -124,9 +135,6 @@ class Peer:
         self.is_closed = True
         self._wire.forget(self)
         self._closing.set()
-        if self._queue.full():
-            self._queue.get_nowait()
-        self._queue.put_nowait(None)
         if self.listener:
             self.listener.closed()
 

@@ -33,7 +33,9 @@ def tone(number: int) -> av.AudioFrame:
 
 def publish(url: str, token: str, seconds: float) -> None:
     with av.open(url, "w", format="whip", options={"authorization": token}) as out:
-        video = out.add_stream("libx264", rate=FPS, options={"profile": "baseline", "tune": "zerolatency", "g": "25"})
+        video = out.add_stream(
+            "libx264", rate=FPS, options={"profile": "baseline", "tune": "zerolatency", "g": "25", "sc_threshold": "0"}
+        )
         video.width, video.height, video.pix_fmt, video.bit_rate = WIDTH, HEIGHT, "yuv420p", 500_000
         video.codec_context.max_b_frames = 0
         audio = out.add_stream("libopus", rate=RATE, layout="stereo")

@@ -1,5 +1,6 @@
 """aiortc publishes and plays, with all of its own ICE, SDP, RTP and codecs."""
 
+import asyncio
 import itertools
 from fractions import Fraction
 
@@ -65,8 +66,9 @@ async def test_a_viewer_hears_the_farewell(floor, connections, wait_until):
     for session in list(floor.relay._sessions.values()):
         if not session.is_publisher:
             floor.relay.end(session)
-    with pytest.raises(MediaStreamError):
-        await drain(track)
+    async with asyncio.timeout(10):  # without the farewell aiortc notices after 30 s
+        with pytest.raises(MediaStreamError):
+            await drain(track)
 
 
 async def drain(track):
