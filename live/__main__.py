@@ -124,7 +124,9 @@ def demo(
     json: Annotated[
         bool, Parameter(help="Print one JSON line when it is ready, and nothing else.", negative="")
     ] = False,
-    viewers: Annotated[int, Parameter(help="Scripted viewers.", validator=cyclopts.validators.Number(gte=0))] = 30,
+    viewers: Annotated[
+        int, Parameter(help="Scripted viewers; 0: the show is yours.", validator=cyclopts.validators.Number(gte=0))
+    ] = 150,
     duration: Annotated[float | None, Parameter(help="Seconds until it ends by itself.")] = None,
     port: Annotated[int | None, Parameter(help="0: any free one.")] = None,
     data_dir: DataDir = None,
