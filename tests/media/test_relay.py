@@ -1,7 +1,10 @@
 """One relay, light peers: every packet is looked at."""
 
+import asyncio
+
 import pytest
 
+from media import relay as relay_module
 from media.config import RelayConfig
 from media.core import rtcp
 from schema.errors import NotFound
@@ -212,3 +215,51 @@ async def test_a_path_without_segmentation_offload_gets_datagrams_one_by_one(on_
     before = floor.relay.totals().sends
     await pictures(host, viewer, wait_until, 5, keyframe=False)
     assert floor.relay.totals().sends - before >= 15
+
+
+async def turns_of_others_during_a_fan_out(floor, peers, wait_until):
+    """How often another task ran while one batch went to 48 subscribers."""
+    await peers.host()
+    for number in range(3):
+        await peers.viewer(token=f"viewer-{number}")
+    show = floor.relay.shows["demo"]
+    show.subscribers = Crowd(show.subscribers, 16)
+    turns, is_done = [], asyncio.Event()
+
+    async def other():
+        while not is_done.is_set():
+            turns.append(1)
+            await asyncio.sleep(0)
+
+    task = asyncio.ensure_future(other())
+    await floor.relay._fan_out(show, [])
+    is_done.set()
+    await task
+    show.subscribers = set(show.subscribers)
+    return len(turns)
+
+
+class Crowd(set):
+    """A set that lists each of its members many times."""
+
+    def __init__(self, members, times):
+        super().__init__(members)
+        self.times = times
+
+    def __iter__(self):
+        return (member for _ in range(self.times) for member in super(Crowd, self).__iter__())
+
+
+async def test_a_long_fan_out_gives_others_their_turn(floor, peers, wait_until, monkeypatch):
+    monkeypatch.setattr(relay_module, "HOLD_S", 0)
+    assert await turns_of_others_during_a_fan_out(floor, peers, wait_until) >= 3
+
+
+async def test_without_the_slices_it_would_not(floor, peers, wait_until, monkeypatch):
+    monkeypatch.setattr(relay_module, "HOLD_S", 3600)
+    assert await turns_of_others_during_a_fan_out(floor, peers, wait_until) <= 1
+
+
+async def test_ipv6_is_served_from_a_wildcard(open_floor):
+    async with open_floor(RelayConfig(bind_host="::", addresses=("::1", "127.0.0.1"))) as floor:
+        assert floor.relay._port.socket.getsockname()[0] == "::"
