@@ -7,6 +7,7 @@ each. Invariant: exactly one line on standard output with `json`, once video is 
 import asyncio
 import os
 import shutil
+import socket
 import sys
 import time
 import webbrowser
@@ -34,6 +35,7 @@ log = structlog.get_logger()
 STAFF_HOURS = 12
 ON_AIR_S = 60
 POLL_S = 0.1
+DEFAULT_PORT = Settings().port
 
 
 class DemoOptions(Struct, frozen=True, kw_only=True):
@@ -69,7 +71,7 @@ async def run_demo(options: DemoOptions) -> int:
     async def perform() -> None:
         await _Demo(options, await bound).perform()
 
-    serving = asyncio.create_task(serve(options.settings, ready=opened), name="serve")
+    serving = asyncio.create_task(serve(with_free_port(options.settings), ready=opened), name="serve")
     performing = asyncio.create_task(perform(), name="demo")
     try:
         done, _ = await asyncio.wait({serving, performing}, return_when=asyncio.FIRST_COMPLETED)
@@ -80,6 +82,19 @@ async def run_demo(options: DemoOptions) -> int:
             task.cancel()
             await asyncio.wait({task})
     return 0
+
+
+def with_free_port(settings: Settings) -> Settings:
+    """The settings, with any free port where nobody chose one and the usual one is taken."""
+    if settings.port != DEFAULT_PORT:
+        return settings
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError:
+            return msgspec.structs.replace(settings, port=0, base_url="")
+    return settings
 
 
 class _Demo:
