@@ -48,7 +48,7 @@ def dead_redis() -> redis.asyncio.Redis:
 async def eventually(check: Callable[[], Awaitable[bool]], within_s: float = 15.0) -> None:
     """Wait until `check` holds; the deadline only catches a hang."""
     async with asyncio.timeout(within_s):
-        while not await check():  # noqa: ASYNC110 - what is waited for happens in a store
+        while not await check():
             await asyncio.sleep(0.02)
 
 

@@ -11,7 +11,7 @@ from schema.errors import SoldOutError, Unavailable
 async def turns_until(check) -> None:
     """Let the loop turn until `check` holds."""
     async with asyncio.timeout(10):
-        while not check():  # noqa: ASYNC110 - the batcher tells nobody
+        while not check():
             await asyncio.sleep(0)
 
 

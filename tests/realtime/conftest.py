@@ -38,7 +38,7 @@ _numbers = itertools.count(1)
 async def until(condition: Callable[[], Any], what: str = "the condition") -> None:
     """Wait until `condition()` holds; fail after a deadline."""
     async with asyncio.timeout(DEADLINE_S):
-        while not condition():  # noqa: ASYNC110 - the outside world sets no event of ours
+        while not condition():
             await asyncio.sleep(0.005)
 
 
