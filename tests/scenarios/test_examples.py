@@ -1,0 +1,61 @@
+import asyncio
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SHOW, VARIANT, STOCK = "demo", "spice-set", 3
+
+
+def command(name, *arguments):
+    """As the example's docstring prints it, with this machine's addresses."""
+    text = (ROOT / "examples" / f"{name}.py").read_text()
+    assert re.search(rf"^ *python examples/{name}\.py ", text, re.MULTILINE)
+    return [sys.executable, f"examples/{name}.py", *arguments]
+
+
+def run(*line):
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_each_example_is_under_sixty_lines():
+    lengths = {path.name: len(path.read_text().splitlines()) for path in (ROOT / "examples").glob("*.py")}
+    assert lengths
+    assert max(lengths.values()) < 60
+
+
+@pytest.mark.timeout(180)
+async def test_the_examples_publish_listen_and_buy(service):
+    await service.start()
+    host, _ = await service.sell(SHOW, VARIANT, stock=STOCK)
+    listening = await asyncio.create_subprocess_exec(
+        *command("listen", service.base_url, SHOW, "60"),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    )
+    publishing = await asyncio.create_subprocess_exec(
+        *command("publish", f"{service.base_url}/whip/{SHOW}", host, "60"), cwd=ROOT
+    )
+    try:
+        await heard(listening, b"state host True")
+        bought = await asyncio.to_thread(run, *command("buy", service.base_url, SHOW, VARIANT))
+        assert re.search(r"^held hold_\w+ .*\nbought ord_\w+ (paid|captured)\n$", bought)
+        await heard(listening, b"'sold': 1, 'available': 2")
+    finally:
+        for process in (listening, publishing):
+            process.terminate()
+            await process.wait()
+    assert (await service.stock(SHOW, VARIANT))["sold"] == 1
+
+
+async def heard(listening, what):
+    async with asyncio.timeout(40):
+        while what not in (line := await listening.stdout.readline()):
+            assert line, "it ended before it was heard"
