@@ -97,6 +97,7 @@ class LightPeer:
         self.fingerprint = Fingerprint("sha-256", field(r"a=fingerprint:sha-256 (\S+)"))
         host, port = re.search(r"a=candidate:\S+ 1 udp \d+ (\S+) (\d+) ", answer).groups()
         self.remote = (host, int(port))
+        self._socket.connect(self.remote)  # as a browser does, hear nothing that comes from another address
         self.ssrcs = {int(number) for number in re.findall(r"a=ssrc:(\d+) cname", answer)}
         self._pulse = asyncio.ensure_future(self._pulses())
         await self._answered.wait()

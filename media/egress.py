@@ -137,11 +137,14 @@ class Egress:
             self._try(send._replace(data=send.data[at : at + size], segment_bytes=0, packets=1))
 
     def _to_kernel(self, send: Send) -> None:
+        port, address = self._port, send.address
+        if not send.segment_bytes and len(address) == 2:
+            port.socket.sendto(send.data, address)
+            return
+        control = port.control(address)
         if send.segment_bytes:
-            control = [(_SOL_UDP, _UDP_SEGMENT, struct.pack("=H", send.segment_bytes))]
-            self._port.socket.sendmsg([send.data], control, 0, send.address)
-        else:
-            self._port.socket.sendto(send.data, send.address)
+            control.append((_SOL_UDP, _UDP_SEGMENT, struct.pack("=H", send.segment_bytes)))
+        port.socket.sendmsg([send.data], control, 0, address[:2])
 
     def _wait_for_room(self, send: Send) -> None:
         if not len(self._backlog):

@@ -6,7 +6,9 @@ holds, raises out of `_readable`.
 """
 
 import asyncio
+import ipaddress
 import socket
+import struct
 from collections import Counter
 from collections.abc import Callable
 from typing import Final
@@ -25,6 +27,9 @@ log = structlog.get_logger()
 BURST: Final = 64
 """Datagrams read before others get a turn."""
 _DATAGRAM: Final = 2048
+_CONTROL: Final = 64
+_IP_PKTINFO: Final = 8
+_IPV4_PKTINFO: Final = struct.Struct("=I4s4s")
 _BUFFER_BYTES: Final = 4 << 20
 
 
@@ -37,12 +42,33 @@ class MediaPort:
         self.socket.setblocking(False)  # noqa: FBT003 - the library's signature
         for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
             self.socket.setsockopt(socket.SOL_SOCKET, option, _BUFFER_BYTES)
+        self._pktinfo = self._ask_for_own_address(host, family)
         self.socket.bind((host, port))
         self.certificate = Certificate.generateCertificate()
         self.roster: Roster[Peer] = Roster()
         self.counts: Counter[str] = Counter()
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self.socket.fileno(), self._readable)
+
+    def _ask_for_own_address(self, host: str, family: int) -> tuple[int, int] | None:
+        """On a wildcard: have the kernel say which of our addresses a datagram came to.
+
+        An answer must leave from there: a peer on 192.0.2.2 that asked 127.0.0.1 is otherwise answered from
+        192.0.2.2, and a browser drops that.
+        """
+        if not ipaddress.ip_address(host).is_unspecified:
+            return None
+        if family == socket.AF_INET6:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+            return socket.IPPROTO_IPV6, socket.IPV6_PKTINFO
+        self.socket.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+        return socket.IPPROTO_IP, _IP_PKTINFO
+
+    def control(self, address: Address) -> list[tuple[int, int, bytes]]:
+        """The control messages that make a datagram to `address` leave from our end of it."""
+        if len(address) == 2 or self._pktinfo is None:
+            return []
+        return [(*self._pktinfo, address[2])]
 
     @property
     def number(self) -> int:
@@ -63,7 +89,10 @@ class MediaPort:
     def sendto(self, data: bytes | memoryview, address: Address) -> None:
         """Send or drop: what goes through here (STUN, DTLS, RTCP, resends) is asked for again if it matters."""
         try:
-            self.socket.sendto(data, address)
+            if len(address) == 2:
+                self.socket.sendto(data, address)
+            else:
+                self.socket.sendmsg([data], self.control(address), 0, address[:2])
         except (BlockingIOError, OSError):
             self.counts["send_failed"] += 1
 
@@ -75,22 +104,34 @@ class MediaPort:
             self._loop.add_writer(self.socket.fileno(), callback)
 
     def _readable(self) -> None:
-        receive = self.socket.recvfrom
+        receive = self._receive if self._pktinfo is None else self._receive_at
         for _ in range(BURST):
             try:
-                datagram, source = receive(_DATAGRAM)
+                datagram, source = receive()
             except (BlockingIOError, InterruptedError):
                 return
             except OSError:  # an ICMP error of an earlier send
                 self.counts["receive_failed"] += 1
                 continue
             try:
-                self.datagram(datagram, source[:2])
+                self.datagram(datagram, source)
             except Exception:
                 # A fault of ours must not silence the port for every other peer.
                 self.counts["fault"] += 1
                 if self.counts["fault"] < 10:
                     log.exception("a datagram was not handled", kind=classify(datagram).name)
+
+    def _receive(self) -> tuple[bytes, Address]:
+        datagram, source = self.socket.recvfrom(_DATAGRAM)
+        return datagram, source[:2]
+
+    def _receive_at(self) -> tuple[bytes, Address]:
+        datagram, control, _, source = self.socket.recvmsg(_DATAGRAM, _CONTROL)
+        own = next((data for level, kind, data in control if (level, kind) == self._pktinfo), b"")
+        is_ipv4 = len(own) == _IPV4_PKTINFO.size
+        # Our address, and any interface: a route may change, the address must not.
+        answer_from = _IPV4_PKTINFO.pack(0, own[4:8], bytes(4)) if is_ipv4 else own[:16] + bytes(4)
+        return datagram, (source[0], source[1], answer_from)
 
     def datagram(self, datagram: bytes, source: Address) -> None:
         """Hand one datagram to whom it belongs, or drop it."""

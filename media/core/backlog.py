@@ -7,6 +7,8 @@ only video goes first, for sound must never wait for a picture.
 from collections import deque
 from typing import NamedTuple
 
+from media.core.demux import Address
+
 
 class Send(NamedTuple):
     """One message for the kernel, already encrypted."""
@@ -14,7 +16,7 @@ class Send(NamedTuple):
     data: bytes
     segment_bytes: int
     """0: one datagram."""
-    address: tuple[str, int]
+    address: Address
     packets: int
     has_audio: bool
 

@@ -9,7 +9,8 @@ from enum import IntEnum
 from typing import Final, Generic, TypeVar
 
 P = TypeVar("P")
-Address = tuple[str, int]
+Address = tuple[str, int] | tuple[str, int, bytes]
+"""The far end; on a port that is bound to every address also our own end, as the kernel writes it (pktinfo)."""
 
 MAX_ADDRESSES: Final = 8
 """Validated addresses per peer: a browser tries one per network interface."""

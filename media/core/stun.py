@@ -10,6 +10,8 @@ import ipaddress
 import struct
 from typing import Final, NamedTuple
 
+from media.core.demux import Address
+
 COOKIE: Final = 0x2112A442
 MAX_BYTES: Final = 1500
 MAX_ATTRIBUTES: Final = 24
@@ -100,7 +102,7 @@ def is_authentic(check: Check, password: bytes) -> bool:
     return hmac.compare_digest(hmac.digest(password, check.signed, "sha1"), check.mac)
 
 
-def success(check: Check, address: tuple[str, int], password: bytes) -> bytes:
+def success(check: Check, address: Address, password: bytes) -> bytes:
     """The response to a check that came from `address`: at most 80 bytes, so it amplifies nothing."""
     body = _mapped(address, check.transaction)
     head = struct.pack("!HHI", _BINDING_SUCCESS, len(body) + 24, COOKIE) + check.transaction
@@ -109,7 +111,7 @@ def success(check: Check, address: tuple[str, int], password: bytes) -> bytes:
     return head + body + struct.pack("!HHI", _FINGERPRINT, 4, _crc(head + body))
 
 
-def _mapped(address: tuple[str, int], transaction: bytes) -> bytes:
+def _mapped(address: Address, transaction: bytes) -> bytes:
     host = ipaddress.ip_address(address[0].partition("%")[0])
     if isinstance(host, ipaddress.IPv6Address) and host.ipv4_mapped:
         host = host.ipv4_mapped

@@ -10,6 +10,7 @@ import pytest
 
 from media import peer as peer_module
 from media import port as port_module
+from media.config import RelayConfig
 from media.core import stun
 from media.core.demux import Roster
 
@@ -168,3 +169,27 @@ async def test_a_peer_cannot_validate_addresses_without_end(floor, peers, count)
     for number in range(count):
         floor.relay._port.datagram(viewer.binding_request(), (f"127.0.1.{number}", 9))
     assert floor.relay.totals().validated_addresses == 8
+
+
+WILDCARD = RelayConfig(bind_host="0.0.0.0", addresses=("127.0.0.3",))
+
+
+async def test_a_port_bound_to_every_address_answers_from_the_one_that_was_asked(open_floor, new_peers, wait_until):
+    async with open_floor(WILDCARD) as floor:
+        peers = new_peers(floor)
+        host, viewer = await peers.host(), await peers.viewer()
+        host.show([1100, 1090, 1100], keyframe=True)
+        host.say()
+        await wait_until(lambda: len(viewer.seen) == 4, "runs and single packets arrive")
+        for peer in peers.all:
+            await peer.close()
+
+
+async def test_without_asking_the_kernel_it_would_answer_from_another(open_floor, new_peers, monkeypatch):
+    monkeypatch.setattr(port_module.MediaPort, "_ask_for_own_address", lambda *_: None)
+    async with open_floor(WILDCARD) as floor:
+        viewer = new_peers(floor).light()
+        answer = await floor.post("/whep/demo", viewer.offer("VP8"), "viewer-bob")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(viewer.check(answer.text), 1)
+        await viewer.close()
