@@ -158,7 +158,10 @@ async def open_page(browser: Any) -> AsyncIterator[Any]:
 
 @pytest.fixture
 def module() -> Any:
-    """Run JavaScript on a page with one of our modules as `it`: `await module(page, "money.js", "return it.digits('JPY')")`."""
+    """Run JavaScript on a page, with one of our modules as `it` and what was passed as `argument`.
+
+    `await module(page, "money.js", "return it.digits(argument)", "JPY")` is 0.
+    """
 
     async def run(page: Any, name: str, body: str, argument: Any = None) -> Any:
         return await page.evaluate(

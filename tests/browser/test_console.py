@@ -84,6 +84,7 @@ async def test_a_message_is_taken_down_and_slow_mode_set(site, console):
     message = await site.say("rude words", await site.guest())
     await console.get_by_test_id(f"chat-delete-{message}").click()
     await expect(console.get_by_test_id("chat-list")).not_to_contain_text("rude words")
-    await console.get_by_test_id("slow-mode").select_option("5000")
-    await expect(console.get_by_test_id("slow-mode")).to_have_value("5000")
+    async with console.expect_response("**/chat-settings"):
+        await console.get_by_test_id("slow-mode").select_option("5000")
     assert (await site.show())["slow_mode_ms"] == 5000
+    await expect(console.get_by_test_id("slow-mode")).to_have_value("5000")

@@ -123,7 +123,9 @@ async def test_a_position_hands_each_event_on_once(page, module):
 
 
 async def test_the_pause_before_coming_back_grows_to_a_cap_and_is_jittered(page, module):
-    pauses = await module(page, "socket.js", "return [0, 1, 5, 50].map((n) => [it.backoffMs(n, 0), it.backoffMs(n, 1)])")
+    pauses = await module(
+        page, "socket.js", "return [0, 1, 5, 50].map((n) => [it.backoffMs(n, 0), it.backoffMs(n, 1)])"
+    )
     assert pauses == [[50, 250], [100, 500], [1600, 8000], [3000, 15000]]
 
 
@@ -154,7 +156,9 @@ async def test_a_socket_that_was_cut_resumes_without_a_gap_or_a_repeat(site, liv
     await live_page.wait_for_function("() => window.__room.frames.some((f) => f.ev.some((e) => e.text === 'before'))")
     await live_page.evaluate("() => { const { socket } = window.__room; socket.socket.close(); }")
     await site.say("meanwhile", token)
-    await live_page.wait_for_function("() => window.__room.frames.some((f) => f.ev.some((e) => e.text === 'meanwhile'))")
+    await live_page.wait_for_function(
+        "() => window.__room.frames.some((f) => f.ev.some((e) => e.text === 'meanwhile'))"
+    )
     frames = await live_page.evaluate("() => window.__room.frames")
     texts = [event["text"] for frame in frames for event in frame["ev"] if event["t"] == "chat"]
     assert texts == ["before", "meanwhile"]
@@ -240,7 +244,10 @@ async def test_a_refusal_is_a_problem_with_its_code_and_is_not_repeated(site, li
 )
 async def test_money_has_its_currencys_digits(page, module, amount, currency, locale, text):
     got = await module(
-        page, "money.js", "return it.money(argument[0], argument[1])", [{"amount": amount, "currency": currency}, locale]
+        page,
+        "money.js",
+        "return it.money(argument[0], argument[1])",
+        [{"amount": amount, "currency": currency}, locale],
     )
     assert got == text
 
