@@ -139,7 +139,13 @@ def demo(
         from live.demo.perform import DemoOptions, run_demo
 
         options = DemoOptions(
-            settings=settings, headless=headless, seed=seed, json=json, viewers=viewers, duration_s=duration
+            settings=settings,
+            headless=headless,
+            seed=seed,
+            json=json,
+            viewers=viewers,
+            duration_s=duration,
+            resume_ended=data_dir is not None,  # who names a directory wants what is in it
         )
         return await run_demo(options)
 

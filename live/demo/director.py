@@ -51,8 +51,10 @@ class Director:
             await asyncio.sleep(BEAT_S)
 
     async def go_live(self) -> None:
-        """Open the show, whatever came before."""
-        (await self._host.put(f"{self._api}/state", json={"state": "live"})).raise_for_status()
+        """Open the show; one that has ended stays so."""
+        answer = await self._host.put(f"{self._api}/state", json={"state": "live"})
+        if answer.status_code != 409:
+            answer.raise_for_status()
 
     def _stood_at_s(self) -> float:
         try:

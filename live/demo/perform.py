@@ -47,6 +47,8 @@ class DemoOptions(Struct, frozen=True, kw_only=True):
     json: bool = False
     viewers: int = 150
     duration_s: float | None = None
+    resume_ended: bool = False
+    """True: go on with the last show even if it has ended; False: open a new one then."""
 
 
 class Ready(Struct, frozen=True, kw_only=True):
@@ -105,15 +107,15 @@ class _Demo:
         """From an empty shop to the end of the show."""
         async with AsyncExitStack() as stack:
             operator = await self._client(stack, None, Role.OPERATOR)
-            show = await set_up(operator, time.time_ns() // 1_000_000)
+            show = await set_up(operator, time.time_ns() // 1_000_000, resume_ended=self._options.resume_ended)
             host = await self._client(stack, show, Role.HOST)
             director = Director(show, host, operator, self._settings.data_dir)
             await director.go_live()
             orders = PublisherOrders(
                 base_url=self._settings.base_url, show=show, token=self._token(show, Role.HOST, "Camera")
             )
-            publisher = await stack.enter_async_context(child.running("live.demo.publisher", orders))
-            await self._until_on_air(operator, show, publisher)
+            publisher = await stack.enter_async_context(child.Kept("live.demo.publisher", orders))
+            await self._until_on_air(operator, show)
             self._announce(self._ready(show, publisher.pid))
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             if self._options.viewers:
@@ -123,7 +125,7 @@ class _Demo:
                     seed=self._options.seed,
                     tokens=self._viewer_tokens(show),
                 )
-                await stack.enter_async_context(child.running("live.demo.viewers", crowd))
+                await stack.enter_async_context(child.Kept("live.demo.viewers", crowd))
                 directing = tasks.create_task(director.direct())
                 stack.callback(directing.cancel)
             await asyncio.sleep(self._options.duration_s or sys.maxsize)
@@ -141,12 +143,13 @@ class _Demo:
         names = (friendly_name(self._options.seed * 7919 + number * 104_729) for number in range(self._options.viewers))
         return [self._token(show, Role.VIEWER, name) for name in names]
 
-    async def _until_on_air(self, http: httpx2.AsyncClient, show: str, publisher: asyncio.subprocess.Process) -> None:
-        async with asyncio.timeout(ON_AIR_S):
-            while not (await http.get(f"/api/v1/shows/{show}")).raise_for_status().json()["host_present"]:
-                if publisher.returncode is not None:
-                    raise StartError("The synthetic host ended before it was on air; its log stands above")
-                await asyncio.sleep(POLL_S)
+    async def _until_on_air(self, http: httpx2.AsyncClient, show: str) -> None:
+        try:
+            async with asyncio.timeout(ON_AIR_S):
+                while not (await http.get(f"/api/v1/shows/{show}")).raise_for_status().json()["host_present"]:  # noqa: ASYNC110
+                    await asyncio.sleep(POLL_S)
+        except TimeoutError:
+            raise StartError("The synthetic host did not come on air; its log stands above") from None
 
     def _ready(self, show: str, publisher_pid: int) -> Ready:
         return Ready(
