@@ -19,8 +19,12 @@ async def live_page(site, open_page):
 
 STORE = """
     const stock = (available) => ({ on_hand: 8, held: 8 - available, sold: 0, available, returned: 0 });
-    const item = (variant_id, position) => ({ variant_id, position, title: variant_id, price: { amount: 4900, currency: "EUR" }, stock: stock(8) });
-    const show = { show_id: "k", state: "live", sales_open: true, host_present: false, slow_mode_ms: 0, pins: ["a"], items: [item("b", 1), item("a", 0)] };
+    const euros = (amount) => ({ amount, currency: "EUR" });
+    const item = (variant_id, position) => ({ variant_id, position, price: euros(4900), stock: stock(8) });
+    const show = {
+        show_id: "k", state: "live", sales_open: true, host_present: false, slow_mode_ms: 0,
+        pins: ["a"], items: [item("b", 1), item("a", 0)],
+    };
     const said = (id, o) => ({ t: "chat", id, o, name: "Ann", text: "hi" });
 """
 
@@ -31,8 +35,10 @@ async def test_a_snapshot_forgets_and_then_applies(page, module):
         "store.js",
         STORE
         + """
-        let state = it.reduce(it.EMPTY, { e: "1", o: 2, ev: [said("m1", 1), { t: "pin", variant_id: "b", o: 2 }], st: { "stock.a": stock(2), viewers: 5 } });
-        return it.reduce(state, { e: "2", o: 9, snapshot: true, ev: [said("m9", 9)], st: { "stock.b": stock(1), viewers: 7 } });
+        const first = [said("m1", 1), { t: "pin", variant_id: "b", o: 2 }];
+        const state = it.reduce(it.EMPTY, { e: "1", o: 2, ev: first, st: { "stock.a": stock(2), viewers: 5 } });
+        const now = { "stock.b": stock(1), viewers: 7 };
+        return it.reduce(state, { e: "2", o: 9, snapshot: true, ev: [said("m9", 9)], st: now });
         """,
     )
     assert [message["id"] for message in state["chat"]] == ["m9"]
@@ -51,11 +57,12 @@ async def test_every_event_and_state_key_of_the_wire_has_its_effect(page, module
         store.apply({ e: "1", o: 9, ev: [
             said("m1", 1), said("m2", 2), { t: "chat_deleted", id: "m1", o: 3 },
             { t: "pin", variant_id: "b", o: 4 }, { t: "unpin", variant_id: "a", o: 5 },
-            { t: "price", variant_id: "b", price: { amount: 3900, currency: "EUR" }, o: 6 },
-            { t: "sold_out", variant_id: "a", o: 7 }, { t: "show", state: "paused", o: 8 }, { t: "sales", open: false, o: 9 },
+            { t: "price", variant_id: "b", price: euros(3900), o: 6 }, { t: "sold_out", variant_id: "a", o: 7 },
+            { t: "show", state: "paused", o: 8 }, { t: "sales", open: false, o: 9 },
             { t: "of a newer server", o: 9 },
         ], st: { viewers: 3, host: true, slow: 5000, "of a newer server": 1 } });
-        return { show: store.show.value, pinned: store.pinned.value, stock: store.stock.value, chat: store.chat.value, viewers: store.viewers.value };
+        const told = ["show", "pinned", "stock", "chat", "viewers"];
+        return Object.fromEntries(told.map((name) => [name, store[name].value]));
         """,
     )
     assert [message["id"] for message in state["chat"]] == ["m2"]
@@ -80,7 +87,10 @@ async def test_what_was_heard_while_the_show_was_asked_for_wins_over_the_answer(
         const store = it.createStore();
         store.loaded(show);
         store.loading();
-        store.apply({ e: "1", o: 3, ev: [{ t: "price", variant_id: "a", price: { amount: 100, currency: "EUR" }, o: 1 }, { t: "unpin", variant_id: "a", o: 2 }, { t: "pin", variant_id: "b", o: 3 }], st: { "stock.a": stock(1) } });
+        store.apply({ e: "1", o: 3, ev: [
+            { t: "price", variant_id: "a", price: euros(100), o: 1 },
+            { t: "unpin", variant_id: "a", o: 2 }, { t: "pin", variant_id: "b", o: 3 },
+        ], st: { "stock.a": stock(1) } });
         store.loaded(show);
         return { items: store.items.value, pins: store.pins.value, stock: store.stock.value };
         """,
@@ -116,7 +126,8 @@ async def test_a_position_hands_each_event_on_once(page, module):
             { e: "y", o: 2, snapshot: true, ev: [{ o: 1 }, { o: 2 }] },
         ];
         const before = position.query;
-        return { before, seen: frames.map((frame) => position.advance(frame).ev.map(({ o }) => o)), after: position.query };
+        const seen = frames.map((frame) => position.advance(frame).ev.map(({ o }) => o));
+        return { before, seen, after: position.query };
         """,
     )
     assert seen == {"before": {}, "seen": [[3, 5], [6, 7], [], [1, 2]], "after": {"epoch": "y", "offset": "2"}}
@@ -140,7 +151,11 @@ RESUMING = """
     const frames = [];
     const socket = new it.ShowSocket({
         show: argument.show,
-        ticket: async () => (await (await fetch(`/api/v1/shows/${argument.show}/tickets`, { method: "POST", headers: { authorization: `Bearer ${argument.token}` } })).json()).ticket,
+        ticket: async () => {
+            const headers = { authorization: `Bearer ${argument.token}` };
+            const answer = await fetch(`/api/v1/shows/${argument.show}/tickets`, { method: "POST", headers });
+            return (await answer.json()).ticket;
+        },
         onFrame: (frame) => frames.push(frame),
     });
     window.__room = { socket, frames };
@@ -225,7 +240,7 @@ async def test_a_refusal_is_a_problem_with_its_code_and_is_not_repeated(site, li
     problem = await module(
         live_page,
         "api.js",
-        "return it.api.show('no-such').catch(({ status, code, detail }) => ({ status, code, words: detail.length > 0 }))",
+        "return it.api.show('no-such').catch(({ status, code, detail }) => ({ status, code, words: detail !== '' }))",
     )
     assert problem == {"status": 404, "code": "not_found", "words": True}
     assert len(asked) == 1
