@@ -32,7 +32,10 @@ LINE_BYTES = 4 * 1024 * 1024
 async def running(module: str, orders: Struct) -> AsyncIterator[asyncio.subprocess.Process]:
     """`python -m module` with its orders on its input (so that no token stands in an argument list), while open."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", module, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL
+        *(sys.executable, "-m", module),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.DEVNULL,
+        start_new_session=True,  # a terminal's Ctrl-C is for the parent, which ends its children in order
     )
     assert process.stdin is not None
     try:
@@ -89,7 +92,7 @@ class Kept:
 
 def main(kind: type[T], work: Callable[[T], Awaitable[None]]) -> int:
     """The child's end: read the orders, work until done, a signal, or the end of the input."""
-    configure_logging("info")
+    configure_logging("warning")
     return run(_obey(kind, work), until_signal=True)
 
 

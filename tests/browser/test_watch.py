@@ -83,18 +83,31 @@ async def test_a_slow_bank_is_waited_for(site, watch):
     assert (await site.stock(POT))["sold"] == 1
 
 
-async def test_an_answer_that_got_lost_while_paying_charges_once(site, watch):
-    async def lose(route):
-        await route.fetch()
-        await route.abort()
+async def lose_answer(route):
+    await route.fetch()
+    await route.abort()
 
+
+async def test_a_payment_whose_answers_were_all_lost_is_found_again(site, watch):
     await watch.get_by_test_id(f"buy-{POT}").click()
-    await watch.route("**/pay", lose)
-    await watch.get_by_test_id("pay-ok").click()
-    await expect(watch.get_by_test_id("buy-notice")).to_contain_text("could not reach")
-    await watch.unroute("**/pay")
+    await watch.route("**/pay", lose_answer)
     await watch.get_by_test_id("pay-ok").click()
     await expect(watch.get_by_test_id("order-id")).to_be_visible()
+    assert (await site.stock(POT))["sold"] == 1
+
+
+async def test_paying_again_after_an_outage_is_one_order(site, watch):
+    keys = []
+    watch.on("request", lambda asked: keys.append(asked.headers["idempotency-key"]) if "/pay" in asked.url else None)
+    await watch.get_by_test_id(f"buy-{POT}").click()
+    await expect(watch.get_by_test_id("hold-timer")).to_be_visible()
+    await watch.route("**/api/v1/holds/**", lambda route: route.abort())
+    await watch.get_by_test_id("pay-ok").click()
+    await expect(watch.get_by_test_id("buy-notice")).to_contain_text("could not reach")
+    await watch.unroute("**/api/v1/holds/**")
+    await watch.get_by_test_id("pay-ok").click()
+    await expect(watch.get_by_test_id("order-id")).to_be_visible()
+    assert len(set(keys)) == 1
     orders = await site.ask("GET", f"/api/v1/shows/{SHOW}/orders", token=site.operator)
     assert len(orders["items"]) == 1
 
