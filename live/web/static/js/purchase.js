@@ -183,7 +183,8 @@ export class Purchase {
       if (!hold || hold.state === "paying") continue;
       this.store.set({ hold_id: holdId });
       if (hold.state === "held") this.#held(hold, explain({ code: "payment_declined" }));
-      else await this.#stand(hold);
+      else if (hold.state === "sold") await this.#stand(hold);
+      else this.#lapsed(); // declined after its time had run out
       return;
     }
     this.notice.value = "The bank has not answered yet. Reload this page later to see how it ended.";
