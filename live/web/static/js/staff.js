@@ -20,7 +20,7 @@ export function claimedRole(token) {
 export function gateWords(session, role, problem) {
   if (!session.value) return "";
   const claimed = claimedRole(session.value);
-  if (claimed in RANK && RANK[claimed] < RANK[role]) return `This token is for a ${claimed}; this page needs one for a ${role}.`;
+  if (claimed in RANK && RANK[claimed] < RANK[role]) return `This token is for a ${claimed}; this page needs the ${role}'s.`;
   if (problem?.status === 401 || problem?.code === 4502) return "This token is not valid, or not any more. Paste a new one.";
   return isLockedOut(problem) ? explain(problem) : "";
 }
