@@ -3,11 +3,13 @@
 import asyncio
 
 import pytest
+from aiortc import rtp as aiortc_rtp
 
 from media import relay as relay_module
 from media.clock import now_ms
 from media.config import RelayConfig
 from media.core import rtcp
+from media.core.nack import ResendBudget
 from schema.errors import NotFound
 
 SIZES = [1180, 1174, 1100]
@@ -73,6 +75,24 @@ async def test_a_nack_is_answered_with_the_same_bits(on_air, floor, wait_until):
     assert floor.show("demo").resent == 1
 
 
+def resent_for_fifty_nacks_at_once(floor, viewer):
+    """All in one moment, for one packet."""
+    subscriber = next(iter(floor.relay.shows["demo"].subscribers))
+    header = video(viewer)[0][0]
+    for _ in range(50):
+        subscriber.rtcp(rtcp.nack(1, header.ssrc, [header.sequence]), 1_000_000)
+    return floor.show("demo").resent
+
+
+async def test_a_viewer_who_asks_again_and_again_is_answered_within_its_budget(on_air, floor):
+    assert resent_for_fifty_nacks_at_once(floor, on_air[1]) == 1
+
+
+async def test_without_the_budget_each_would_be_answered(on_air, floor, monkeypatch):
+    monkeypatch.setattr(ResendBudget, "allows", lambda *_: True)
+    assert resent_for_fifty_nacks_at_once(floor, on_air[1]) == 50
+
+
 async def test_a_nack_beyond_the_history_is_not_answered(on_air, floor, wait_until):
     _, viewer = on_air
     header = video(viewer)[0][0]
@@ -95,10 +115,20 @@ def heard(host, kind):
     return [part for compound in host.compounds for part in rtcp.parse(compound) if isinstance(part, kind)]
 
 
+def bitrates(host):
+    """What the REMBs say, read by another implementation."""
+    parts = [part for compound in host.compounds for part in aiortc_rtp.RtcpPacket.parse(compound)]
+    return [
+        aiortc_rtp.unpack_remb_fci(part.fci)[0]
+        for part in parts
+        if isinstance(part, aiortc_rtp.RtcpPsfbPacket) and part.fmt == aiortc_rtp.RTCP_PSFB_APP
+    ]
+
+
 async def test_the_host_hears_reports_and_a_bitrate(on_air, wait_until):
     host, _ = on_air
-    await wait_until(lambda: heard(host, rtcp.Remb), "a bitrate is told")
-    assert heard(host, rtcp.Remb)[0].bitrate_bps == pytest.approx(3_000_000, rel=0.001)
+    await wait_until(lambda: bitrates(host), "a bitrate is told")
+    assert bitrates(host)[0] == pytest.approx(3_000_000, rel=0.001)
     assert {part.ssrc for part in heard(host, rtcp.ReportBlock)} == {host.audio_ssrc, host.video_ssrc}
 
 
@@ -239,6 +269,44 @@ async def opened_and_left(floor, peers):
     answer = await floor.post("/whep/demo", peers.light().offer("VP8"), "viewer-bob")
     await floor.http.delete(answer.headers["location"], headers={"Authorization": "Bearer viewer-bob"})
     return floor.relay.shows["demo"]
+
+
+async def places_that_one_guest_takes(floor, peers, count):
+    """Watch once, then open `count` more sessions under the same token; how many it has, and the first."""
+    first = await peers.viewer()
+    for _ in range(count):
+        assert (await floor.post("/whep/demo", peers.light().offer("VP8"), "viewer-bob")).status_code == 201
+    return floor.relay.totals().sessions, first
+
+
+async def test_one_guest_does_not_take_every_place(floor, peers):
+    await peers.viewer(token="viewer-eve")
+    host = await peers.host(token="host-bob")
+    sessions, first = await places_that_one_guest_takes(floor, peers, 10)
+    assert sessions == 2 + 6
+    gone = await floor.http.delete(first.path, headers={"Authorization": "Bearer viewer-bob"})
+    stays = await floor.http.delete(host.path, headers={"Authorization": "Bearer host-bob"})
+    assert (gone.status_code, stays.status_code) == (404, 200)
+
+
+async def test_without_the_cap_it_would(open_floor, new_peers):
+    async with open_floor(RelayConfig(bind_host="127.0.0.1", max_per_account=2000)) as floor:
+        peers = new_peers(floor)
+        assert (await places_that_one_guest_takes(floor, peers, 10))[0] == 11
+        for peer in peers.all:
+            await peer.close()
+
+
+async def test_a_join_that_is_refused_ends_nobody(open_floor, new_peers):
+    async with open_floor(RelayConfig(bind_host="127.0.0.1", max_per_account=1, max_sessions=1)) as floor:
+        peers = new_peers(floor)
+        viewer = await peers.viewer()
+        assert (await floor.post("/whep/demo", peers.light().offer("VP8"), "viewer-bob")).status_code == 503
+        await floor.post("/whep/demo", peers.light().offer("H264").replace("H264", "VP9"), "viewer-bob")
+        stays = await floor.http.delete(viewer.path, headers={"Authorization": "Bearer viewer-bob"})
+        assert stays.status_code == 200
+        for peer in peers.all:
+            await peer.close()
 
 
 async def test_stats_of_a_show_nobody_heard_of_is_not_found(floor):
