@@ -27,7 +27,7 @@ from live.errors import Problems, on_http_exception
 from live.openapi import openapi
 from live.security import CrossOrigin, SecurityHeaders, fresh_nonce
 from live.settings import Settings
-from live.web.pages import html_answer, page_routes
+from live.web.pages import html_answer, page_routes, static_prefix
 from live.wiring import StoreAddresses, open_services
 
 
@@ -72,6 +72,7 @@ def document_routes(described: list[BaseRoute], base_url: str) -> list[BaseRoute
     """The documents about the other routes, made once."""
     document = openapi(described, base_url)
     openapi_json, asyncapi_json = msgspec.json.encode(document), msgspec.json.encode(asyncapi())
+    icon = f"{static_prefix()}/icon.svg"
 
     async def openapi_endpoint(_request: Request) -> Response:
         return Response(openapi_json, media_type="application/json")
@@ -81,7 +82,7 @@ def document_routes(described: list[BaseRoute], base_url: str) -> list[BaseRoute
 
     async def docs_endpoint(_request: Request) -> Response:
         nonce = fresh_nonce()
-        return html_answer(docs_page(document, nonce), nonce)
+        return html_answer(docs_page(document, nonce, icon), nonce)
 
     return [
         Route("/openapi.json", openapi_endpoint),

@@ -28,7 +28,7 @@ CONNECTIONS_MAX = 50_000
 
 
 def _cut_quietly(cycle: RequestResponseCycle, app: ASGI3Application) -> ASGI3Application:
-    """An application that uvicorn may cancel: it cancels what has not ended within the drain, and would log it as a failure, with its traceback."""
+    """The same, but a request that uvicorn cancels, because the drain is over, is not logged with a traceback."""
 
     async def run(scope: Any, receive: Any, send: Any) -> None:
         try:

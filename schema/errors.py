@@ -76,6 +76,11 @@ class NotFound(ShowfloorError):
     title = "There is no such thing"
 
 
+class MethodNotAllowed(ShowfloorError):
+    code, status, close_code = "method_not_allowed", 405, 4519
+    title = "This address does not take that method"
+
+
 class NotAcceptable(ShowfloorError):
     code, status, close_code = "not_acceptable", 406, 4506
     title = "No common media format"

@@ -24,8 +24,3 @@ def pin(board: list[Pin], variant_id: VariantId, now_ms: int) -> tuple[list[Pin]
         raise Conflict(f"{PINS_MAX} items are pinned already; unpin one first", limit=PINS_MAX)
     fresh = Pin(variant_id=variant_id, pinned_at_ms=now_ms)
     return [*board, fresh], fresh
-
-
-def unpin(board: list[Pin], variant_id: VariantId) -> list[Pin]:
-    """The board without `variant_id`; the same board if it was not there."""
-    return [there for there in board if there.variant_id != variant_id]

@@ -35,7 +35,7 @@ _HOUR = b"public, max-age=3600"
 def page_routes(root: Path = ROOT) -> list[BaseRoute]:
     """The routes of all pages that are there, of the static files, and of the images under a lasting address."""
     static = root / "static"
-    prefix = f"/static/{digest_of(static)}"
+    prefix = static_prefix(root)
     files: list[BaseRoute] = [Mount(prefix, _kept(StaticFiles(directory=static), _FOREVER), name="static")]
     if (static / "images").is_dir():
         # Products refer to these for years: no digest in the address, and an hour in the cache.
@@ -46,6 +46,11 @@ def page_routes(root: Path = ROOT) -> list[BaseRoute]:
         if (root / name).exists()
     ]
     return [*files, *pages]
+
+
+def static_prefix(root: Path = ROOT) -> str:
+    """The address of the static files."""
+    return f"/static/{digest_of(root / 'static')}"
 
 
 def digest_of(directory: Path) -> str:

@@ -104,6 +104,20 @@ async def test_the_epoch_is_made_once_by_whoever_comes_first(broker, redis, show
     assert len({one.epoch for one in loads}) == 1
 
 
+@pytest.mark.parametrize("first", ["publish", "load"])
+async def test_a_new_epoch_begins_without_the_log_and_the_retained_of_the_old(broker, redis, show, first):
+    for at in range(3):
+        await broker.publish(ShowId(show), Kind.KEEP, f"pin.{at}", b"{}")
+    await redis.delete(f"sf:{{{show}}}:hub")  # evicted, say, and the other keys not
+    if first == "load":
+        loaded = await broker.load(ShowId(show), "", 0)
+        assert (loaded.offset, loaded.log, loaded.kept) == (0, [], {})
+    _, offset = await broker.publish(ShowId(show), Kind.KEEP, "pin.new", b"{}")
+    loaded = await broker.load(ShowId(show), "", 0)
+    assert (offset, loaded.offset, [one.offset for one in loaded.log]) == (1, 1, [1])
+    assert loaded.kept == {"pin.new": (1, b"{}")}
+
+
 async def test_a_redis_that_forgot_the_scripts_is_taught_them_again(broker, redis, show):
     await redis.script_flush()
     assert (await broker.publish(ShowId(show), Kind.EVENT, "", b"{}"))[1] == 1

@@ -12,7 +12,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from realtime.core.handshake import Refused, parse
-from realtime.gateway import Gateway, gateway_class
+from realtime.gateway import EARLY_MAX_BYTES, Gateway, gateway_class
 
 REQUEST = (
     b"GET /ws/x?ticket=nope HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -117,11 +117,20 @@ async def test_a_client_that_talks_before_its_time_is_heard_after_the_handshake_
         await reader.readuntil(b"\r\n\r\n")
         await reader.readuntil(b"\x8a\x00")
     writer.close()
-    running.tickets.gate.clear()
+
+
+async def test_what_comes_before_the_101_is_kept_up_to_a_bound(running, monkeypatch, until):
+    monkeypatch.setattr("realtime.gateway.HANDSHAKE_S", 60)  # it is not this that ends it
+    running.tickets.gate = asyncio.Event()
     reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
     writer.write(REQUEST % (b"13", KEY))
     await until(lambda: running.server.server_state.tasks)
-    writer.write(b"x" * 20_000)
+    (gateway,) = (one for one in running.server.server_state.connections if isinstance(one, Gateway))
+    assert EARLY_MAX_BYTES == 16 * 1024
+    writer.write(b"x" * EARLY_MAX_BYTES)
+    await until(lambda: len(gateway._early) == EARLY_MAX_BYTES)
+    assert not gateway.transport.is_closing()
+    writer.write(b"x")
     async with asyncio.timeout(10):
         with contextlib.suppress(ConnectionResetError):
             assert await reader.read() == b""

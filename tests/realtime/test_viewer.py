@@ -8,7 +8,7 @@ import pytest
 from realtime.core.backpressure import UNSENT_MAX_BYTES, Progress
 from realtime.core.frames import MESSAGE_MAX_BYTES, Op, unmask
 from realtime.room import FRAME_MAX_BYTES
-from realtime.viewer import MISSES_MAX
+from realtime.viewer import INBOX_MAX, MISSES_MAX
 from schema.ids import AccountId, MessageId, ShowId
 from schema.people import Role
 from schema.wire import Chat
@@ -258,3 +258,36 @@ async def test_a_flood_of_small_pings_is_not_answered_beyond_the_allowance(runni
             break
     assert pongs == 30
     raw.sock.close()
+
+
+async def test_commands_that_wait_are_bounded_and_the_one_too_many_is_refused(running, show, monkeypatch, until):
+    gate, now = asyncio.Event(), [running.hub.now_ms()]
+    say = running.chat.say
+
+    async def slowly(*arguments):
+        await gate.wait()
+        return await say(*arguments)
+
+    monkeypatch.setattr(running.chat, "say", slowly)
+    monkeypatch.setattr(running.hub, "now_ms", lambda: now[0])
+    client = await running.join(show)
+    await client.until(lambda it: it.frames)
+    (viewer,) = running.hub._rooms[ShowId(show)].viewers
+
+    async def send(ref: int) -> None:
+        await client.connection.send(json.dumps({"t": "chat", "ref": str(ref), "text": "hi"}))
+
+    await send(0)
+    await until(lambda: viewer._inbox is not None and not viewer._inbox)  # the first is being answered
+    now[0] += 1000
+    for ref in range(1, INBOX_MAX + 1):
+        await send(ref)
+    await until(lambda: len(viewer._inbox) == INBOX_MAX)
+    now[0] += 1000
+    await send(99)
+    await client.until(lambda it: it.replies)
+    (refused,) = client.replies
+    assert (refused["re"], refused["error"]["code"]) == ("99", "rate_limited")
+    gate.set()
+    await client.until(lambda it: len(it.replies) == INBOX_MAX + 2)
+    assert [one["re"] for one in client.replies[1:]] == [str(ref) for ref in range(INBOX_MAX + 1)]
