@@ -16,21 +16,21 @@ from redis.asyncio import Redis
 
 from checkout.clock import wall_ms
 from checkout.core.idempotency import derived_id
+from checkout.core.reservation import HoldEvent, move
 from checkout.core.taps import Code, Tap, refusal
 from checkout.counts import Counts
 from checkout.gate import Gate, Product
 from checkout.outbox import Outbox, refund_id_for
-from checkout.pages import cursor as cursor_of
-from checkout.pages import parts
 from checkout.payments import PaymentProvider
 from checkout.ports import StockListener
-from checkout.rows import hold_of, order_of, stock_of
+from checkout.rows import hold_of, order_of, stock_of, totals_of
 from checkout.shelf import Shelf
 from checkout.till import Till
 from checkout.truth import Truth, sql
-from schema.errors import BadRequest, Conflict, IdempotencyKeyMissing, Invalid, NotFound, Unavailable
-from schema.ids import HoldId, OrderId, ShowId, VariantId
-from schema.order import Hold, HoldPage, HoldRequest, Order, OrderPage, PayRequest, Refund
+from schema.errors import Conflict, IdempotencyKeyMissing, IdempotencyMismatch, Invalid, NotFound, Unavailable
+from schema.ids import HoldId, OrderId, ShowId, VariantId, new_id
+from schema.order import Hold, HoldPage, HoldRequest, HoldState, Order, OrderPage, PayRequest, Refund, ShowTotals
+from schema.pages import from_cursor, to_cursor
 from schema.people import Principal, Role
 from schema.show import Stock
 
@@ -50,6 +50,7 @@ class Pace(Struct, frozen=True, kw_only=True):
     outbox_s: float = 1.0
     """At the latest; an order wakes the outbox at once."""
     reconcile_s: float = 2.0
+    tidy_s: float = 3600.0
     orphan_ms: int = 5_000
     """A unit that the gate admitted this long ago and nobody committed is fenced and given back."""
 
@@ -118,12 +119,22 @@ class Desk:
         await shelf.refresh()
         return stock_of(row["item"])
 
-    async def restock(self, show_id: ShowId, variant_id: VariantId, quantity: int) -> Stock:
-        """Units that arrived during the show. Not repeated by itself: only the caller knows if they came twice."""
-        row = await self._truth.one("SELECT restock($1, $2, $3) AS item", show_id, variant_id, quantity, again=False)
-        if row["item"] is None:
+    async def restock(
+        self, show_id: ShowId, variant_id: VariantId, quantity: int, *, account_id: str = "", key: str = ""
+    ) -> Stock:
+        """Units that arrived during the show. With a key, a retry of the same account adds them once.
+
+        Raises NotFound, IdempotencyMismatch.
+        """
+        restock_id = derived_id("rst", account_id, key) if key else new_id("rst")
+        row = await self._truth.one("SELECT * FROM restock($1, $2, $3, $4)", show_id, variant_id, quantity, restock_id)
+        if row["code"] == "none":
             raise NotFound("This variant is not on sale in this show")
-        await self._shelf_of(Product(show_id, variant_id)).adjusted(row["item"], units=quantity)
+        if row["code"] == "mismatch":
+            raise IdempotencyMismatch
+        # A gate that missed the first one (the answer was lost, or its desk died) is found and rebuilt.
+        if row["code"] == "ok":
+            await self._shelf_of(Product(show_id, variant_id)).adjusted(row["item"], units=quantity)
         return stock_of(row["item"])
 
     async def set_sales(self, show_id: ShowId, *, open: bool) -> None:  # noqa: A002 - the field's word
@@ -182,23 +193,21 @@ class Desk:
 
     async def holds(self, show_id: ShowId, *, cursor: str | None = None, limit: int = 50) -> HoldPage:
         """A show's open holds, oldest first."""
-        at_ms, hold_id = parts(cursor, 2) or ("0", "")
-        if not (at_ms.isascii() and at_ms.isdecimal() and len(at_ms) <= 15):
-            raise BadRequest("The cursor is not one of ours")
+        at_ms, hold_id = from_cursor(cursor, tuple[int, str]) or (0, "")
         limit = min(max(limit, 1), PAGE_MOST)
-        rows = await self._truth.fetch(sql("open_holds"), show_id, int(at_ms), hold_id, limit + 1)
+        rows = await self._truth.fetch(sql("open_holds"), show_id, at_ms, hold_id, limit + 1)
         items = [hold_of(row) for row in rows[:limit]]
         more = len(rows) > limit
         return HoldPage(
-            items=items, next_cursor=cursor_of(items[-1].created_at_ms, items[-1].hold_id) if more else None
+            items=items, next_cursor=to_cursor((items[-1].created_at_ms, items[-1].hold_id)) if more else None
         )
 
     async def release(self, principal: Principal, hold_id: HoldId) -> None:
         """Give a hold back. Doing it twice is once. Raises Conflict while it is being paid for or sold, NotFound."""
         hold = await self.get_hold(principal, hold_id)
-        row = await self._truth.one("SELECT * FROM release_hold($1, $2)", hold_id, hold.buyer_id)
+        row = await self._truth.one("SELECT * FROM release_hold($1)", hold_id)
         if row["code"] == "busy":
-            raise Conflict("This hold is being paid for, or sold")
+            move(HoldState(row["hold"]["state"]), HoldEvent.RELEASE)  # the table says why not
         if row["code"] == "ok":
             self.counts.released += 1
             shelf = self._shelf_of(Product(hold.show_id, hold.variant_id))
@@ -224,11 +233,18 @@ class Desk:
 
     async def orders(self, show_id: ShowId, cursor: str | None = None, limit: int = 50) -> OrderPage:
         """A show's orders, newest first."""
-        last = (parts(cursor, 1) or [""])[0]
+        (last,) = from_cursor(cursor, tuple[str]) or ("",)
         limit = min(max(limit, 1), PAGE_MOST)
         rows = await self._truth.fetch(sql("orders"), show_id, last, limit + 1)
         items = [order_of(row) for row in rows[:limit]]
-        return OrderPage(items=items, next_cursor=cursor_of(items[-1].order_id) if len(rows) > limit else None)
+        return OrderPage(items=items, next_cursor=to_cursor((items[-1].order_id,)) if len(rows) > limit else None)
+
+    async def totals(self, show_id: ShowId) -> ShowTotals:
+        """What a show has sold, over all its orders. Raises NotFound."""
+        row = await self._truth.one(sql("totals"), show_id)
+        if row is None:
+            raise NotFound("There is no such show")
+        return totals_of(row)
 
     async def refund(self, principal: Principal, order_id: OrderId, amount: int | None = None, key: str = "") -> Refund:
         """Give back `amount` in minor units, or all that is left; see Outbox.refund. With a key, a retry is once."""
@@ -289,6 +305,7 @@ class Desk:
             group.create_task(_every(pace.poll_s, self._till.poll))
             group.create_task(_every(pace.outbox_s, self._outbox.drain, self._outbox.work))
             group.create_task(_every(pace.reconcile_s, self._reconcile))
+            group.create_task(_every(pace.tidy_s, self._tidy))
 
     async def _sweep(self) -> None:
         """Expire what is due, by Postgres's clock."""
@@ -301,6 +318,10 @@ class Desk:
                 self.counts.expired += len(done["expired"])
                 ended = await self._truth.fetch(sql("holds_by_id"), done["expired"])
                 await shelf.ended(done["item"], [(hold["hold_id"], hold["quantity"]) for hold in ended])
+
+    async def _tidy(self) -> None:
+        """Idempotency keys are kept for good; fences need not be."""
+        await self._truth.fetch(sql("old_fences"))
 
     async def _reconcile(self) -> None:
         before_ms = self._clock() - self._pace.orphan_ms

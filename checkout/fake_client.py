@@ -13,7 +13,7 @@ from msgspec import Struct
 from standardwebhooks import Webhook
 from standardwebhooks.webhooks import WebhookVerificationError
 
-from checkout.fakepay import METHODS, Amount, Authorize, EventBody, Found
+from checkout.fakepay import METHODS, Amount, Authorize, EventBody
 from checkout.payments import Payment, ProviderEvent, ProviderFailed, ProviderRefused, WebhookForged
 from schema.money import Money
 
@@ -49,10 +49,6 @@ class FakeProvider:
     async def retrieve(self, payment_id: str) -> Payment | None:
         answer = await self._ask("GET", f"/payments/{payment_id}")
         return None if answer.status_code == 404 else self._payment(answer)
-
-    async def find(self, reference: str) -> list[Payment]:
-        answer = await self._ask("GET", f"/payments?reference={reference}")
-        return msgspec.json.decode(answer.content, type=Found).items
 
     async def capture(self, payment_id: str, amount: Money) -> Payment:
         return self._payment(await self._ask("POST", f"/payments/{payment_id}/capture", Amount(amount=amount.amount)))

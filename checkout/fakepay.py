@@ -81,12 +81,6 @@ class Amount(Struct, frozen=True, kw_only=True):
     refund_id: str = ""
 
 
-class Found(Struct, frozen=True, kw_only=True):
-    """Answer of GET /payments."""
-
-    items: list[Payment]
-
-
 class EventBody(Struct, frozen=True, kw_only=True):
     """Body of a webhook. It says that something happened, and leaves what to a retrieve."""
 
@@ -139,7 +133,6 @@ class FakePay:
         self.app = Starlette(
             routes=[
                 Route("/payments", self._authorize, methods=["POST"]),
-                Route("/payments", self._find, methods=["GET"]),
                 Route("/payments/{payment}", self._retrieve, methods=["GET"]),
                 Route("/payments/{payment}/capture", self._capture, methods=["POST"]),
                 Route("/payments/{payment}/cancel", self._cancel, methods=["POST"]),
@@ -194,14 +187,6 @@ class FakePay:
 
     async def _retrieve(self, request: Request) -> Response:
         return self._answer(request.path_params["payment"], lambda: 200)
-
-    async def _find(self, request: Request) -> Response:
-        if self._fails():
-            return Response(status_code=500)
-        self._decide_due()
-        reference = request.query_params.get("reference", "")
-        rows = self._db.execute("SELECT * FROM payments WHERE reference = ?", (reference,)).fetchall()
-        return _json(Found(items=[_payment(row) for row in rows]))
 
     async def _capture(self, request: Request) -> Response:
         ask = msgspec.json.decode(await request.body(), type=Amount)

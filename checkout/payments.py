@@ -70,9 +70,6 @@ class PaymentProvider(Protocol):
     async def retrieve(self, payment_id: str) -> Payment | None:
         """The payment as it is now; None if the provider never heard of it."""
 
-    async def find(self, reference: str) -> list[Payment]:
-        """Every payment made for one reference of ours, the hold's id."""
-
     async def capture(self, payment_id: str, amount: Money) -> Payment:
         """Take the money. Once, however often it is called."""
 

@@ -8,16 +8,16 @@ from typing import Any, TypedDict
 
 from starlette.routing import BaseRoute
 
-from checkout.desk import Desk
+from checkout.desk import PAGE_MOST, Desk
 from checkout.payments import WebhookForged
 from checkout.ports import Limiter
 from schema.api import Answer, Call, Operation, read_body, route
 from schema.errors import (
-    BadRequest,
     Conflict,
     HoldLapsed,
     IdempotencyInFlight,
     IdempotencyMismatch,
+    Invalid,
     LimitReached,
     NotFound,
     PaymentDeclined,
@@ -28,7 +28,8 @@ from schema.errors import (
     Unavailable,
 )
 from schema.ids import HoldId, OrderId, ShowId
-from schema.order import Hold, HoldPage, HoldRequest, Order, OrderPage, PayRequest, Refund, RefundRequest
+from schema.order import Hold, HoldPage, HoldRequest, Order, OrderPage, PayRequest, Refund, RefundRequest, ShowTotals
+from schema.pages import page_size
 from schema.people import Role
 
 PAGING = {"cursor": "Where the page begins: `next_cursor` of the one before.", "limit": "At most so many; 1 to 200."}
@@ -49,16 +50,17 @@ def _desk(call: Call[Any]) -> Desk:
 
 def _paging(call: Call[Any]) -> tuple[str | None, int]:
     query = call.request.query_params
-    limit = query.get("limit", str(PAGE))
-    if not (limit.isascii() and limit.isdecimal() and 1 <= int(limit[:9]) <= 200):
-        raise BadRequest("limit must be a number from 1 to 200")
-    return query.get("cursor"), int(limit)
+    return query.get("cursor"), page_size(query, usual=PAGE, most=PAGE_MOST)
+
+
+async def _limit(call: Call[Any]) -> None:
+    limiter: Limiter = call.request.state.limiter
+    await limiter.check("buy", call.who.account_id)
 
 
 async def create_hold(call: Call[HoldRequest]) -> Answer:
     """201 the hold."""
-    limiter: Limiter = call.request.state.limiter
-    await limiter.check("buy", call.who.account_id)
+    await _limit(call)
     hold = await _desk(call).hold(call.who, ShowId(call.path("show")), call.body, call.key)
     return Answer(status=201, body=hold, headers={"Location": f"/api/v1/holds/{hold.hold_id}"})
 
@@ -76,6 +78,7 @@ async def release_hold(call: Call[None]) -> Answer:
 
 async def pay_hold(call: Call[PayRequest]) -> Answer:
     """200 the order, or 202 the hold in state paying."""
+    await _limit(call)  # a try that is declined adds rows too
     result = await _desk(call).pay(call.who, HoldId(call.path("hold")), call.body, call.key)
     if isinstance(result, Order):
         return Answer(body=result, headers={"Location": f"/api/v1/orders/{result.order_id}"})
@@ -97,6 +100,11 @@ async def list_orders(call: Call[None]) -> Answer:
     """200 a page of orders."""
     cursor, limit = _paging(call)
     return Answer(body=await _desk(call).orders(ShowId(call.path("show")), cursor, limit))
+
+
+async def get_totals(call: Call[None]) -> Answer:
+    """200 the totals."""
+    return Answer(body=await _desk(call).totals(ShowId(call.path("show"))))
 
 
 async def refund_order(call: Call[RefundRequest]) -> Answer:
@@ -132,6 +140,7 @@ OPERATIONS: list[tuple[Operation, Callable[[Call[Any]], Awaitable[Answer]]]] = [
                 SalesClosed,
                 NotFound,
                 IdempotencyMismatch,
+                Invalid,
                 RateLimited,
                 Unavailable,
             ),
@@ -148,7 +157,7 @@ OPERATIONS: list[tuple[Operation, Callable[[Call[Any]], Awaitable[Answer]]]] = [
             answers={200: HoldPage},
             role=Role.OPERATOR,
             query=PAGING,
-            errors=(BadRequest, Unavailable),
+            errors=(Invalid, Unavailable),
             tag="checkout",
         ),
         list_holds,
@@ -196,6 +205,8 @@ OPERATIONS: list[tuple[Operation, Callable[[Call[Any]], Awaitable[Answer]]]] = [
                 Conflict,
                 IdempotencyInFlight,
                 IdempotencyMismatch,
+                Invalid,
+                RateLimited,
                 Unavailable,
             ),
             tag="checkout",
@@ -224,10 +235,23 @@ OPERATIONS: list[tuple[Operation, Callable[[Call[Any]], Awaitable[Answer]]]] = [
             answers={200: OrderPage},
             role=Role.OPERATOR,
             query=PAGING,
-            errors=(BadRequest, Unavailable),
+            errors=(Invalid, Unavailable),
             tag="checkout",
         ),
         list_orders,
+    ),
+    (
+        Operation(
+            name="getTotals",
+            method="GET",
+            path="/api/v1/shows/{show}/totals",
+            summary="What a show has sold, over all its orders but those whose capture failed.",
+            answers={200: ShowTotals},
+            role=Role.OPERATOR,
+            errors=(NotFound, Unavailable),
+            tag="checkout",
+        ),
+        get_totals,
     ),
     (
         Operation(
@@ -239,7 +263,7 @@ OPERATIONS: list[tuple[Operation, Callable[[Call[Any]], Awaitable[Answer]]]] = [
             role=Role.OPERATOR,
             body=RefundRequest,
             body_optional=True,
-            errors=(NotFound, Conflict, IdempotencyMismatch, Unavailable),
+            errors=(NotFound, Conflict, IdempotencyMismatch, Invalid, Unavailable),
             tag="checkout",
         ),
         refund_order,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from schema.money import Money
-from schema.order import Hold, HoldState, Order, OrderState, Refund
+from schema.order import Hold, HoldState, Order, OrderState, Refund, ShowTotals
 from schema.show import Stock
 
 Row = Mapping[str, Any]
@@ -64,6 +64,18 @@ def order_of(row: Row) -> Order:
         total=Money(amount=row["total"], currency=currency),
         refunded=Money(amount=row["refunded"], currency=currency),
         created_at_ms=row["created_at_ms"],
+    )
+
+
+def totals_of(row: Row) -> ShowTotals:
+    """What a show has sold."""
+    currency, paid, refunded = row["currency"], row["paid"], row["refunded"]
+    return ShowTotals(
+        orders=row["orders"],
+        units_sold=row["units_sold"],
+        paid=Money(amount=paid, currency=currency),
+        refunded=Money(amount=refunded, currency=currency),
+        net=Money(amount=paid - refunded, currency=currency),
     )
 
 

@@ -1,8 +1,8 @@
 """The truth: every call to Postgres, with its deadline, its retries and what a failure means.
 
 Owns: nothing but a pool; the tables and functions are those of 0002_checkout.sql.
-Invariant: a call that may have committed is repeated only where repeating it decides nothing anew; what stays
-in doubt is Unavailable, never a promise.
+Invariant: a call that may have committed is repeated under the same ids, so that the repetition decides nothing anew;
+what stays in doubt is Unavailable, never a promise.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from checkout.core.taps import Code, Tap
 from checkout.counts import Counts
 from checkout.gate import Product
 from checkout.rows import Row, hold_of, promised
-from schema.errors import NotFound, Unavailable
+from schema.errors import Invalid, Unavailable
 from schema.order import Hold, HoldState
 
 log = structlog.get_logger()
@@ -87,30 +87,29 @@ class Truth:
             async with asyncio.timeout(2 * TIMEOUT_S), self._pool.acquire(timeout=TIMEOUT_S) as connection:
                 yield connection
         except asyncpg.DataError:
-            # A NUL in an id, a number too large: Postgres cannot hold it, so there is no such thing.
-            raise NotFound from None
+            raise Invalid("A NUL in a text, or a number too large to be kept") from None
         except FAILURES as error:
             log.warning("truth_down", error=repr(error)[:200])
             self._down_until = time.monotonic() + DOWN_S
             raise Unavailable("Stock cannot be confirmed right now", retry_after_ms=RETRY_MS) from error
 
-    async def fetch(self, query: str, *args: Any, again: bool = True) -> list[Any]:
-        """The rows. `again`: it may be repeated after a failure, because a repetition decides nothing anew."""
-        for attempt in range(ATTEMPTS if again else 1):
+    async def fetch(self, query: str, *args: Any) -> list[Any]:
+        """The rows. It is repeated after a failure: every statement of this room is one that decides nothing anew."""
+        for attempt in range(ATTEMPTS):
             try:
                 async with self.connection() as connection:
                     rows: list[Any] = await connection.fetch(query, *args, timeout=TIMEOUT_S)
                     return rows
             except Unavailable:
-                if not again or attempt == ATTEMPTS - 1:
+                if attempt == ATTEMPTS - 1:
                     raise
                 self._counts.truth_retries += 1
                 await asyncio.sleep(0.05 * 2**attempt)
         raise AssertionError("unreachable")
 
-    async def one(self, query: str, *args: Any, again: bool = True) -> Any:
+    async def one(self, query: str, *args: Any) -> Any:
         """The first row, or None."""
-        rows = await self.fetch(query, *args, again=again)
+        rows = await self.fetch(query, *args)
         return rows[0] if rows else None
 
     async def reserve_many(self, product: Product, taps: Sequence[Tap], hold_ms: int) -> Batch:

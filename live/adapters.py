@@ -18,7 +18,7 @@ from live.limits import Limiter
 from live.recent_shows import RecentShows
 from realtime.hub import Hub
 from schema.errors import Forbidden, NotFound, ShowfloorError, Unauthenticated, Unavailable
-from schema.ids import ShowId, VariantId
+from schema.ids import AccountId, ShowId, VariantId
 from schema.people import Principal, Role
 from schema.show import Stock
 from schema.wire import BackInStock, Event, Pinned, PriceChanged, SoldOut, Unpinned
@@ -179,9 +179,9 @@ class DeskBook:
         """Put the opening stock on the shelf."""
         await self._desk.allocate(show, variant, units)
 
-    async def restock(self, show: ShowId, variant: VariantId, units: int) -> None:
+    async def restock(self, show: ShowId, variant: VariantId, units: int, *, by: AccountId, key: str) -> None:
         """Units that arrived."""
-        await self._desk.restock(show, variant, units)
+        await self._desk.restock(show, variant, units, account_id=by, key=key)
 
     async def set_sales(self, show: ShowId, *, open: bool) -> None:  # noqa: A002
         """The kill switch."""

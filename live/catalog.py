@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 
 import asyncpg
 
-from live.cursors import to_cursor
 from live.ports import Announcer, StockBook
 from live.queries import sql
 from live.turns import Connection, Pool, Turns
 from schema.errors import Conflict, Invalid, NotFound
-from schema.ids import ProductId, ShowId, VariantId, new_id
+from schema.ids import AccountId, ProductId, ShowId, VariantId, new_id
 from schema.money import Money
+from schema.pages import to_cursor
 from schema.show import (
     AllocationRequest,
     Item,
@@ -122,10 +122,10 @@ class Catalog:
             await self._announcer.announce(show, version, PriceChanged(variant_id=variant, price=price))
         return await self.item(show, variant)
 
-    async def restock(self, show: ShowId, variant: VariantId, units: int) -> Item:
-        """Add units that arrived during the show. Raises NotFound."""
+    async def restock(self, show: ShowId, variant: VariantId, units: int, *, by: AccountId, key: str = "") -> Item:
+        """Add units that arrived during the show; with a key, once. Raises NotFound, IdempotencyMismatch."""
         await self.item(show, variant)
-        await self._stock.restock(show, variant, units)
+        await self._stock.restock(show, variant, units, by=by, key=key)
         return await self.item(show, variant)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Protocol
 
-from schema.ids import ShowId, VariantId
+from schema.ids import AccountId, ShowId, VariantId
 from schema.show import Stock
 from schema.wire import Event
 
@@ -31,8 +31,11 @@ class StockBook(Protocol):
     async def open(self, show: ShowId, variant: VariantId, units: int) -> None:
         """Put `units` of a variant on the books as its opening stock."""
 
-    async def restock(self, show: ShowId, variant: VariantId, units: int) -> None:
-        """Add `units` that arrived. Raises NotFound for a variant without a book."""
+    async def restock(self, show: ShowId, variant: VariantId, units: int, *, by: AccountId, key: str) -> None:
+        """Add `units` that arrived; a key stands for one delivery, an empty one for none in particular.
+
+        Raises NotFound for a variant without a book, IdempotencyMismatch.
+        """
 
     async def set_sales(self, show: ShowId, *, open: bool) -> None:  # noqa: A002 - the word of the interface
         """Take new holds, or refuse them; what is promised stays promised."""

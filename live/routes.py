@@ -8,7 +8,6 @@ from typing import Any, TypedDict
 from starlette.routing import BaseRoute
 
 from live.catalog import Catalog
-from live.cursors import from_cursor, page_size
 from live.etags import etag_of, unchanged, versions_asked
 from live.flights import Flights
 from live.guests import Guests
@@ -22,6 +21,7 @@ from schema.api import Answer, Call, Operation, route
 from schema.errors import (
     BadRequest,
     Conflict,
+    IdempotencyMismatch,
     Invalid,
     NotFound,
     PreconditionFailed,
@@ -29,6 +29,7 @@ from schema.errors import (
     Unavailable,
 )
 from schema.ids import ProductId, ShowId, VariantId
+from schema.pages import from_cursor, page_size
 from schema.people import Guest, GuestRequest, Role, Ticket
 from schema.show import (
     AllocationRequest,
@@ -321,11 +322,11 @@ RESTOCK = Operation(
     name="restockItem",
     method="POST",
     path="/api/v1/shows/{show}/items/{variant}/restock",
-    summary="Add units that arrived during the show.",
+    summary="Add units that arrived during the show. An Idempotency-Key makes a retry safe.",
     role=Role.OPERATOR,
     body=RestockRequest,
     answers={200: Item},
-    errors=(*_BODY, NotFound),
+    errors=(*_BODY, NotFound, IdempotencyMismatch),
     tag="items",
 )
 
@@ -333,7 +334,11 @@ RESTOCK = Operation(
 async def restock(call: Call[RestockRequest]) -> Answer:
     """POST /api/v1/shows/{show}/items/{variant}/restock."""
     catalog: Catalog = call.request.state.catalog
-    return Answer(body=await catalog.restock(_show(call), _variant(call), call.body.quantity))
+    return Answer(
+        body=await catalog.restock(
+            _show(call), _variant(call), call.body.quantity, by=call.who.account_id, key=call.key
+        )
+    )
 
 
 LIST_PRODUCTS = Operation(

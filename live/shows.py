@@ -12,13 +12,13 @@ from msgspec import Struct
 
 from live.catalog import Catalog
 from live.core import lifecycle
-from live.cursors import to_cursor
 from live.pins import Pins
 from live.ports import Announcer, Presence, StockBook
 from live.queries import sql
 from live.turns import Connection, Pool, Turns
 from schema.errors import Conflict, NotFound, PreconditionFailed
 from schema.ids import ShowId, new_id
+from schema.pages import to_cursor
 from schema.show import Pin, Show, ShowPage, ShowRequest, ShowState, ShowSummary
 from schema.wire import Event, SalesChanged, ShowChanged
 

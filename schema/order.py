@@ -94,6 +94,19 @@ class Refund(Struct, frozen=True, kw_only=True):
     created_at_ms: int
 
 
+class ShowTotals(Struct, frozen=True, kw_only=True):
+    """What a show has sold, over all its orders but those whose capture failed."""
+
+    orders: int
+    units_sold: int
+    """Gross: a refund takes none of them back."""
+    paid: Money
+    """Authorized or captured."""
+    refunded: Money
+    net: Money
+    """`paid` less `refunded`."""
+
+
 class OrderPage(Struct, frozen=True, kw_only=True):
     """One page of a show's orders, newest first."""
 

@@ -49,11 +49,6 @@ def move(state: HoldState, event: HoldEvent) -> HoldState:
         raise Conflict(f"A hold that is {state} cannot be: {event}") from None
 
 
-def refusal(held_until_ms: int, now_ms: int) -> HoldEvent:
-    """Which decline this is: the buyer may try again while the promised time lasts."""
-    return HoldEvent.DECLINED if held_until_ms > now_ms else HoldEvent.DECLINED_LATE
-
-
 def keeps_units(state: HoldState, *, returned: bool) -> bool:
     """True while the hold's units are off the shelf."""
     return state in {HELD, PAYING} or (state is SOLD and not returned)

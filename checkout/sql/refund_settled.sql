@@ -1,2 +1,2 @@
--- The provider has given the money back. In: $1 refund id. Caller: the desk's outbox.
+-- The provider has given the money back. In: $1 refund id. Caller: Outbox.drain.
 UPDATE refunds SET state = 'settled' WHERE refund_id = $1

@@ -3,7 +3,7 @@
 -- Stock, holds, orders, payments and the ledger: the truth behind "yours".
 --
 -- Every statement that locks more than one row is a function of this file, and all of them lock in one order:
---     stock -> holds -> payments -> orders -> refunds, ledger, outbox
+--     stock -> holds -> payments -> orders -> refunds, restocks, ledger, outbox
 -- so two of them can never wait for each other. Time is this server's clock, never the caller's.
 -- A function answers with a code and never raises for a refusal; callers are named at each one.
 
@@ -61,7 +61,8 @@ CREATE INDEX holds_due ON holds (expires_at_ms) WHERE state = 'held';
 CREATE INDEX holds_off_shelf ON holds (show_id, variant_id)
     WHERE state IN ('held', 'paying') OR (state = 'sold' AND NOT returned);
 
--- A hold id that must never be reserved any more: its gate unit went back.
+-- A hold id that must not be reserved any more: its gate unit went back. Kept for a day, when nobody can still be
+-- about to commit it.
 CREATE TABLE fences (
     hold_id  text PRIMARY KEY,
     at_ms    bigint NOT NULL
@@ -122,6 +123,15 @@ CREATE TABLE refunds (
     order_state     text NOT NULL,
     state           text NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'settled')),
     created_at_ms   bigint NOT NULL
+);
+
+-- Deliveries during a show; the id is what makes a retry of one harmless.
+CREATE TABLE restocks (
+    restock_id  text PRIMARY KEY,
+    show_id     text NOT NULL,
+    variant_id  text NOT NULL,
+    units       int NOT NULL CHECK (units >= 1),
+    at_ms       bigint NOT NULL
 );
 
 -- What must still be said to the provider. Written in the transaction that decided it.
@@ -217,7 +227,7 @@ CREATE TRIGGER orders_move BEFORE UPDATE ON orders
     FOR EACH ROW WHEN (OLD.state <> NEW.state) EXECUTE FUNCTION guard_order_move();
 
 -- Appends one entry to a product's chain. Guarantees: seq without gaps, hash over its predecessor.
--- Takes the stock row's lock, which every caller already has. Called by the functions below only.
+-- Takes the stock row's lock, which every caller already has. Caller: the functions below only.
 CREATE FUNCTION ledger_append(
     p_show text, p_variant text, p_kind text, p_units int, p_amount bigint, p_currency text,
     p_order text, p_hold text, p_refund text
@@ -260,7 +270,7 @@ END $$;
 -- Out: a code each (1 held, 2 known already, -1 sold out, -2 over the limit, -3 sales closed, -5 fenced), the
 -- time, the price frozen into the holds, the stock row; all null where there is no such product.
 -- Sequential scans are off because the plan is cached while the tables are still empty.
--- Caller: truth.Truth.
+-- Caller: Truth.reserve_many.
 CREATE FUNCTION reserve_many(
     p_show text, p_variant text, p_holds text[], p_buyers text[], p_names text[], p_quantities int[], p_hold_ms bigint,
     OUT codes smallint[], OUT at_ms bigint, OUT unit_amount bigint, OUT currency text, OUT item stock
@@ -352,7 +362,7 @@ BEGIN
 END $$;
 
 -- Puts the units of a hold that ends without a sale back on the shelf. The caller has the stock row's lock
--- and has just moved the hold. Called by the functions below only.
+-- and has just moved the hold. Caller: the functions below only.
 CREATE FUNCTION free_units(hold holds) RETURNS stock LANGUAGE plpgsql AS $$
 DECLARE
     item stock;
@@ -365,7 +375,7 @@ BEGIN
 END $$;
 
 -- Puts sold units back on the shelf, once per order (ledger_once_per_order). The caller has the stock row's lock.
--- Called by the functions below only.
+-- Caller: the functions below only.
 CREATE FUNCTION return_units(o orders) RETURNS stock LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE holds SET returned = true WHERE hold_id = o.hold_id;
@@ -376,30 +386,29 @@ BEGIN
     RETURN ledger_append(o.show_id, o.variant_id, 'returned', o.quantity, 0, NULL, o.order_id, o.hold_id, NULL);
 END $$;
 
--- HELD -> RELEASED. p_buyer null: whoever's. Code: ok, gone (already ended without a sale), busy (being paid or
--- sold), none (no such hold of theirs). Caller: Desk.release.
-CREATE FUNCTION release_hold(p_hold text, p_buyer text, OUT code text, OUT item stock) LANGUAGE plpgsql AS $$
-DECLARE
-    hold holds;
+-- HELD -> RELEASED. Code: ok, gone (already ended without a sale), busy (being paid for, or sold), none; with the hold.
+-- Caller: Desk.release.
+CREATE FUNCTION release_hold(p_hold text, OUT code text, OUT hold holds, OUT item stock) LANGUAGE plpgsql AS $$
 BEGIN
-    SELECT * INTO hold FROM holds WHERE hold_id = p_hold AND (p_buyer IS NULL OR buyer_id = p_buyer);
+    SELECT * INTO hold FROM holds h WHERE h.hold_id = p_hold;
     IF NOT FOUND THEN
         code := 'none';
         RETURN;
     END IF;
-    PERFORM FROM stock WHERE show_id = hold.show_id AND variant_id = hold.variant_id FOR UPDATE;
-    UPDATE holds SET state = 'released' WHERE hold_id = p_hold AND state = 'held' RETURNING * INTO hold;
-    IF FOUND THEN
-        code := 'ok';
-        item := free_units(hold);
+    PERFORM FROM stock s WHERE s.show_id = hold.show_id AND s.variant_id = hold.variant_id FOR UPDATE;
+    SELECT * INTO hold FROM holds h WHERE h.hold_id = p_hold FOR UPDATE;
+    IF hold.state <> 'held' THEN
+        code := CASE WHEN hold.state IN ('paying', 'sold') THEN 'busy' ELSE 'gone' END;
         RETURN;
     END IF;
-    SELECT CASE WHEN state IN ('paying', 'sold') THEN 'busy' ELSE 'gone' END INTO code FROM holds WHERE hold_id = p_hold;
+    code := 'ok';
+    UPDATE holds h SET state = 'released' WHERE h.hold_id = p_hold RETURNING * INTO hold;
+    item := free_units(hold);
 END $$;
 
 -- HELD -> EXPIRED for the holds of one product whose time is over, at most p_most of them.
 -- Guarantees: each returns its units once; a hold being paid for this instant is skipped, never waited for.
--- Out: the ids and the stock row, null if there was nothing. Caller: the desk's sweeper.
+-- Out: the ids and the stock row, null if there was nothing. Caller: Desk (its sweeper).
 CREATE FUNCTION expire_holds(p_show text, p_variant text, p_most int, OUT expired text[], OUT item stock)
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -420,7 +429,7 @@ END $$;
 -- HELD -> PAYING, and the record of the payment that is about to be authorized.
 -- Guarantees: one payment at a time for a hold; from here the hold does not expire.
 -- Code: ok, paying (one is under way), sold, lapsed, none; with the hold, and its payment where there is one.
--- Caller: Desk.pay.
+-- Caller: Till.pay.
 CREATE FUNCTION begin_payment(
     p_hold text, p_buyer text, p_payment text, p_provider text, p_method text, p_pay_ms bigint, p_check_ms bigint,
     OUT code text, OUT hold holds, OUT payment payments
@@ -454,7 +463,7 @@ END $$;
 -- declined: PAYING -> HELD while its promised time lasts, else RELEASED, and its units go back.
 -- Guarantees: a payment is settled once; an authorization that has no hold any more is cancelled.
 -- Code: sold, held, released (units went back), settled (it was already; nothing moved), void, none; with the hold.
--- Callers: Desk.pay, the webhook, the poll for undecided payments.
+-- Caller: Till.pay and Till.check (the webhook's, and the poll's for undecided payments).
 CREATE FUNCTION settle_payment(p_payment text, p_outcome text, p_order text, OUT code text, OUT hold holds, OUT item stock)
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -504,7 +513,7 @@ BEGIN
 END $$;
 
 -- PAID -> CAPTURED with the money's ledger entry, or -> CAPTURE_FAILED with the units' return.
--- Guarantees: once. Code: ok, or settled (it was already). Caller: the desk's outbox.
+-- Guarantees: once. Code: ok, or settled (it was already). Caller: Outbox.drain.
 CREATE FUNCTION settle_capture(p_order text, p_captured boolean, OUT code text, OUT hold_id text, OUT item stock)
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -530,8 +539,9 @@ BEGIN
 END $$;
 
 -- Decides a refund: money, and for the refund that empties the order its units, exactly once.
--- p_amount null: all that is left. Code: ok, known (this refund id was decided before), pending (no capture yet), failed (never captured),
--- too_much, refunded (nothing is left), none; with the refund and the order. Caller: Desk.refund.
+-- p_amount null: all that is left. Code: ok, known (this refund id was decided before), pending (no capture yet),
+-- failed (never captured), too_much, refunded (nothing is left), none; with the refund and the order.
+-- Caller: Outbox.refund.
 CREATE FUNCTION refund_order(
     p_order text, p_amount bigint, p_refund text,
     OUT code text, OUT o orders, OUT r refunds, OUT item stock
@@ -577,14 +587,26 @@ BEGIN
         VALUES ('refund', o.payment_id, p_order, p_refund, given, o.currency, clock_ms());
 END $$;
 
--- More units on the shelf. The stock row is null where there is no such product. Caller: Desk.restock.
-CREATE FUNCTION restock(p_show text, p_variant text, p_units int, OUT item stock) LANGUAGE plpgsql AS $$
+-- More units on the shelf, once for each p_restock. Code: ok, known (it was done before; nothing moved), mismatch (it
+-- was another restock), none (no such product); with the stock row. Caller: Desk.restock.
+CREATE FUNCTION restock(p_show text, p_variant text, p_units int, p_restock text, OUT code text, OUT item stock)
+LANGUAGE plpgsql AS $$
 BEGIN
+    SELECT * INTO item FROM stock s WHERE s.show_id = p_show AND s.variant_id = p_variant FOR UPDATE;
+    IF NOT FOUND THEN
+        code := 'none';
+        RETURN;
+    END IF;
+    INSERT INTO restocks VALUES (p_restock, p_show, p_variant, p_units, clock_ms()) ON CONFLICT DO NOTHING;
+    IF NOT FOUND THEN
+        code := CASE WHEN EXISTS (SELECT FROM restocks r WHERE r.restock_id = p_restock AND r.show_id = p_show
+            AND r.variant_id = p_variant AND r.units = p_units) THEN 'known' ELSE 'mismatch' END;
+        RETURN;
+    END IF;
+    code := 'ok';
     UPDATE stock SET stocked = stocked + p_units, version = version + 1
         WHERE show_id = p_show AND variant_id = p_variant;
-    IF FOUND THEN
-        item := ledger_append(p_show, p_variant, 'restocked', p_units, 0, NULL, NULL, NULL, NULL);
-    END IF;
+    item := ledger_append(p_show, p_variant, 'restocked', p_units, 0, NULL, NULL, NULL, NULL);
 END $$;
 
 -- The kill switch: for every product of a show, in one order. Touches nothing already promised.
@@ -597,7 +619,7 @@ BEGIN
 END $$;
 
 -- Takes due entries of the outbox for p_lease_ms; whoever dies with them leaves them to the next.
--- Caller: the desk's outbox.
+-- Caller: Outbox.drain.
 CREATE FUNCTION claim_outbox(p_most int, p_lease_ms bigint) RETURNS SETOF outbox LANGUAGE sql AS $$
     UPDATE outbox SET attempts = attempts + 1, due_at_ms = clock_ms() + p_lease_ms
     WHERE outbox_id IN (
@@ -606,7 +628,7 @@ CREATE FUNCTION claim_outbox(p_most int, p_lease_ms bigint) RETURNS SETOF outbox
     RETURNING *;
 $$;
 
--- Takes payments that are still undecided and due for a look, for p_lease_ms. Caller: the desk's poll.
+-- Takes payments that are still undecided and due for a look, for p_lease_ms. Caller: Till.poll.
 CREATE FUNCTION claim_undecided(p_most int, p_lease_ms bigint)
 RETURNS TABLE (payment_id text, age_ms bigint) LANGUAGE sql AS $$
     UPDATE payments p SET check_at_ms = clock_ms() + p_lease_ms
@@ -617,7 +639,7 @@ RETURNS TABLE (payment_id text, age_ms bigint) LANGUAGE sql AS $$
 $$;
 
 -- Claims an idempotency key for one request. Code: mine (answer it), then call finish or drop; replay; mismatch;
--- in_flight. A claim whose owner died is free again after its lease. Caller: truth.Keys.
+-- in_flight. A claim whose owner died is free again after its lease. Caller: Till.pay.
 CREATE FUNCTION claim_key(
     p_account text, p_operation text, p_key text, p_fingerprint text, p_lease_ms bigint,
     OUT code text, OUT saved idempotency_keys

@@ -15,6 +15,7 @@ from schema.errors import (
     IdempotencyInFlight,
     IdempotencyKeyMissing,
     IdempotencyMismatch,
+    Invalid,
     NotFound,
     PaymentDeclined,
     SalesClosed,
@@ -198,6 +199,32 @@ class TestIdempotency:
         await shop.item(stock=5)
         assert (await shop.tap("ann", key="k")).hold_id != (await shop.tap("bob", key="k")).hold_id
 
+    async def test_a_restock_with_a_key_arrives_once(self, shop, desk):
+        await shop.item(stock=1)
+        await shop.item("mug", stock=1)
+        by = {"account_id": AccountId("op"), "key": "truck"}
+        said = await asyncio.gather(*(desk.restock(shop.show_id, POT, 10, **by) for _ in range(5)))
+        assert {stock.on_hand for stock in said} == {11}
+        for variant, quantity in ((POT, 11), (VariantId("mug"), 10)):
+            with pytest.raises(IdempotencyMismatch):
+                await desk.restock(shop.show_id, variant, quantity, **by)
+        assert ((await shop.stock()).on_hand, (await shop.stock("mug")).on_hand) == (11, 1)
+        assert await shop.gate_available() == 11
+        await desk.restock(shop.show_id, POT, 10, account_id=AccountId("another"), key="truck")
+        await desk.restock(shop.show_id, POT, 10)
+        await desk.restock(shop.show_id, POT, 10)
+        assert (await shop.stock()).on_hand == 41
+        assert (await shop.verify()).problems == []
+
+    async def test_more_units_than_a_shelf_can_count_are_invalid(self, shop, desk):
+        await shop.item(stock=1)
+        by = {"account_id": AccountId("op"), "key": "fleet"}
+        with pytest.raises(Invalid):
+            await desk.restock(shop.show_id, POT, 2**31 - 1, **by)
+        assert (await shop.stock()).on_hand == 1
+        await desk.restock(shop.show_id, POT, 1, **{**by, "key": "van"})
+        assert (await shop.stock()).on_hand == 2
+
     async def test_no_key_no_answer(self, shop, desk):
         await shop.item(stock=5)
         with pytest.raises(IdempotencyKeyMissing):
@@ -295,6 +322,39 @@ class TestEndings:
         with pytest.raises(Conflict):
             await desk.release(shop.viewer("ann"), order.hold_id)
         assert (await shop.stock()).sold == 1
+
+
+class TestTotals:
+    async def test_they_are_of_all_orders_of_the_show(self, shop, desk):
+        await shop.item(stock=200, price=1000)
+        none = await desk.totals(shop.show_id)
+        assert (none.orders, none.units_sold, none.paid.amount, none.net.amount) == (0, 0, 0, 0)
+        orders = [await shop.buy(f"b{i}", quantity=2) for i in range(60)]  # more than a page
+        await desk.refund(shop.operator, orders[0].order_id, 300)
+        await desk.refund(shop.operator, orders[1].order_id)
+        failed = await shop.pay_for("zoe", await shop.tap("zoe"), "fake_capture_fails")
+        await shop.captured(failed)
+        totals = await desk.totals(shop.show_id)
+        assert (totals.orders, totals.units_sold) == (60, 120)
+        assert (totals.paid.amount, totals.refunded.amount, totals.net.amount) == (120_000, 2300, 117_700)
+        assert totals.paid.currency == "EUR"
+
+    async def test_a_show_that_is_not_there_has_none(self, desk):
+        with pytest.raises(NotFound):
+            await desk.totals(ShowId("elsewhere"))
+
+
+async def test_a_fence_is_kept_for_a_day(shop, desk):
+    await shop.item(stock=1)
+    await shop.pg.execute("SELECT * FROM fence_many('gala', 'pot', '{young,old}')")
+    await shop.pg.execute("UPDATE fences SET at_ms = at_ms - 86400001 WHERE hold_id = 'old'")
+    await shop.open()
+    fences = "SELECT array_agg(hold_id) FROM fences"
+
+    async def tidied() -> bool:
+        return await shop.pg.fetchval(fences) == ["young"]
+
+    await shop.eventually(tidied)
 
 
 class TestStartingAgain:

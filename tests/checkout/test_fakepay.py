@@ -55,11 +55,10 @@ async def test_a_cancel_is_final_even_before_the_payment_arrives(provider):
     assert (await provider.cancel("pay_3")).state == "captured"
 
 
-async def test_payments_are_found_by_id_and_by_reference(provider):
+async def test_a_payment_never_heard_of_is_none(provider):
     assert await provider.retrieve("pay_1") is None
     await provider.authorize("pay_1", TEN, "fake_declined", "hold_1")
-    await provider.authorize("pay_2", TEN, "fake_ok", "hold_1")
-    assert [payment.payment_id for payment in await provider.find("hold_1")] == ["pay_1", "pay_2"]
+    assert (await provider.retrieve("pay_1")).payment_id == "pay_1"
 
 
 async def test_faults_fail_and_a_timeout_after_success_has_succeeded(shop, provider):

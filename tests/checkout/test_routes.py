@@ -2,6 +2,9 @@
 
 import pytest
 
+from schema.errors import RateLimited
+from schema.pages import to_cursor
+
 KEY = {"idempotency-key": "k1"}
 TAP = {"variant_id": "pot", "quantity": 1}
 
@@ -101,7 +104,7 @@ async def test_replayed_mismatched_and_missing_keys(http):
         ({"variant_id": "pot", "price": 1}, 422),
         ({"quantity": 1}, 422),
         ({"variant_id": "no such"}, 404),
-        ({"variant_id": "pot\u0000"}, 404),
+        ({"variant_id": "pot\u0000"}, 422),
     ],
 )
 async def test_a_body_that_is_not_a_tap_changes_nothing(shop, http, body, status):
@@ -116,6 +119,7 @@ async def test_a_body_that_is_not_a_tap_changes_nothing(shop, http, body, status
     [
         ("GET", "/api/v1/shows/gala/holds"),
         ("GET", "/api/v1/shows/gala/orders"),
+        ("GET", "/api/v1/shows/gala/totals"),
         ("POST", "/api/v1/orders/ord_x/refund"),
     ],
 )
@@ -126,10 +130,18 @@ async def test_what_is_the_operators_is_forbidden_to_viewers_and_hosts(http, met
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=201", "limit=x", "limit=²", "cursor=!!", "cursor=AAAA"])
-async def test_a_page_that_cannot_be_is_400(http, query):
+async def test_a_page_that_cannot_be_is_422(http, query):
     async with http("operator:op") as operator:
         for what in ("holds", "orders"):
-            assert (await operator.get(f"/api/v1/shows/gala/{what}?{query}")).status_code == 400
+            answer = await operator.get(f"/api/v1/shows/gala/{what}?{query}")
+            assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
+
+
+@pytest.mark.parametrize("position", [(2**64 - 1, ""), (0, "\x00"), (-1, "x", "y")])
+async def test_a_cursor_that_points_beyond_what_postgres_holds_is_422(http, position):
+    async with http("operator:op") as operator:
+        answer = await operator.get(f"/api/v1/shows/gala/holds?cursor={to_cursor(position)}")
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
 
 
 async def test_the_limiter_is_asked_before_the_desk(shop, http, monkeypatch):
@@ -140,8 +152,50 @@ async def test_the_limiter_is_asked_before_the_desk(shop, http, monkeypatch):
 
     async with http("viewer:ann") as ann:
         monkeypatch.setattr(shop.limits, "check", check)
-        await tap(ann)
-    assert asked == [("buy", "ann")]
+        hold = (await tap(ann)).json()["hold_id"]
+        assert asked == [("buy", "ann")]
+        await ann.post(f"/api/v1/holds/{hold}/pay", json={"payment_method": "fake_ok"}, headers=KEY)
+    assert asked == [("buy", "ann")] * 2
+
+
+async def test_who_has_used_up_the_limit_adds_no_payment(shop, http, monkeypatch):
+    async def check(self, rule, subject):
+        raise RateLimited(retry_after_ms=500)
+
+    async with http("viewer:ann") as ann:
+        hold = (await tap(ann)).json()["hold_id"]
+        monkeypatch.setattr(shop.limits, "check", check)
+        refused = await ann.post(f"/api/v1/holds/{hold}/pay", json={"payment_method": "fake_declined"}, headers=KEY)
+        assert refused.status_code == 429
+    assert await shop.pg.fetchval("SELECT count(*) FROM payments") == 0
+
+
+async def test_a_nul_in_a_payment_method_is_422_and_nothing_is_tried(shop, http):
+    async with http("viewer:ann") as ann:
+        hold = (await tap(ann)).json()["hold_id"]
+        answer = await ann.post(f"/api/v1/holds/{hold}/pay", json={"payment_method": "fake\u0000ok"}, headers=KEY)
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
+    assert await shop.pg.fetchval("SELECT count(*) FROM payments") == 0
+
+
+async def test_a_repeated_402_says_what_the_first_said(http):
+    async with http("viewer:ann") as ann:
+        hold = (await tap(ann)).json()
+        pay = f"/api/v1/holds/{hold['hold_id']}/pay"
+        said = [await ann.post(pay, json={"payment_method": "fake_declined"}, headers=KEY) for _ in range(2)]
+        assert said[0].json() == said[1].json()
+        assert said[1].json()["expires_at_ms"] == hold["expires_at_ms"]
+
+
+async def test_the_totals_of_a_show(http):
+    async with http("viewer:ann") as ann, http("operator:op") as operator:
+        hold = (await tap(ann)).json()["hold_id"]
+        await ann.post(f"/api/v1/holds/{hold}/pay", json={"payment_method": "fake_ok"}, headers=KEY)
+        euros = {"amount": 4900, "currency": "EUR"}
+        assert (await operator.get("/api/v1/shows/gala/totals")).json() == {
+            "orders": 1, "units_sold": 1, "paid": euros, "refunded": {**euros, "amount": 0}, "net": euros,
+        }  # fmt: skip
+        assert (await operator.get("/api/v1/shows/none/totals")).status_code == 404
 
 
 class TestWebhook:

@@ -332,9 +332,14 @@ async def test_stock_that_arrives_out_of_order_is_told_newest_last(shop, desk):
     newer = await shop.pg.fetchrow("SELECT * FROM stock")
     told = Listener()
     shelf = Shelf(
-        Product(shop.show_id, POT), gate=Gate(shop.redis, clock=lambda: 1), truth=Truth(shop.pg, Counts()), listener=told,
-        counts=Counts(), spawn=asyncio.create_task, hold_ms=1000,
-    )  # fmt: skip
+        Product(shop.show_id, POT),
+        gate=Gate(shop.redis, clock=lambda: 1),
+        truth=Truth(shop.pg, Counts()),
+        listener=told,
+        counts=Counts(),
+        spawn=asyncio.create_task,
+        hold_ms=1000,
+    )
     for row in (older, newer, older, newer):
         shelf.tell(row)
     assert [stock.available for _, _, stock in told.seen] == [1, 5]

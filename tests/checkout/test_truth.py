@@ -1,6 +1,8 @@
 """The functions of Postgres, against the same model as the gate's scripts."""
 
 import asyncio
+import re
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -11,9 +13,10 @@ from checkout.core.taps import Code, Tap
 from checkout.counts import Counts
 from checkout.gate import Product
 from checkout.truth import Truth
-from schema.errors import NotFound, Unavailable
+from schema.errors import Invalid, Unavailable
 
 POT = Product("gala", "pot")
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -68,15 +71,17 @@ async def test_fencing_and_reserving_at_once_end_in_one_of_the_two(shop, truth):
         assert (known, decided) in [([True], [Code.HELD]), ([False], [Code.FENCED])]
 
 
-async def test_what_postgres_cannot_hold_is_not_found(truth):
-    with pytest.raises(NotFound):
+async def test_what_postgres_cannot_hold_is_invalid(truth):
+    with pytest.raises(Invalid):
         await truth.fetch("SELECT $1::text", "\x00")
-    with pytest.raises(NotFound):
+    with pytest.raises(Invalid):
         await truth.fetch("SELECT $1::int", 2**40)
+    with pytest.raises(Invalid):
+        await truth.fetch("SELECT $1::int + 1", 2**31 - 1)
     assert not truth.is_down  # a caller's mistake closes the shop for nobody
 
 
-async def test_a_statement_that_may_not_be_repeated_is_tried_once():
+async def test_a_call_that_fails_is_repeated_and_not_for_ever():
     tries = 0
 
     class Broken:
@@ -87,12 +92,30 @@ async def test_a_statement_that_may_not_be_repeated_is_tried_once():
 
     truth = Truth(Broken(), Counts())
     with pytest.raises(Unavailable):
-        await truth.fetch("SELECT 1", again=False)
-    assert tries == 1
-    assert truth.is_down
-    with pytest.raises(Unavailable):
         await truth.fetch("SELECT 1")
-    assert tries == 4
+    assert truth.is_down
+    assert tries == 3
+
+
+def test_every_function_of_the_migration_names_a_caller_that_exists():
+    migration = (ROOT / "schema" / "migrations" / "0002_checkout.sql").read_text(encoding="utf-8")
+    source = "\n".join(module.read_text(encoding="utf-8") for module in (ROOT / "checkout").rglob("*.py"))
+    functions = re.findall(r"((?:^--.*\n)+)CREATE FUNCTION (\w+)", migration, re.MULTILINE)
+    assert len(functions) > 10
+    for comment, name in functions:
+        if re.search(rf"(?:FUNCTION|PROCEDURE) {name}\(\);", migration):
+            continue  # a trigger
+        said = re.search(r"Caller: (.*)", comment, re.DOTALL)
+        assert said, f"{name} does not say who calls it"
+        if "functions below" in said[1]:
+            continue
+        assert re.search(rf"\b{name}\(", source), f"nothing calls {name}"
+        named = re.findall(r"\b([A-Z]\w+)(?:\.([a-z_]\w*))?", said[1])
+        assert named, f"{name}: who is {said[1]}?"
+        for kind, method in named:
+            body = re.search(rf"^class {kind}\b.*?(?=^class |\Z)", source, re.MULTILINE | re.DOTALL)
+            assert body, f"{name}: there is no class {kind}"
+            assert not method or re.search(rf"def {method}\b", body[0]), f"{name}: there is no {kind}.{method}"
 
 
 async def test_no_two_of_the_functions_wait_for_each_other(shop, desk):

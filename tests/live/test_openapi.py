@@ -121,6 +121,7 @@ async def test_a_purchase_is_answered_as_the_document_says(shop, document):
         ("GET", "/api/v1/orders/{order}", order, Role.VIEWER),
         ("GET", "/api/v1/shows/{show}/orders", f"{SHOW}/orders", Role.OPERATOR),
         ("GET", "/api/v1/shows/{show}/holds", f"{SHOW}/holds", Role.OPERATOR),
+        ("GET", "/api/v1/shows/{show}/totals", f"{SHOW}/totals", Role.OPERATOR),
         ("POST", "/api/v1/orders/{order}/refund", f"{order}/refund", Role.OPERATOR),
     ):
         answer = await shop.ask(method, path, role=role)

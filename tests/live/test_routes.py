@@ -136,6 +136,18 @@ async def test_a_new_price_is_shown(shop):
     assert other.status_code == 404
 
 
+async def test_a_restock_with_a_key_adds_its_units_once(shop):
+    async def restock(quantity: int, key: str):
+        path = f"{SHOW}/items/blue/restock"
+        return await shop.ask("POST", path, {"quantity": quantity}, Role.OPERATOR, idempotency_key=key)
+
+    first = (await restock(10, "truck")).json()
+    assert (await restock(10, "truck")).json() == first
+    other = await restock(11, "truck")
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_mismatch")
+    assert (await restock(10, "van")).json()["stock"]["on_hand"] == first["stock"]["on_hand"] + 10
+
+
 async def test_a_restock_answers_the_item(shop):
     answer = await shop.ask("POST", f"{SHOW}/items/blue/restock", {"quantity": 10}, Role.OPERATOR)
     assert answer.status_code == 200

@@ -1,5 +1,6 @@
-"""Opaque cursors: where the next page begins, in a form that promises nothing to its bearer.
+"""Pages of a list: their size, and opaque cursors, which say where the next one begins and promise nothing.
 
+Owns: the encoding of a cursor, and the words in which a page that cannot be is refused.
 Invariant: a cursor that we did not write is refused, never guessed at.
 """
 
@@ -14,7 +15,6 @@ from schema.errors import Invalid
 
 T = TypeVar("T")
 
-PAGE_DEFAULT, PAGE_MAX = 20, 100
 CURSOR_MAX_CHARS = 512
 
 
@@ -40,9 +40,9 @@ def _not_ours() -> Invalid:
     return Invalid("The cursor is not one of ours", pointer="/cursor")
 
 
-def page_size(query: QueryParams) -> int:
-    """`limit` of a query, 20 without one. Raises Invalid outside 1 to 100."""
-    asked = query.get("limit", str(PAGE_DEFAULT))
-    if not (asked.isascii() and asked.isdigit() and len(asked) <= 3 and 1 <= int(asked) <= PAGE_MAX):
-        raise Invalid(f"limit is a number from 1 to {PAGE_MAX}", pointer="/limit")
+def page_size(query: QueryParams, *, usual: int = 20, most: int = 100) -> int:
+    """`limit` of a query, `usual` without one. Raises Invalid outside 1 to `most`, which is below 1000."""
+    asked = query.get("limit", str(usual))
+    if not (asked.isascii() and asked.isdigit() and len(asked) <= 3 and 1 <= int(asked) <= most):
+        raise Invalid(f"limit is a number from 1 to {most}", pointer="/limit")
     return int(asked)

@@ -1,6 +1,7 @@
 """Cursors: ours come back, others are refused."""
 
 import contextlib
+from typing import NamedTuple
 
 import msgspec
 import pytest
@@ -8,9 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.datastructures import QueryParams
 
-from live.cursors import from_cursor, page_size, to_cursor
-from live.shows import Position
 from schema.errors import Invalid
+from schema.pages import from_cursor, page_size, to_cursor
+
+
+class Position(NamedTuple):
+    starts_at_ms: int
+    show_id: str
 
 
 @given(st.integers(min_value=0, max_value=2**63 - 1), st.text(max_size=64))
@@ -40,6 +45,13 @@ def test_a_cursor_of_another_list_is_refused():
 @pytest.mark.parametrize(("query", "size"), [("", 20), ("limit=1", 1), ("limit=100", 100)])
 def test_a_page_has_a_size(query, size):
     assert page_size(QueryParams(query)) == size
+
+
+def test_a_list_may_have_sizes_of_its_own():
+    assert page_size(QueryParams(""), usual=50, most=200) == 50
+    assert page_size(QueryParams("limit=200"), usual=50, most=200) == 200
+    with pytest.raises(Invalid, match="200"):
+        page_size(QueryParams("limit=201"), usual=50, most=200)
 
 
 @pytest.mark.parametrize("limit", ["0", "101", "-1", "1.5", "x", "", "²", "1" * 5000])
