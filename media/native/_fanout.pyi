@@ -1,0 +1,13 @@
+from collections.abc import Sequence
+
+from media.core.runs import Run
+from media.egress import Target
+
+class Cipher:
+    def __init__(self, key: bytes, salt: bytes, /) -> None: ...
+    def seal(self, ssrc: int, index: int, header: bytes, payload: bytes, /) -> bytes: ...
+
+def use_crypto(*addresses: int) -> None: ...
+def fan(
+    fd: int, pktinfo_level: int, pktinfo_type: int, targets: Sequence[Target], runs: Sequence[Run], /
+) -> tuple[list[tuple[int, int, int]], int, int, int, int]: ...
