@@ -748,6 +748,16 @@ end:
     return result;
 }
 
+/* For a test to hold this list against the reference's. */
+static PyObject *
+tells_no_gso(PyObject *Py_UNUSED(module), PyObject *number)
+{
+    long value = PyLong_AsLong(number);
+    if (value == -1 && PyErr_Occurred())
+        return NULL;
+    return PyBool_FromLong(knows_no_gso((int)value));
+}
+
 /* The module */
 
 static PyMethodDef methods[] = {
@@ -756,6 +766,8 @@ static PyMethodDef methods[] = {
     {"fan", fan, METH_VARARGS,
      "fan(fd, pktinfo_level, pktinfo_type, targets, runs): (left, packets, octets, sends, failed).\n\n"
      "`left` holds (target, run, segment) from which on a target's runs are still to be sent."},
+    {"knows_no_gso", tells_no_gso, METH_O,
+     "knows_no_gso(errno): whether a send that fails so is left for the reference."},
     {NULL},
 };
 static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_fanout", "The egress hot path in C.", -1, methods};
