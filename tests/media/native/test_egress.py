@@ -71,9 +71,7 @@ def packets(draw, first):
         codec = draw(VIDEO_CODECS) if kind is Kind.VIDEO else Codec.OPUS
         payload = draw(st.binary(min_size=1, max_size=6)) * draw(st.sampled_from([1, 11, 40, 180, 200]))
         timestamp = draw(st.integers(0, 0xFFFFFFFF))
-        found.append(
-            Packet(kind, codec, sequences[kind], timestamp, draw(st.booleans()), payload, draw(st.booleans()))
-        )
+        found.append(Packet(kind, codec, sequences[kind], timestamp, draw(st.booleans()), payload, draw(st.booleans())))
         sequences[kind] += draw(st.integers(1, 3))
     return found
 
