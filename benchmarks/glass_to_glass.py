@@ -17,9 +17,10 @@ import tempfile
 
 import msgspec
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
-from first_frame import DEADLINE_S, launch, start_demo
+from first_frame import ARGUMENTS, DEADLINE_S, start_demo
 from playwright.async_api import Browser, async_playwright
 
+from live.browser import find_chromium
 from live.demo import pixel_clock
 from live.demo.picture import Picture
 from live.demo.publisher import Camera, Microphone
@@ -80,7 +81,11 @@ async def main() -> None:
 
 async def measure(base_url: str, show: str, frames: int) -> None:
     async with async_playwright() as playwright:
-        browser = await launch(playwright)
+        browser = await playwright.chromium.launch(
+            executable_path=find_chromium(),
+            # Else `direct` has to look the browser's address up by multicast first.
+            args=[*ARGUMENTS, "--disable-features=WebRtcHideLocalIpsWithMdns"],
+        )
         direct = await without_relay(browser, base_url, frames)
         relayed = await through_relay(browser, base_url, show, frames)
         await browser.close()
@@ -99,7 +104,8 @@ async def through_relay(browser: Browser, base_url: str, show: str, frames: int)
     page = await browser.new_page()
     await page.goto(f"{base_url}/watch/{show}")
     await page.wait_for_function("() => window.__showfloor?.firstFrameMs", timeout=DEADLINE_S * 1000)
-    rows: Rows = await page.evaluate(ROWS, frames)
+    async with asyncio.timeout(DEADLINE_S):
+        rows: Rows = await page.evaluate(ROWS, frames)
     await page.close()
     return rows
 

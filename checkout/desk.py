@@ -27,7 +27,7 @@ from checkout.rows import hold_of, order_of, stock_of
 from checkout.shelf import Shelf
 from checkout.till import Till, refund_id_for
 from checkout.truth import Truth, sql
-from schema.errors import BadRequest, Conflict, IdempotencyKeyMissing, NotFound, Unavailable
+from schema.errors import BadRequest, Conflict, IdempotencyKeyMissing, Invalid, NotFound, Unavailable
 from schema.ids import HoldId, OrderId, ShowId, VariantId
 from schema.order import Hold, HoldPage, HoldRequest, Order, OrderPage, PayRequest, Refund
 from schema.people import Principal, Role
@@ -72,6 +72,7 @@ class Desk:
         self._listener, self._hold_ms, self._clock, self._pace = listener, hold_ms, clock, pace or Pace()
         self._truth = Truth(pool, self.counts)
         self._gate = Gate(redis, clock=clock, scripts=scripts)
+        self._provider = provider
         self._till = Till(self._truth, provider, self.counts, self._shelf_of)
         self._shelves: dict[Product, Shelf] = {}
         self._cold = asyncio.Lock()
@@ -210,6 +211,8 @@ class Desk:
         hold = await self.get_hold(principal, hold_id)
         if hold.buyer_id != principal.account_id:
             raise NotFound("There is no such hold of yours")
+        if not self._provider.knows(request.payment_method):
+            raise Invalid("The payment provider knows no such payment method", pointer="/payment_method")
         return await self._till.pay(principal.account_id, hold_id, request.payment_method, key)
 
     async def get_order(self, principal: Principal, order_id: OrderId) -> Order:

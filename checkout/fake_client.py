@@ -13,7 +13,7 @@ from msgspec import Struct
 from standardwebhooks import Webhook
 from standardwebhooks.webhooks import WebhookVerificationError
 
-from checkout.fakepay import Amount, Authorize, EventBody, Found
+from checkout.fakepay import METHODS, Amount, Authorize, EventBody, Found
 from checkout.payments import Payment, ProviderEvent, ProviderFailed, ProviderRefused, WebhookForged
 from schema.money import Money
 
@@ -36,6 +36,9 @@ class FakeProvider:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._client.aclose()
+
+    def knows(self, method: str) -> bool:
+        return method in METHODS
 
     async def authorize(self, payment_id: str, amount: Money, method: str, reference: str) -> Payment:
         ask = Authorize(

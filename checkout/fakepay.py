@@ -33,6 +33,13 @@ from schema.ids import new_id
 
 log = structlog.get_logger()
 
+METHODS: dict[str, PaymentState] = {
+    "fake_ok": PaymentState.AUTHORIZED,
+    "fake_declined": PaymentState.DECLINED,
+    "fake_slow": PaymentState.PENDING,
+    "fake_capture_fails": PaymentState.AUTHORIZED,
+}
+"""What becomes of an authorization, at first."""
 SLOW_MS = 2_000
 DELIVERY_ATTEMPTS = 12
 DELIVERY_TIMEOUT_S = 5.0
@@ -163,11 +170,8 @@ class FakePay:
         ask = msgspec.json.decode(await request.body(), type=Authorize)
 
         def act() -> int:
-            state, wait_ms = {
-                "fake_ok": ("authorized", 0),
-                "fake_capture_fails": ("authorized", 0),
-                "fake_slow": ("pending", self._slow_ms),
-            }.get(ask.method, ("declined", 0))
+            state = METHODS.get(ask.method, PaymentState.DECLINED)
+            wait_ms = self._slow_ms if state is PaymentState.PENDING else 0
             self._db.execute(
                 "INSERT INTO payments (payment_id, reference, method, currency, amount, state, decide_at_ms,"
                 " authorizations) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",

@@ -61,6 +61,9 @@ class PaymentProvider(Protocol):
 
     name: str
 
+    def knows(self, method: str) -> bool:
+        """False for a payment method that the provider can have no record of; asked before anything else."""
+
     async def authorize(self, payment_id: str, amount: Money, method: str, reference: str) -> Payment:
         """Reserve the money. Repeating it with the same id answers what became of the first."""
 

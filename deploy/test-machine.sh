@@ -15,7 +15,7 @@ have_chromium() { "$python" -c 'import sys; from live.browser import find_chromi
 
 have_driver() { "$python" -m playwright --version >/dev/null 2>&1; }
 
-# The bindings belong to the system's Python. All that the peer of tests/media/gst_player.py is made of.
+# The bindings belong to the system's Python. All that the peer of tests/media/peers/gst_player.py is made of.
 have_gstreamer() {
     /usr/bin/python3 - 2>/dev/null <<'PY'
 import sys

@@ -17,9 +17,9 @@ def main(base_url: str, show: str, variant: str) -> None:
         # The key makes the tap one tap: sent again after a lost answer, it gets the same hold.
         tap = {"Idempotency-Key": str(uuid.uuid4())}
         held = http.post(f"/api/v1/shows/{show}/holds", json={"variant_id": variant, "quantity": 1}, headers=tap)
-        if held.status_code == 409:
-            sys.exit(f"Refused: {held.json()['code']}")
-        hold = held.raise_for_status().json()
+        if held.status_code != 201:
+            sys.exit(f"Refused: {held.json()['detail']}")
+        hold = held.json()
         print("held", hold["hold_id"], hold["total"])
 
         key = {"Idempotency-Key": str(uuid.uuid4())}

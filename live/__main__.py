@@ -105,6 +105,8 @@ def verify(
         from live.stores import StoreError, running_or_started
         from live.verdict import verdict
 
+        if not settings.database_url and not settings.data_dir.exists():
+            raise StoreError(f"Nothing to verify: there is no {settings.data_dir}.")
         async with running_or_started(settings) as stores:
             try:
                 report = await verify_database(stores.database_url, show)
@@ -139,11 +141,19 @@ def demo(
         from live.demo.perform import DemoOptions, run_demo
 
         options = DemoOptions(
-            settings=settings, headless=headless, seed=seed, json=json, viewers=viewers, duration_s=duration
+            settings=settings,
+            headless=headless,
+            seed=seed,
+            json=json,
+            viewers=viewers,
+            duration_s=duration,
+            resume_ended=data_dir is not None,  # who names a directory wants what is in it
         )
         return await run_demo(options)
 
-    return _with_settings(perform, until_signal=True, config=config, port=port, data_dir=data_dir, load=load)
+    return _with_settings(
+        perform, until_signal=True, quiet=not json, config=config, port=port, data_dir=data_dir, load=load
+    )
 
 
 @app.command
@@ -172,11 +182,13 @@ def _with_settings(
     config: Path | None,
     make_secret: bool = True,
     until_signal: bool = False,
+    quiet: bool = False,
     **overrides: Any,
 ) -> int:
     """Read the settings, run the command; a refusal becomes one line on standard error.
 
     `until_signal`: a signal is the way in which this command is meant to end, and its status is then 0.
+    `quiet`: somebody reads along, who wants warnings and not the usual log.
     """
     from live.migrations import MigrationError
     from live.server import StartError
@@ -184,7 +196,7 @@ def _with_settings(
 
     try:
         settings = Settings.read(config=config, make_secret=make_secret, **overrides)
-        configure_logging(settings.log_level)
+        configure_logging("warning" if quiet and settings.log_level == "info" else settings.log_level)
         return run(command(settings), until_signal=until_signal)
     except (SettingsError, StoreError, MigrationError, StartError) as error:
         print(f"showfloor: {error}", file=sys.stderr)

@@ -5,23 +5,66 @@ Owns: nothing. Invariant: the last line begins with PASS or FAIL, and FAIL lines
 
 from checkout.verify import Line, Report
 
+MINOR_DIGITS = dict.fromkeys(
+    (
+        "BIF",
+        "CLP",
+        "DJF",
+        "GNF",
+        "ISK",
+        "JPY",
+        "KMF",
+        "KRW",
+        "PYG",
+        "RWF",
+        "UGX",
+        "UYI",
+        "VND",
+        "VUV",
+        "XAF",
+        "XOF",
+        "XPF",
+    ),
+    0,
+) | dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3)
+"""ISO 4217's currencies whose minor unit is not a hundredth."""
+
+
+COLUMNS = ("opening", "restocked", "returned", "sold", "on_hand", "available", "held", "entries")
+
 
 def verdict(report: Report) -> str:
     """The report for people: a line a product, a line a problem, and the verdict."""
-    lines = [_product(line) for line in report.lines]
+    lines = _table(report.lines) if report.lines else []
     lines += [f"FAIL  {problem}" for problem in report.problems]
     if report.pending_captures or report.pending_refunds:
-        lines.append(f"      on the way: {report.pending_captures} captures, {report.pending_refunds} refunds")
+        lines.append(f"on the way: {report.pending_captures} captures, {report.pending_refunds} refunds")
     found = f"{len(report.problems)} problems" if report.problems else f"{len(report.lines)} items reconcile"
     lines.append(f"{'PASS' if report.ok else 'FAIL'}  {found}; ledger {report.ledger_hash}")
     return "\n".join(lines)
 
 
-def _product(line: Line) -> str:
-    """The arithmetic of its units as one equation, and its money in minor units."""
-    return (
-        f"      {line.show_id}/{line.variant_id}: "
-        f"{line.opening} + {line.restocked} restocked + {line.returned} returned - {line.sold} sold = "
-        f"{line.on_hand} = {line.available} available + {line.held} held; "
-        f"captured {line.captured}, refunded {line.refunded} {line.currency} minor units; {line.entries} entries"
-    )
+def _table(products: list[Line]) -> list[str]:
+    """The equation opening + restocked + returned - sold = on hand = available + held, and the money, a product a row."""
+    head = ["show/item", *(name.replace("_", " ") for name in COLUMNS), "captured", "refunded"]
+    rows = [head, *(_row(line) for line in products)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    return [
+        "  ".join(
+            cell.ljust(width) if at == 0 else cell.rjust(width)
+            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
+
+
+def _row(line: Line) -> list[str]:
+    units = [str(getattr(line, name)) for name in COLUMNS]
+    money = [f"{_major(amount, line.currency)} {line.currency}" for amount in (line.captured, line.refunded)]
+    return [f"{line.show_id}/{line.variant_id}", *units, *money]
+
+
+def _major(amount: int, currency: str) -> str:
+    """Minor units as people write them: 2 decimals, unless ISO 4217 gives the currency another number."""
+    digits = MINOR_DIGITS.get(currency, 2)
+    return f"{amount / 10**digits:.{digits}f}" if digits else str(amount)

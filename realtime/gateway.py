@@ -18,6 +18,7 @@ from typing import Any, cast
 import structlog
 
 from realtime.core.handshake import Refused, Request, accept, parse
+from schema.errors import Forbidden, NotFound, TooLarge
 
 log = structlog.get_logger()
 
@@ -25,6 +26,8 @@ HANDSHAKE_S = 10.0
 EARLY_MAX_BYTES = 16 * 1024
 """What a hasty client may send before it has our 101."""
 EXTENSION = "showfloor.gateway"
+CODES = {403: Forbidden.code, 404: NotFound.code, 413: TooLarge.code}
+"""The codes of problems that are answered before an application runs; any other is a bad request."""
 
 MakeViewer = Callable[[asyncio.Transport, set[Any]], asyncio.Protocol]
 
@@ -191,7 +194,13 @@ class Gateway(asyncio.Protocol):
     def _refuse(self, refused: Refused) -> None:
         status = http.HTTPStatus(refused.status)
         body = json.dumps(
-            {"type": "about:blank", "title": status.phrase, "status": refused.status, "detail": str(refused)}
+            {
+                "type": "about:blank",
+                "title": status.phrase,
+                "status": refused.status,
+                "detail": str(refused),
+                "code": CODES.get(refused.status, "bad_request"),
+            }
         ).encode()
         head = [(b"content-type", b"application/problem+json"), (b"content-length", b"%d" % len(body))]
         self._status = refused.status

@@ -38,9 +38,11 @@ class Director:
         self._path = data_dir / PLACE_FILE
         self._api = f"/api/v1/shows/{show}"
 
-    async def direct(self) -> None:
-        """Every cue in its time, from where the show stood."""
+    async def direct(self) -> bool:
+        """Every cue in its time, from where the show stood. False if it stood at the end already."""
         at_s = self._stood_at_s()
+        if at_s >= running_order.CUES[-1].at_s:
+            return False
         began_s = time.monotonic() - max(at_s, 0)
         while at_s < running_order.CUES[-1].at_s:
             now_s = time.monotonic() - began_s
@@ -49,10 +51,13 @@ class Director:
                 self._remember(cue.at_s)
             at_s = now_s
             await asyncio.sleep(BEAT_S)
+        return True
 
     async def go_live(self) -> None:
-        """Open the show, whatever came before."""
-        (await self._host.put(f"{self._api}/state", json={"state": "live"})).raise_for_status()
+        """Open the show; one that has ended stays so."""
+        answer = await self._host.put(f"{self._api}/state", json={"state": "live"})
+        if answer.status_code != 409:
+            answer.raise_for_status()
 
     def _stood_at_s(self) -> float:
         try:

@@ -6,12 +6,14 @@ each. Invariant: exactly one line on standard output with `json`, once video is 
 
 import asyncio
 import os
+import shlex
 import shutil
 import socket
 import sys
 import time
 import webbrowser
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import httpx2
 import msgspec
@@ -19,6 +21,7 @@ import structlog
 from msgspec import Struct
 from rich.console import Console
 
+from checkout.verify import verify
 from live.auth import issue_token
 from live.core.names import friendly_name
 from live.demo import child
@@ -28,6 +31,8 @@ from live.demo.shop import set_up
 from live.demo.viewers import ViewersOrders
 from live.server import StartError, serve
 from live.settings import Settings
+from live.stores import running_or_started
+from live.verdict import verdict
 from schema.people import Role
 
 log = structlog.get_logger()
@@ -47,6 +52,8 @@ class DemoOptions(Struct, frozen=True, kw_only=True):
     json: bool = False
     viewers: int = 150
     duration_s: float | None = None
+    resume_ended: bool = False
+    """True: go on with the last show even if it has ended; False: open a new one then."""
 
 
 class Ready(Struct, frozen=True, kw_only=True):
@@ -81,6 +88,10 @@ async def run_demo(options: DemoOptions) -> int:
         for task in (performing, serving):  # the crowd and the host leave before the doors close
             task.cancel()
             await asyncio.wait({task})
+        if not options.json:
+            Console(soft_wrap=True).print(
+                f"\nStopped. The state is kept in {options.settings.data_dir}", highlight=False
+            )
     return 0
 
 
@@ -105,15 +116,15 @@ class _Demo:
         """From an empty shop to the end of the show."""
         async with AsyncExitStack() as stack:
             operator = await self._client(stack, None, Role.OPERATOR)
-            show = await set_up(operator, time.time_ns() // 1_000_000)
+            show = await set_up(operator, time.time_ns() // 1_000_000, resume_ended=self._options.resume_ended)
             host = await self._client(stack, show, Role.HOST)
             director = Director(show, host, operator, self._settings.data_dir)
             await director.go_live()
             orders = PublisherOrders(
                 base_url=self._settings.base_url, show=show, token=self._token(show, Role.HOST, "Camera")
             )
-            publisher = await stack.enter_async_context(child.running("live.demo.publisher", orders))
-            await self._until_on_air(operator, show, publisher)
+            publisher = await stack.enter_async_context(child.Kept("live.demo.publisher", orders))
+            await self._until_on_air(operator, show)
             self._announce(self._ready(show, publisher.pid))
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             if self._options.viewers:
@@ -123,10 +134,23 @@ class _Demo:
                     seed=self._options.seed,
                     tokens=self._viewer_tokens(show),
                 )
-                await stack.enter_async_context(child.running("live.demo.viewers", crowd))
-                directing = tasks.create_task(director.direct())
+                await stack.enter_async_context(child.Kept("live.demo.viewers", crowd))
+                directing = tasks.create_task(self._direct(director, show))
                 stack.callback(directing.cancel)
             await asyncio.sleep(self._options.duration_s or sys.maxsize)
+
+    async def _direct(self, director: Director, show: str) -> None:
+        """The running order; at its end the proof that everything sold adds up."""
+        if not await director.direct():
+            return
+        async with running_or_started(self._settings) as stores:
+            report = await verify(stores.database_url, show)
+        if self._options.json:
+            log.info("show_ended", verified=report.ok, ledger=report.ledger_hash)
+            return
+        console = Console(soft_wrap=True)
+        console.print(f"\n[bold]The show has ended.[/bold] Its ledger:\n\n{verdict(report)}\n", highlight=False)
+        console.print("The stock stays buyable on the watch page. Ctrl-C stops the server.\n")
 
     async def _client(self, stack: AsyncExitStack, show: str | None, role: Role) -> httpx2.AsyncClient:
         headers = {"Authorization": f"Bearer {self._token(show, role, role.value.title())}"}
@@ -141,12 +165,13 @@ class _Demo:
         names = (friendly_name(self._options.seed * 7919 + number * 104_729) for number in range(self._options.viewers))
         return [self._token(show, Role.VIEWER, name) for name in names]
 
-    async def _until_on_air(self, http: httpx2.AsyncClient, show: str, publisher: asyncio.subprocess.Process) -> None:
-        async with asyncio.timeout(ON_AIR_S):
-            while not (await http.get(f"/api/v1/shows/{show}")).raise_for_status().json()["host_present"]:
-                if publisher.returncode is not None:
-                    raise StartError("The synthetic host ended before it was on air; its log stands above")
-                await asyncio.sleep(POLL_S)
+    async def _until_on_air(self, http: httpx2.AsyncClient, show: str) -> None:
+        try:
+            async with asyncio.timeout(ON_AIR_S):
+                while not (await http.get(f"/api/v1/shows/{show}")).raise_for_status().json()["host_present"]:  # noqa: ASYNC110
+                    await asyncio.sleep(POLL_S)
+        except TimeoutError:
+            raise StartError("The synthetic host did not come on air; its log stands above") from None
 
     def _ready(self, show: str, publisher_pid: int) -> Ready:
         return Ready(
@@ -171,12 +196,20 @@ class _Demo:
             f"  console  {ready.base_url}/console/{ready.show_id}#token={ready.operator_token}\n", highlight=False
         )
         console.print(
-            f"The state is in {self._settings.data_dir}. Ctrl-C ends the show; then this proves that it adds up:\n\n"
-            f"  showfloor verify --data-dir {self._settings.data_dir}\n",
+            f"The state is kept in {self._settings.data_dir}. Ctrl-C stops everything; this proves that the sales add "
+            f"up, now or later:\n\n  {_command()} verify --data-dir {shlex.quote(str(self._settings.data_dir))}\n",
             highlight=False,
         )
         if not self._options.headless and _has_display():
             webbrowser.open(watch)
+
+
+def _command() -> str:
+    """How to call us from here, as it can be typed."""
+    program = Path(sys.argv[0])
+    if shutil.which("showfloor") or program.name != "showfloor":
+        return "showfloor"
+    return os.path.relpath(program)
 
 
 def _has_display() -> bool:

@@ -49,8 +49,10 @@ class SetUpError(RuntimeError):
     """The shop could not be entered; the message has the server's words."""
 
 
-async def set_up(http: httpx2.AsyncClient, now_ms: int) -> str:
-    """The id of the show to run: the last one if it has not ended, else a new one. `http` carries an operator's token.
+async def set_up(http: httpx2.AsyncClient, now_ms: int, *, resume_ended: bool) -> str:
+    """The id of the show to run: the last one, or a new one if that has ended and is not to be resumed.
+
+    `http` carries an operator's token.
 
     Raises SetUpError.
     """
@@ -60,7 +62,7 @@ async def set_up(http: httpx2.AsyncClient, now_ms: int) -> str:
         found = await http.get(f"/api/v1/shows/{show}")
         if found.status_code == 404:
             await _create(http, show, now_ms)
-        elif _ok(found).json()["state"] == "ended":
+        elif _ok(found).json()["state"] == "ended" and not resume_ended:
             continue
         await _allocate(http, show)
         return show

@@ -105,7 +105,9 @@ def _check_origin(headers: list[tuple[bytes, bytes]], origins: Collection[str]) 
     hosts = [value.decode("latin-1").lower() for value in _values(headers, b"host")]
     if len(claimed) == 1 and (claimed[0] in origins or [_netloc(claimed[0])] == hosts):
         return
-    raise Refused(403, "This page's origin may not open a socket here; allow it with the setting `origins`")
+    raise Refused(
+        403, "This page's origin may not open a socket here; allow it with the setting SHOWFLOOR_ALLOWED_ORIGINS"
+    )
 
 
 def _netloc(origin: str) -> str:

@@ -65,6 +65,15 @@ async def test_declined_is_402_and_slow_is_202_with_the_hold(shop, http):
         assert done.status_code == 200
 
 
+async def test_a_method_that_the_provider_does_not_know_is_refused_and_the_hold_stays_held(http):
+    async with http("viewer:ann") as ann:
+        hold = (await tap(ann)).json()
+        path = f"/api/v1/holds/{hold['hold_id']}"
+        refused = await ann.post(f"{path}/pay", json={"payment_method": "shells"}, headers=KEY)
+        assert (refused.status_code, refused.json()["code"]) == (422, "invalid")
+        assert (await ann.get(path)).json() == hold
+
+
 async def test_a_release_is_204_twice(http):
     async with http("viewer:ann") as ann:
         hold = (await tap(ann)).json()

@@ -1,5 +1,7 @@
 """What a reconciliation looks like in print."""
 
+from msgspec.structs import replace
+
 from checkout.verify import Line, Report
 from live.verdict import verdict
 
@@ -23,13 +25,29 @@ LINE = Line(
 def test_a_good_ledger_shows_its_arithmetic_and_passes():
     report = Report(ok=True, lines=[LINE], problems=[], ledger_hash="ab", pending_captures=1, pending_refunds=0)
     assert verdict(report).splitlines() == [
-        (
-            "      demo/pot-blue: 8 + 10 restocked + 1 returned - 4 sold = 15 = 13 available + 2 held; "
-            "captured 19600, refunded 4900 EUR minor units; 9 entries"
-        ),
-        "      on the way: 1 captures, 0 refunds",
+        "show/item      opening  restocked  returned  sold  on hand  available  held  entries    captured   refunded",
+        "demo/pot-blue        8         10         1     4       15         13     2        9  196.00 EUR  49.00 EUR",
+        "on the way: 1 captures, 0 refunds",
         "PASS  1 items reconcile; ledger ab",
     ]
+
+
+def test_money_has_the_decimals_of_its_currency():
+    shown = [
+        verdict(
+            Report(
+                ok=True,
+                lines=[replace(LINE, currency=each)],
+                problems=[],
+                ledger_hash="",
+                pending_captures=0,
+                pending_refunds=0,
+            )
+        )
+        for each in ("JPY", "KWD")
+    ]
+    assert "19600 JPY" in shown[0]
+    assert "19.600 KWD" in shown[1]
 
 
 def test_each_problem_has_its_line_and_the_last_one_fails():

@@ -211,7 +211,7 @@ async def tabs(chromium: Browser, floor: Floor) -> AsyncIterator[Callable[[], Aw
         contexts.append(context)
         page = await context.new_page()
         await page.goto(floor.base_url + "/")
-        await page.add_script_tag(path=HERE / "tab.js")
+        await page.add_script_tag(path=HERE / "peers" / "tab.js")
         return Tab(page)
 
     yield open_tab
@@ -227,7 +227,7 @@ async def muxer(floor: Floor) -> AsyncIterator[Callable[..., Awaitable[asyncio.s
     async def start(show: str, token: str, *extra: str) -> asyncio.subprocess.Process:
         child = await asyncio.create_subprocess_exec(
             sys.executable,
-            str(HERE / "muxer.py"),
+            str(HERE / "peers" / "muxer.py"),
             f"{floor.base_url}/whip/{show}",
             token,
             *extra,

@@ -162,3 +162,22 @@ def crowd_of(ready):
 
 def stock_of(show):
     return {item["variant_id"]: item["stock"] for item in show["items"]}
+
+
+@pytest.mark.timeout(180)
+async def test_a_host_that_was_killed_is_back_by_itself_in_the_same_show(demo):
+    show = await demo("--viewers", "0").start()
+    ready = show.ready
+    async with httpx2.AsyncClient(base_url=ready["base_url"], timeout=30) as http:
+        path = f"/api/v1/shows/{ready['show_id']}"
+
+        async def present():
+            return (await http.get(path)).json()["host_present"]
+
+        assert await present()
+        os.kill(ready["publisher_pid"], signal.SIGKILL)
+        async with asyncio.timeout(END_S):
+            while await present():
+                await asyncio.sleep(0.1)
+            while not await present():
+                await asyncio.sleep(0.1)

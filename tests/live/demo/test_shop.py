@@ -40,7 +40,7 @@ def test_the_opening_stock_is_that_of_the_demo_show():
 async def test_a_show_that_has_not_ended_goes_on_and_else_there_is_a_new_one(states, show, created):
     server = Server(states)
     async with server.client() as http:
-        assert await set_up(http, 0) == show
+        assert await set_up(http, 0, resume_ended=False) == show
     assert len(server.created) == created
 
 
@@ -50,4 +50,11 @@ async def test_a_refusal_is_told_in_the_servers_words():
 
     async with httpx2.AsyncClient(transport=httpx2.MockTransport(refuse), base_url="http://shop") as http:
         with pytest.raises(SetUpError, match="not yours"):
-            await set_up(http, 0)
+            await set_up(http, 0, resume_ended=False)
+
+
+async def test_who_asks_for_the_last_show_gets_it_even_after_its_end():
+    server = Server({"demo": "ended"})
+    async with server.client() as http:
+        assert await set_up(http, 0, resume_ended=True) == "demo"
+    assert server.created == []

@@ -34,7 +34,7 @@ export class Camera {
       const stream = await openDevices(chosen);
       const old = this.stream.value;
       this.stream.value = stream;
-      this.chosen.value = chosen;
+      this.chosen.value = { camera: idOf(stream.getVideoTracks()), microphone: idOf(stream.getAudioTracks()) };
       this.problem.value = "";
       if (this.live) await this.publisher.replace(stream);
       old?.getTracks().forEach((track) => track.stop());
@@ -62,6 +62,11 @@ export class Camera {
   }
 }
 
+/** The device that the browser chose, so that the pickers show it. */
+function idOf([track]) {
+  return track?.getSettings().deviceId ?? "";
+}
+
 /** Calls `onLevel` with 0 to 1 while the stream has sound. Answers how to end that. */
 function meter(stream, onLevel) {
   if (!stream.getAudioTracks().length) return () => {};
@@ -70,6 +75,9 @@ function meter(stream, onLevel) {
   analyser.fftSize = 512;
   context.createMediaStreamSource(stream).connect(analyser);
   const samples = new Float32Array(analyser.fftSize);
+  // A context made before the first click stays silent until one.
+  const wake = () => context.resume();
+  addEventListener("pointerdown", wake, { once: true });
   const timer = setInterval(() => {
     analyser.getFloatTimeDomainData(samples);
     const rms = Math.sqrt(samples.reduce((sum, sample) => sum + sample * sample, 0) / samples.length);
@@ -78,6 +86,7 @@ function meter(stream, onLevel) {
   }, LEVEL_MS);
   return () => {
     clearInterval(timer);
+    removeEventListener("pointerdown", wake);
     context.close();
   };
 }

@@ -8,12 +8,20 @@ import { explain } from "./words.js";
 const CHAT_MAX_CHARS = 500;
 const NEAR_END_PX = 60;
 
-/** Says things in one show and knows when the next may be said. Signals: `waitUntilMs` (server time), `notice`. */
+/** Says things in one show and knows when the next may be said; `notice` is why the last one was not. */
 export class Voice {
   constructor({ show, token, socket, slowModeMs = () => 0 }) {
     Object.assign(this, { show, token, socket, slowModeMs });
-    this.waitUntilMs = signal(0);
+    this.refusedUntilMs = signal(0);
+    this.saidMs = signal(-Infinity);
     this.notice = signal("");
+  }
+
+  /** Milliseconds until the server will take another message: after a refusal, and in slow mode after each. */
+  waitMs() {
+    const slow = this.slowModeMs();
+    const free = Math.max(this.refusedUntilMs.value, slow > 0 ? this.saidMs.value + slow : 0);
+    return Math.max(0, free - tick.value);
   }
 
   /** True once the server has taken it; it appears through the channel like everybody's. */
@@ -21,10 +29,10 @@ export class Voice {
     this.notice.value = "";
     try {
       await this.#send(text);
-      this.waitUntilMs.value = tick.peek() + this.slowModeMs();
+      this.saidMs.value = tick.peek();
       return true;
     } catch (problem) {
-      if (problem.retryAfterMs) this.waitUntilMs.value = tick.peek() + problem.retryAfterMs;
+      if (problem.retryAfterMs) this.refusedUntilMs.value = tick.peek() + problem.retryAfterMs;
       this.notice.value = explain(problem);
       return false;
     }
@@ -70,11 +78,11 @@ function Message({ message: { id, name, role, text }, mine, onDelete }) {
 
 export function ChatForm({ voice }) {
   const field = useRef();
-  const waitMs = Math.max(0, voice.waitUntilMs.value - tick.value);
+  const waitMs = voice.waitMs();
   const submit = async (event) => {
     event.preventDefault();
     const text = field.current.value.trim();
-    if (!text || voice.waitUntilMs.value > tick.value) return;
+    if (!text || voice.waitMs() > 0) return;
     field.current.value = "";
     if (!(await voice.say(text)) && field.current.value === "") field.current.value = text;
   };

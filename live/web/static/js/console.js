@@ -36,7 +36,7 @@ function start() {
   const orders = signal(null);
   const moreOrders = signal(null);
   const holds = signal([]);
-  const { store, socket, status, problem } = joinRoom({ show: showId, session, onFrame: noticeStock });
+  const { store, socket, status, problem, refuse } = joinRoom({ show: showId, session, onFrame: noticeStock });
   const voice = new Voice({ show: showId, token, socket });
 
   let refetching = null;
@@ -63,7 +63,7 @@ function start() {
       orders.value = [...page.items, ...older];
       holds.value = open.items;
     } catch (refused) {
-      if (isLockedOut(refused)) problem.value = refused;
+      if (isLockedOut(refused)) refuse(refused);
       else toast(explain(refused), "bad");
     }
   }

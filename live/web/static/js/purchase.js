@@ -70,7 +70,7 @@ export class Purchase {
       if (status === 200) this.#done(body);
       else await this.#decide(hold.hold_id);
     } catch (problem) {
-      this.#refused(problem, hold);
+      await this.#refused(problem, hold);
     }
   }
 
@@ -145,28 +145,28 @@ export class Purchase {
   }
 
   #refused(problem, hold) {
-    // A lost answer keeps its key, so that the same button asks again without paying again.
-    if (problem.code !== "network") this.store.set({ hold_id: hold.hold_id });
-    if (problem.code === "hold_lapsed") this.#lapsed();
-    else if (problem.code === "conflict" || problem.code === "not_found") this.#look(hold.hold_id);
-    else this.#held(hold, explain(problem));
+    if (problem.code === "hold_lapsed") return this.#lapsed();
+    if (problem.code === "payment_declined") {
+      this.store.set({ hold_id: hold.hold_id }); // the next try is another intent, and goes under another key
+      return this.#held(hold, explain(problem));
+    }
+    // Without a clear answer the payment may be under way or done: the hold knows. The key is kept, so that the same
+    // button asks again without paying again.
+    return this.#look(hold.hold_id, explain(problem));
   }
 
   /** Ask the server what became of a hold, and stand there. */
-  async #look(holdId) {
-    let hold;
+  async #look(holdId, notice = this.notice.value) {
     try {
-      hold = await api.getHold(holdId, await this.token());
+      await this.#stand(await api.getHold(holdId, await this.token()), notice);
     } catch (problem) {
-      if (problem.code === "network") this.notice.value = explain(problem);
-      else this.#clear();
-      return;
+      if (problem.status === 403 || problem.status === 404) this.#clear();
+      else if (this.hold.value) this.#held(this.hold.value, notice || explain(problem));
     }
-    await this.#stand(hold);
   }
 
-  async #stand(hold) {
-    if (hold.state === "held") this.#held(hold, this.notice.value);
+  async #stand(hold, notice = "") {
+    if (hold.state === "held") this.#held(hold, notice);
     else if (hold.state === "paying") await this.#decide(hold.hold_id, hold);
     else if (hold.state === "sold") this.#done(await api.order(hold.order_id, await this.token()));
     else if (hold.state === "expired") this.#lapsed();
@@ -183,7 +183,8 @@ export class Purchase {
       if (!hold || hold.state === "paying") continue;
       this.store.set({ hold_id: holdId });
       if (hold.state === "held") this.#held(hold, explain({ code: "payment_declined" }));
-      else await this.#stand(hold);
+      else if (hold.state === "sold") await this.#stand(hold);
+      else this.#lapsed(); // declined after its time had run out
       return;
     }
     this.notice.value = "The bank has not answered yet. Reload this page later to see how it ended.";

@@ -7,30 +7,32 @@ import { api, sleep } from "./api.js";
 import { learn } from "./clock.js";
 import { ShowSocket } from "./socket.js";
 import { createStore } from "./store.js";
-import { signal } from "./view.js";
+import { computed, signal } from "./view.js";
 
 const RETRY_MS = 2_000;
 const RETRY_CAP_MS = 20_000;
 
-/** `{store, socket, status, problem, reload}` of `show`; `session` gives tickets. Starts at once. */
+/** `{store, socket, status, problem, refuse, reload}` of `show`; `session` gives tickets. Starts at once. */
 export function joinRoom({ show, session, onFrame = () => {} }) {
   const store = createStore();
   const status = signal("connecting");
-  const problem = signal(null);
+  const refused = signal(null);
+  const unread = signal(null);
+  const problem = computed(() => refused.value ?? unread.value);
 
   const reload = async () => {
     store.loading();
     store.loaded(await api.show(show));
-    problem.value = null;
+    unread.value = null;
   };
 
   const load = async () => {
     for (let pause = RETRY_MS; ; pause = Math.min(RETRY_CAP_MS, pause * 2)) {
       try {
         return await reload();
-      } catch (refused) {
-        problem.value = refused;
-        if (refused.status === 404) return undefined;
+      } catch (trouble) {
+        unread.value = trouble;
+        if (trouble.status === 404) return undefined;
         await sleep(pause);
       }
     }
@@ -46,7 +48,7 @@ export function joinRoom({ show, session, onFrame = () => {} }) {
     },
     onStatus: (now, more) => {
       status.value = now;
-      if (now === "refused") problem.value = more;
+      if (now === "refused") refused.value = more;
     },
     onPong: learn,
   });
@@ -55,5 +57,5 @@ export function joinRoom({ show, session, onFrame = () => {} }) {
   // A page in the back-forward cache has lost its socket; one that is left for good says goodbye.
   addEventListener("pagehide", () => socket.close());
   addEventListener("pageshow", (event) => event.persisted && socket.open());
-  return { show, store, socket, status, problem, reload };
+  return { show, store, socket, status, problem, refuse: (trouble) => (refused.value = trouble), reload };
 }

@@ -7,6 +7,7 @@
 import { Problem, problemOf } from "./api.js";
 
 const DEADLINE_MS = 10_000;
+const FAREWELL_MS = 3_000;
 
 /** Posts the offer of `peer` to `path`, applies the answer, and gives the session's absolute address. */
 export async function offerTo(path, peer, token) {
@@ -15,7 +16,10 @@ export async function offerTo(path, peer, token) {
   const session = new URL(response.headers.get("location"), response.url).href;
   const sdp = await response.text();
   // A page that left while the answer was on its way leaves no session behind.
-  if (peer.signalingState === "closed") return end(session, bearer);
+  if (peer.signalingState === "closed") {
+    farewell(session, bearer);
+    return null;
+  }
   await peer.setRemoteDescription({ type: "answer", sdp });
   return session;
 }
@@ -36,10 +40,21 @@ async function exchange(path, sdp, bearer) {
   return response;
 }
 
-/** Ends a session. It outlives the page (`keepalive`), for this is often the last thing a page does. */
-export function end(session, bearer) {
-  if (session) fetch(session, { method: "DELETE", headers: { authorization: `Bearer ${bearer}` }, keepalive: true }).catch(() => {});
-  return null;
+/** Deletes a session. It outlives the page (`keepalive`), for this is often the last thing a page does. */
+export async function farewell(session, bearer) {
+  const headers = { authorization: `Bearer ${bearer}` };
+  const signal = AbortSignal.timeout(FAREWELL_MS);
+  await fetch(session, { method: "DELETE", headers, keepalive: true, signal }).catch(() => {});
+}
+
+/** Ends a peer: silent at once, closed once the server knows; the other way round it would find the session gone. */
+export function hangUp(peer, session, bearer) {
+  if (!peer) return;
+  peer.onconnectionstatechange = null;
+  peer.ontrack = null;
+  for (const sender of peer.getSenders()) sender.replaceTrack(null).catch(() => {});
+  if (session) farewell(session, bearer).finally(() => peer.close());
+  else peer.close();
 }
 
 /** Bytes and frames so far of the tracks of `kind` ("inbound-rtp" or "outbound-rtp"). */

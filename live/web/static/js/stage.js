@@ -57,7 +57,7 @@ function overlay(show, playback, problem) {
   if (show.state === "ended") return { kind: "end", title: "The show has ended", text: "Thank you for watching. You can still shop while stock lasts.", hub: true };
   if (playback.status === "refused") return { kind: "away", title: "The video cannot be played", text: explain(playback.problem) };
   if (!show.host_present) return { kind: "away", title: "The host is back in a moment", text: "The video goes on by itself." };
-  if (playback.status === "waiting") return { kind: "away", title: "Reconnecting…", text: "" };
+  if (playback.status === "waiting") return { kind: "brief", title: "Reconnecting…" };
   return null;
 }
 

@@ -5,7 +5,7 @@
  * and "refused" (with the Problem) to `onStatus`. The element is never emptied on a reconnect: the last picture
  * stays until the next one, which is kinder than black.
  */
-import { counters, end, offerTo } from "./rtc.js";
+import { counters, farewell, hangUp, offerTo } from "./rtc.js";
 
 const BACKOFF_BASE_MS = 500;
 const BACKOFF_CAP_MS = 12_000;
@@ -55,9 +55,9 @@ export class Player {
   #hangUp() {
     clearTimeout(this.timer);
     clearTimeout(this.lapse);
-    this.peer?.close();
+    hangUp(this.peer, this.session, this.bearer);
     this.peer = null;
-    this.session = end(this.session, this.bearer);
+    this.session = null;
   }
 
   async #connect() {
@@ -78,7 +78,7 @@ export class Player {
     try {
       const session = await offerTo(this.path, peer, async () => (this.bearer = await this.token()));
       if (peer === this.peer) this.session = session;
-      else end(session, this.bearer);
+      else if (session) farewell(session, this.bearer);
     } catch (problem) {
       if (peer === this.peer) this.#failed(problem);
     }

@@ -5,7 +5,7 @@
  * "live", "waiting" (with the pause), "stopped" and "refused" (with the Problem) to `onStatus`, and once a second
  * `{bitrateBps, framesPerSecond}` to `onStats`.
  */
-import { counters, end, offerTo } from "./rtc.js";
+import { counters, farewell, hangUp, offerTo } from "./rtc.js";
 
 const BACKOFF_BASE_MS = 500;
 const BACKOFF_CAP_MS = 10_000;
@@ -73,9 +73,9 @@ export class Publisher {
   #hangUp() {
     clearTimeout(this.timer);
     clearTimeout(this.lapse);
-    this.peer?.close();
+    hangUp(this.peer, this.session, this.bearer);
     this.peer = null;
-    this.session = end(this.session, this.bearer);
+    this.session = null;
   }
 
   #transceivers(peer) {
@@ -96,7 +96,7 @@ export class Publisher {
     try {
       const session = await offerTo(this.path, peer, async () => (this.bearer = await this.token()));
       if (peer === this.peer) this.session = session;
-      else end(session, this.bearer);
+      else if (session) farewell(session, this.bearer);
     } catch (problem) {
       if (peer === this.peer) return this.#failed(problem);
     }
