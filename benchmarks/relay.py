@@ -307,9 +307,8 @@ def _print(
         f"{platform.system()} {platform.release()}, {os.cpu_count()} cores, Python {platform.python_version()}, ",
         end="",
     )
-    print(
-        f"load before {load_before[0]:.2f}, after {os.getloadavg()[0]:.2f}; {repeats} interleaved repeats of {window:g} s\n"
-    )
+    print(f"load before {load_before[0]:.2f}, after {os.getloadavg()[0]:.2f}; ", end="")
+    print(f"{repeats} interleaved repeats of {window:g} s\n")
     print("| what | us a packet: median (range) | packets/s | segments a send | lost |")
     print("|---|---|---|---|---|")
     for (twin, count), runs in relay.items():
