@@ -193,18 +193,19 @@ async def test_a_full_buffer_waits_and_nothing_is_lost_while_the_backlog_holds(e
     assert [int.from_bytes(d[2:4], "big") for d in received(narrow.there, 1)] == [24]
 
 
+@pytest.mark.parametrize("room", [3, 13])
 async def test_a_buffer_that_fills_up_within_a_run_gets_each_packet_once_and_in_order(
-    egress, narrow, target, wait_until
+    egress, narrow, target, wait_until, room
 ):
     target.peer.uses_gso = False
-    narrow.read_fillers(3)
-    egress.send([target, target], plan(video(*[500] * 10)))
-    assert 0 < len(egress._backlog) < 20
+    narrow.read_fillers(room)
+    egress.send([target, target], plan(video(*[500] * 20)))  # two runs each
+    assert 0 < len(egress._backlog) < 40
     narrow.read_fillers()
     await wait_until(lambda: not len(egress._backlog), "they leave when there is room")
-    assert [int.from_bytes(d[2:4], "big") for d in received(narrow.there, 20)] == [*range(20, 30)] * 2
-    assert egress.packets == target.lines[1].packets == 20
-    assert egress.octets == 20 * 528
+    assert [int.from_bytes(d[2:4], "big") for d in received(narrow.there, 40)] == [*range(20, 40)] * 2
+    assert egress.packets == target.lines[1].packets == 40
+    assert egress.octets == 40 * 528
 
 
 async def test_a_run_that_waits_for_room_is_not_handed_to_a_path_without_offload_as_one(
