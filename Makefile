@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 
-.PHONY: help demo test check bench format lock
+.PHONY: help demo test check bench format lock vendor
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -38,6 +38,9 @@ lock: $(VENV)/.test ## Choose the versions of everything anew, with their hashes
 	@$(BIN)/python -m pip install --quiet uv==$(UV_VERSION)
 	@$(LOCK) --upgrade pyproject.toml deploy/build.in --extra test -o deploy/requirements-test.txt
 	@$(LOCK) pyproject.toml deploy/build.in -c deploy/requirements-test.txt -o deploy/requirements.txt
+
+vendor: $(VENV)/.test ## Bring the pages' libraries up to deploy/vendor.lock.json, by npm
+	@$(BIN)/python deploy/vendor.py
 
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--no-emit-index-url --custom-compile-command "make lock"

@@ -1,6 +1,6 @@
 """The desk: everything one can do with stock, holds and orders.
 
-Owns: the shelves, the till, and the tasks that keep them true: expiry, outbox, undecided payments, reconciliation.
+Owns: the shelves, the till, the outbox, and the tasks that keep them true: expiry, undecided payments, reconciliation.
 Invariant: "yours" is said only after Postgres committed it; whatever a dead desk left behind, the next one finishes.
 """
 
@@ -19,13 +19,14 @@ from checkout.core.idempotency import derived_id
 from checkout.core.taps import Code, Tap, refusal
 from checkout.counts import Counts
 from checkout.gate import Gate, Product
+from checkout.outbox import Outbox, refund_id_for
 from checkout.pages import cursor as cursor_of
 from checkout.pages import parts
 from checkout.payments import PaymentProvider
 from checkout.ports import StockListener
 from checkout.rows import hold_of, order_of, stock_of
 from checkout.shelf import Shelf
-from checkout.till import Till, refund_id_for
+from checkout.till import Till
 from checkout.truth import Truth, sql
 from schema.errors import BadRequest, Conflict, IdempotencyKeyMissing, Invalid, NotFound, Unavailable
 from schema.ids import HoldId, OrderId, ShowId, VariantId
@@ -73,7 +74,8 @@ class Desk:
         self._truth = Truth(pool, self.counts)
         self._gate = Gate(redis, clock=clock, scripts=scripts)
         self._provider = provider
-        self._till = Till(self._truth, provider, self.counts, self._shelf_of)
+        self._outbox = Outbox(self._truth, provider, self.counts, self._shelf_of)
+        self._till = Till(self._truth, provider, self.counts, self._shelf_of, self._outbox.work.set)
         self._shelves: dict[Product, Shelf] = {}
         self._cold = asyncio.Lock()
         self._works: set[asyncio.Task[None]] = set()
@@ -208,9 +210,7 @@ class Desk:
         """The order, or the hold in state paying while the provider is undecided; see Till.pay for the errors."""
         if not key:
             raise IdempotencyKeyMissing
-        hold = await self.get_hold(principal, hold_id)
-        if hold.buyer_id != principal.account_id:
-            raise NotFound("There is no such hold of yours")
+        await self.get_hold(principal, hold_id)
         if not self._provider.knows(request.payment_method):
             raise Invalid("The payment provider knows no such payment method", pointer="/payment_method")
         return await self._till.pay(principal.account_id, hold_id, request.payment_method, key)
@@ -231,9 +231,9 @@ class Desk:
         return OrderPage(items=items, next_cursor=cursor_of(items[-1].order_id) if len(rows) > limit else None)
 
     async def refund(self, principal: Principal, order_id: OrderId, amount: int | None = None, key: str = "") -> Refund:
-        """Give back `amount` in minor units, or all that is left; see Till.refund. With a key, a retry is once."""
+        """Give back `amount` in minor units, or all that is left; see Outbox.refund. With a key, a retry is once."""
         order = await self.get_order(principal, order_id)
-        return await self._till.refund(order, amount, refund_id_for(principal.account_id, key))
+        return await self._outbox.refund(order, amount, refund_id_for(principal.account_id, key))
 
     async def webhook(self, body: bytes, headers: Mapping[str, str]) -> None:
         """A payment provider says that something happened: remember it once, then ask what. Raises WebhookForged."""
@@ -287,7 +287,7 @@ class Desk:
         async with asyncio.TaskGroup() as group:
             group.create_task(_every(pace.sweep_s, self._sweep))
             group.create_task(_every(pace.poll_s, self._till.poll))
-            group.create_task(_every(pace.outbox_s, self._till.drain, self._till.work))
+            group.create_task(_every(pace.outbox_s, self._outbox.drain, self._outbox.work))
             group.create_task(_every(pace.reconcile_s, self._reconcile))
 
     async def _sweep(self) -> None:

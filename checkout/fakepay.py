@@ -103,6 +103,8 @@ class Faults:
     """Answer this many calls with 500, before doing anything."""
     timeout_after_success: int = 0
     """Do this many calls, and answer 504 all the same."""
+    cancels_ignored: int = 0
+    """Answer this many cancels with the payment as it is, not cancelled."""
     duplicate_webhooks: int = 0
     drop_webhooks: int = 0
     late_webhooks_ms: int = 0
@@ -222,6 +224,9 @@ class FakePay:
         payment_id = request.path_params["payment"]
 
         def act() -> int:
+            if self.faults.cancels_ignored:
+                self.faults.cancels_ignored -= 1
+                return 200
             # A payment never heard of is cancelled too: an authorization that is still on its way finds it so.
             self._db.execute(
                 "INSERT INTO payments (payment_id, reference, method, currency, amount, state, decide_at_ms)"

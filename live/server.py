@@ -14,6 +14,7 @@ import structlog
 import uvicorn
 from starlette.applications import Starlette
 
+from live.bounded_http import BoundedHttp
 from live.migrations import migrate
 from live.settings import Settings
 from live.stores import resolve_stores
@@ -57,14 +58,16 @@ async def _serve_app(
     server = Server(
         uvicorn.Config(
             app,
-            http="httptools",
+            http=BoundedHttp,
             ws=gateway,
             lifespan="on",
             log_config=None,
             access_log=False,
             server_header=False,
             timeout_keep_alive=KEEP_ALIVE_S,
-            proxy_headers=False,  # an address that a client wrote itself must not count for the limits
+            # An address that a client wrote itself must not count for the limits.
+            proxy_headers=bool(settings.trusted_proxies),
+            forwarded_allow_ips=list(settings.trusted_proxies),
             backlog=BACKLOG,
             timeout_graceful_shutdown=DRAIN_S,
         )
@@ -72,7 +75,8 @@ async def _serve_app(
     running = asyncio.create_task(server.serve(sockets=[listener]), name="http")
     try:
         await server.up(running)
-        bound = msgspec.structs.replace(settings, media_udp_port=app.state.relay.udp_port)
+        relay = getattr(app.state, "relay", None)  # an app without media has none
+        bound = msgspec.structs.replace(settings, media_udp_port=relay.udp_port) if relay else settings
         log.info("serving", base_url=bound.base_url, media_udp_port=bound.media_udp_port)
         if ready:
             await ready(bound)

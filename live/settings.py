@@ -5,6 +5,7 @@ Invariant: a value that is not valid is refused before anything starts, and the 
 """
 
 import difflib
+import ipaddress
 import os
 import secrets
 import socket
@@ -63,6 +64,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     allowed_origins: tuple[str, ...] = ()
     """Origins, besides our own, whose pages may open sockets and call the API."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses or networks of reverse proxies whose X-Forwarded-For and -Proto are believed. Empty: nobody's."""
     workers: Annotated[int, Meta(ge=1, le=1)] = 1
     """Processes. More than one is not built yet."""
 
@@ -74,6 +77,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         force(self, "base_url", self.base_url or derive_base_url(self.host, self.port))
         if self.token_secret and len(self.token_secret) < SECRET_MIN_CHARS:
             raise ValueError(f"at least {SECRET_MIN_CHARS} characters are needed - at `$.token_secret`")
+        for proxy in self.trusted_proxies:
+            _check_network(proxy)
 
     @classmethod
     def read(
@@ -105,6 +110,14 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """The same after binding: a port of 0 becomes the real one, and so does a derived base address."""
         derived = self.base_url == derive_base_url(self.host, self.port)
         return msgspec.structs.replace(self, port=port, base_url="" if derived else self.base_url)
+
+
+def _check_network(text: str) -> None:
+    """An address or a network. `*` is none: whoever may write their own address has no limit per address."""
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is neither an address nor a network - at `$.trusted_proxies`") from None
 
 
 def derive_base_url(host: str, port: int) -> str:
@@ -229,4 +242,4 @@ def _addresses_of(media_host: str) -> tuple[str, ...]:
             return ("127.0.0.1",)
 
 
-_LISTS = {"media_addresses", "allowed_origins"}
+_LISTS = {"media_addresses", "allowed_origins", "trusted_proxies"}

@@ -45,7 +45,7 @@ def verdict(report: Report) -> str:
 
 
 def _table(products: list[Line]) -> list[str]:
-    """The equation opening + restocked + returned - sold = on hand = available + held, and the money, a product a row."""
+    """A row a product: opening + restocked + returned - sold = on hand = available + held, and the money."""
     head = ["show/item", *(name.replace("_", " ") for name in COLUMNS), "captured", "refunded"]
     rows = [head, *(_row(line) for line in products)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]

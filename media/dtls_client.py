@@ -7,7 +7,8 @@ fit for signing; so the one role that FFmpeg needs stands here, with two suites 
 Owns: one handshake as a client. Does no I/O and reads no clock: datagrams go in and come out.
 Invariant: keys are given out only after the certificate matched the offer's fingerprint, its signature over the
 key exchange held, and the server's Finished proved the same transcript. A datagram that makes no sense is
-dropped; nothing grows beyond `MAX_MESSAGE` bytes a message.
+dropped; a message has at most `MAX_MESSAGE` bytes, those that wait together `MAX_AHEAD`, a handshake
+`MAX_MESSAGES` messages.
 """
 
 import hashlib
@@ -26,6 +27,10 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 MAX_MESSAGE: Final = 16 * 1024
+MAX_AHEAD: Final = 32 * 1024
+"""Bytes of messages that are not complete; the one that is due comes in besides."""
+MAX_MESSAGES: Final = 16
+"""A handshake has seven, or eight with a cookie."""
 _MTU: Final = 1200
 _AHEAD: Final = 8
 """Messages kept ahead of the one that is due."""
@@ -98,6 +103,22 @@ def _vector(data: bytes, size: int) -> bytes:
     return len(data).to_bytes(size, "big") + data
 
 
+class _Partial:
+    """A message of which not all has come: its bytes, and a mark for each byte that is here."""
+
+    def __init__(self, kind: int, size: int) -> None:
+        self.kind, self.body, self._has = kind, bytearray(size), bytearray(size)
+
+    def put(self, offset: int, part: bytes) -> None:
+        end = offset + len(part)
+        self.body[offset:end] = part
+        self._has[offset:end] = b"\1" * len(part)
+
+    @property
+    def is_whole(self) -> bool:
+        return 0 not in self._has
+
+
 class DtlsClient:
     """`start`, then `receive` what comes; whatever they return goes to the peer.
 
@@ -117,7 +138,7 @@ class DtlsClient:
         self._transcript = b""
         self._send_message = self._next_message = 0
         self._sequence = [0, 0]  # of records, by epoch
-        self._fragments: dict[int, tuple[int, bytearray, set[int]]] = {}
+        self._fragments: dict[int, _Partial] = {}
         self._flight: list[tuple[int, int, bytes]] = []  # (epoch, record type, content), to send again
         self._suite, self._extended = b"", False
         self._peer: x509.Certificate | None = None
@@ -239,21 +260,27 @@ class DtlsClient:
             yield found
 
     def _gather(self, kind: int, number: int, size: int, offset: int, part: bytes) -> None:
-        held = self._fragments.setdefault(number, (kind, bytearray(size), set()))
-        if held[0] == kind and len(held[1]) == size:
-            held[1][offset : offset + len(part)] = part
-            held[2].update(range(offset, offset + len(part)))
+        held = self._fragments.get(number)
+        if held is None:
+            ahead = sum(len(other.body) for other in self._fragments.values())
+            if number != self._next_message and ahead + size > MAX_AHEAD:
+                return  # DTLS sends it again when its turn has come
+            held = self._fragments[number] = _Partial(kind, size)
+        if held.kind == kind and len(held.body) == size:
+            held.put(offset, part)
 
     def _complete(self) -> tuple[int, bytes, bytes] | None:
         held = self._fragments.get(self._next_message)
-        if held is None or len(held[2]) != len(held[1]):
+        if held is None or not held.is_whole:
             return None
+        if self._next_message >= MAX_MESSAGES:
+            raise HandshakeError("a handshake of too many messages")
         del self._fragments[self._next_message]
-        kind, body = held[0], bytes(held[1])
+        body = bytes(held.body)
         size = len(body).to_bytes(3, "big")
-        whole = bytes((kind,)) + size + self._next_message.to_bytes(2, "big") + bytes(3) + size + body
+        whole = bytes((held.kind,)) + size + self._next_message.to_bytes(2, "big") + bytes(3) + size + body
         self._next_message += 1
-        return kind, body, whole
+        return held.kind, body, whole
 
     def _take(self, kind: int, body: bytes, whole: bytes, epoch: int) -> list[bytes]:
         if kind == Message.FINISHED:

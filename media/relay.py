@@ -201,6 +201,7 @@ class Relay:
                 wake=self._wake,
                 size=self.config.history_packets,
             )
+        show.quiet_since_ms = now_ms()
         return show, Peer(self._port, offer, handshake_ms=self.config.handshake_ms)
 
     def _pending(self) -> int:
@@ -296,11 +297,20 @@ class Relay:
         for session in list(self._sessions.values()):
             if session.peer.sender is not None and now - session.peer.seen_ms > self.config.consent_ms:
                 session.peer.close()
-        for show in list(self.shows.values()):
+        for show in self.shows.values():
             show.watch(now, self.config.silence_ms)
-            if now - show.quiet_since_ms > self.config.empty_show_ms:
-                del self.shows[show.show_id]
+        self._forget_empty(now)
+        for show in list(self.shows.values()):
             await self._report(show)
+
+    def _forget_empty(self, now: int) -> None:
+        """A show that a session still names stays, or its publisher, in a long handshake, would go on air unseen."""
+        named = {session.show_id for session in self._sessions.values()}
+        for show in list(self.shows.values()):
+            if show.show_id in named:
+                show.quiet_since_ms = now
+            elif now - show.quiet_since_ms > self.config.empty_show_ms:
+                del self.shows[show.show_id]
 
     async def _report(self, show: Show) -> None:
         subscribers = [subscriber for subscriber in show.subscribers if subscriber.peer.is_up]

@@ -2,9 +2,11 @@
 
 Owns: the `Operation` record and the adapter that turns it into a Starlette route.
 Invariant: a handler runs only with a principal whose role covers the operation's and whose token is for
-the show in the path, a body that decoded into its struct, and, where asked for, an Idempotency-Key.
+the show in the path (a token for one show reaches no operation on all of them), a body that decoded into its struct,
+and, where asked for, an Idempotency-Key.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Generic, TypeVar
 
@@ -19,6 +21,7 @@ from schema.errors import (
     Forbidden,
     IdempotencyKeyMissing,
     Invalid,
+    RequestTimeout,
     ShowfloorError,
     TooLarge,
     Unauthenticated,
@@ -29,6 +32,8 @@ from schema.people import Principal, Role
 B = TypeVar("B")
 
 BODY_MAX_BYTES = 64 * 1024
+BODY_DEADLINE_S = 15.0
+"""From the end of the head to the end of the body; what phones send is a few kilobytes."""
 IDEMPOTENCY_KEY_MAX_CHARS = 255
 
 _json_encoder = msgspec.json.Encoder()
@@ -83,12 +88,19 @@ class Operation(Struct, frozen=True, kw_only=True):
     """Query parameters with their description."""
     tag: str = "show"
 
+    @property
+    def of_all_shows(self) -> bool:
+        """True if its path names neither a show nor anything of one (a hold, an order: their handlers compare)."""
+        return self.role is not None and "{" not in self.path
+
 
 def route(operation: Operation, handler: Callable[[Call[Any]], Awaitable[Answer]]) -> Route:
     """A Starlette route for `operation`. `route.operation` leads back to the record, for the OpenAPI document."""
 
     async def endpoint(request: Request) -> Response:
         principal = admit(request, operation.role)
+        if operation.of_all_shows and principal is not None and principal.show_id is not None:
+            raise Forbidden("The token is for one show; this needs one for all shows")
         key = request.headers.get("idempotency-key", "")
         if operation.idempotent and not key:
             raise IdempotencyKeyMissing
@@ -122,13 +134,18 @@ def admit(request: Request, needed: Role | None) -> Principal | None:
 
 
 async def read_body(request: Request, limit_bytes: int = BODY_MAX_BYTES) -> bytes:
-    """The whole body; TooLarge as soon as it exceeds `limit_bytes`."""
+    """The whole body; TooLarge as soon as it exceeds `limit_bytes`, RequestTimeout after BODY_DEADLINE_S."""
     chunks, size = [], 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > limit_bytes:
-            raise TooLarge(f"The body is larger than {limit_bytes} bytes")
-        chunks.append(chunk)
+    try:
+        async with asyncio.timeout(BODY_DEADLINE_S):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > limit_bytes:
+                    raise TooLarge(f"The body is larger than {limit_bytes} bytes")
+                chunks.append(chunk)
+    except TimeoutError:
+        # The rest of the body may still come, so the connection cannot carry another request.
+        raise RequestTimeout(headers={"Connection": "close"}) from None
     return b"".join(chunks)
 
 

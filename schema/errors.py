@@ -76,6 +76,11 @@ class NotAcceptable(ShowfloorError):
     title = "No common media format"
 
 
+class RequestTimeout(ShowfloorError):
+    code, status, close_code = "request_timeout", 408, 4005
+    title = "The request did not arrive in time"
+
+
 class Conflict(ShowfloorError):
     code, status, close_code = "conflict", 409, 4507
     title = "The state does not allow that now"
@@ -134,6 +139,16 @@ class IdempotencyMismatch(ShowfloorError):
 class RateLimited(ShowfloorError):
     code, status, close_code = "rate_limited", 429, 4001
     title = "Too many requests"
+
+
+class TooManySockets(ShowfloorError):
+    code, status, close_code = "too_many_sockets", 429, 4517
+    title = "This account has opened the show too often; the oldest socket is closed"
+
+
+class HeadTooLarge(ShowfloorError):
+    code, status, close_code = "head_too_large", 431, 4518
+    title = "The request's head is too large"
 
 
 class Unavailable(ShowfloorError):

@@ -21,6 +21,7 @@ _TOKEN = re.compile(r"^[\x21-\x7e]{1,256}$")
 _FINGERPRINT = re.compile(r"^(sha-256|sha-384|sha-512) ([0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){31,63})$", re.IGNORECASE)
 _MID_URI: Final = "urn:ietf:params:rtp-hdrext:sdes:mid"
 _KINDS: Final = {"audio": Kind.AUDIO, "video": Kind.VIDEO}
+_PORTS, _PAYLOAD_TYPES, _EXTENSIONS, _MOST_DIGITS = 65_535, 127, 255, 5
 _DIRECTIONS: Final = ("sendrecv", "sendonly", "recvonly", "inactive")
 
 
@@ -155,7 +156,7 @@ def _blocks(text: str) -> tuple[_Block, list[_Block]]:
 
 def _section(block: _Block, session: _Block, index: int) -> Section:
     words = block.head.split()
-    if len(words) < 4 or not words[1].partition("/")[0].isdigit():
+    if len(words) < 4 or _number(words[1].partition("/")[0], _PORTS) is None:
         raise BadRequest(f"SDP: m={block.head[:80]} is not a media section")
     mid = block.first("mid")
     if mid is None or not _TOKEN.match(mid):
@@ -177,13 +178,14 @@ def _formats(block: _Block, payload_types: Sequence[str]) -> tuple[Format, ...]:
     rtpmaps, fmtps = block.table("rtpmap"), block.table("fmtp")
     found = []
     for payload_type in payload_types:
-        if not payload_type.isdigit() or int(payload_type) > 127:
+        number = _number(payload_type, _PAYLOAD_TYPES)
+        if number is None:
             raise BadRequest(f"SDP: {payload_type[:20]} is not a payload type")
         codec = _codec(rtpmaps.get(payload_type, ""), fmtps.get(payload_type, ""))
         if codec is not None and codec.kind is _KINDS.get(block.head.split()[0]):
             found.append(
                 Format(
-                    payload_type=int(payload_type),
+                    payload_type=number,
                     codec=codec,
                     rtpmap=rtpmaps[payload_type],
                     fmtp=fmtps.get(payload_type, ""),
@@ -205,9 +207,16 @@ def _codec(rtpmap: str, fmtp: str) -> Codec | None:
 
 def _mid_extension(block: _Block) -> int | None:
     for number, uri in block.table("extmap").items():
-        if uri.split(" ")[0] == _MID_URI and number.partition("/")[0].isdigit():
-            return int(number.partition("/")[0])
+        if uri.split(" ")[0] == _MID_URI:
+            return _number(number.partition("/")[0], _EXTENSIONS)
     return None
+
+
+def _number(text: str, most: int) -> int | None:
+    """A decimal number from 0 to `most`; `isdigit` alone lets "²" through, and `int` refuses thousands of digits."""
+    if not text.isascii() or not text.isdecimal() or len(text) > _MOST_DIGITS or int(text) > most:
+        return None
+    return int(text)
 
 
 def _required(blocks: Sequence[_Block], session: _Block, name: str) -> str:
@@ -252,8 +261,11 @@ def choose_for_subscriber(offer: Offer, profile: str = "") -> list[Chosen]:
     """Every codec the subscriber can take, once each, so that a publisher may come, or return, with any of them.
 
     `profile` is the publisher's H264 profile-level-id, if it has one; among several H264 formats the one of the
-    same profile is taken. Raises NotAcceptable if nothing fits.
+    same profile is taken. Raises NotAcceptable if nothing fits, or if the subscriber waits to be called: players
+    offer actpass, and to be a DTLS client is work that only a host's token may ask of us.
     """
+    if offer.setup == "passive":
+        raise NotAcceptable("A player must offer a=setup:actpass or a=setup:active")
     return _choose(offer, sending=("sendrecv", "recvonly"), one=False, profile=profile)
 
 

@@ -115,6 +115,7 @@ CREATE INDEX orders_of_show ON orders (show_id, order_id DESC);
 CREATE TABLE refunds (
     refund_id       text PRIMARY KEY,
     order_id        text NOT NULL REFERENCES orders,
+    asked           bigint,                  -- null: all that was left
     amount          bigint NOT NULL CHECK (amount >= 0),
     currency        text NOT NULL,
     units_returned  int NOT NULL,
@@ -565,8 +566,8 @@ BEGIN
     UPDATE orders x SET refunded = x.refunded + given,
             state = CASE WHEN empties THEN 'refunded' ELSE 'partially_refunded' END
         WHERE x.order_id = p_order RETURNING * INTO o;
-    INSERT INTO refunds (refund_id, order_id, amount, currency, units_returned, order_state, created_at_ms)
-        VALUES (p_refund, p_order, given, o.currency, CASE WHEN empties THEN o.quantity ELSE 0 END, o.state, clock_ms())
+    INSERT INTO refunds (refund_id, order_id, asked, amount, currency, units_returned, order_state, created_at_ms)
+        VALUES (p_refund, p_order, p_amount, given, o.currency, CASE WHEN empties THEN o.quantity ELSE 0 END, o.state, clock_ms())
         RETURNING * INTO r;
     item := ledger_append(o.show_id, o.variant_id, 'refund', 0, given, o.currency, o.order_id, o.hold_id, p_refund);
     IF empties THEN

@@ -88,3 +88,4 @@ async def test_a_message_is_taken_down_and_slow_mode_set(site, console):
         await console.get_by_test_id("slow-mode").select_option("5000")
     assert (await site.show())["slow_mode_ms"] == 5000
     await expect(console.get_by_test_id("slow-mode")).to_have_value("5000")
+    assert console.problems == []

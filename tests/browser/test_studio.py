@@ -77,3 +77,36 @@ async def test_a_browser_without_a_camera_says_what_to_do(site, open_page):
     await page.get_by_test_id("golive").click()
     await expect(page.get_by_test_id("camera-problem")).to_be_visible()
     assert (await site.show())["host_present"] is False
+
+
+async def test_of_two_hosts_the_newer_one_stays_and_the_other_is_told(site, studio, open_page):
+    await studio.get_by_test_id("golive").click()
+    await expect(studio.get_by_test_id("air")).to_have_attribute("data-status", "live")
+    newer = await open_page(f"{site.base_url}/studio/{SHOW}#token={site.host}")
+    await expect(newer.get_by_test_id("air")).to_have_text("Another source is on air")
+    await newer.get_by_test_id("golive").click()
+    await expect(newer.get_by_test_id("air")).to_have_attribute("data-status", "live")
+    await expect(studio.get_by_test_id("air")).to_have_attribute("data-status", "replaced")
+    await expect(studio.get_by_test_id("air")).to_have_text("Another host took over")
+    await expect(studio.get_by_test_id("golive")).to_be_visible()  # the show is taken back on purpose, or not at all
+    await expect(newer.get_by_test_id("air")).to_have_attribute("data-status", "live")
+
+
+async def test_a_pause_is_resumed_while_another_source_is_on_air(site, studio, open_page):
+    camera = await open_page(f"{site.base_url}/studio/{SHOW}#token={site.host}")
+    await camera.get_by_test_id("golive").click()
+    await expect(studio.get_by_test_id("air")).to_have_text("Another source is on air")
+    await studio.get_by_test_id("pause").click()
+    await expect(studio.get_by_test_id("show-state")).to_have_text("Paused")
+    await studio.get_by_test_id("resume").click()
+    await expect(studio.get_by_test_id("show-state")).to_have_text("Live")
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"), [("viewer", "This token is for a viewer"), ("garbage", "This token is not valid")]
+)
+async def test_a_token_that_does_not_open_the_studio_is_told_so(site, open_page, kind, words):
+    token = await site.guest() if kind == "viewer" else "garbage"
+    page = await open_page(f"{site.base_url}/studio/{SHOW}#token={token}")
+    await expect(page.get_by_test_id("token-refused")).to_contain_text(words)
+    await expect(page.get_by_test_id("golive")).to_have_count(0)

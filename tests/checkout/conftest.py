@@ -22,7 +22,7 @@ from checkout.fakepay import FakePay
 from checkout.routes import routes
 from checkout.verify import Report, verify
 from schema.errors import ShowfloorError
-from schema.ids import AccountId, ShowId, VariantId
+from schema.ids import AccountId, OrderId, ShowId, VariantId
 from schema.order import Hold, HoldRequest, Order, PayRequest
 from schema.people import Principal, Role
 from schema.show import Stock
@@ -121,6 +121,37 @@ class Shop:
     async def hold_state(self, hold: Hold) -> str:
         return (await self.desk.get_hold(OPERATOR, hold.hold_id)).state
 
+    async def authorized(self, who: str, method: str = "fake_ok") -> tuple[Hold, str]:
+        """A hold in state paying, and its payment, which the network has authorized and nobody has settled."""
+        hold, payment_id = await self.tap(who), f"pay_{next(_keys)}"
+        begin = "SELECT * FROM begin_payment($1, $2, $3, 'fake', $4, 600000, 600000)"
+        await self.pg.execute(begin, hold.hold_id, who, payment_id, method)
+        await self.provider.authorize(payment_id, hold.total, method, hold.hold_id)
+        return hold, payment_id
+
+    async def sold_without_capture(self, who: str, method: str = "fake_ok") -> OrderId:
+        """What a desk leaves that dies between the sale and the capture."""
+        _, payment_id = await self.authorized(who, method)
+        order_id = OrderId(f"ord_{next(_keys)}")
+        await self.pg.execute("SELECT * FROM settle_payment($1, 'authorized', $2)", payment_id, order_id)
+        return order_id
+
+    async def say_what_is_due(self) -> None:
+        """One round of the outbox."""
+        await self.desk._outbox.drain()
+
+    async def all_said(self) -> None:
+        """Wait until the provider has heard everything."""
+
+        async def is_empty() -> bool:
+            return not await self.pg.fetchval("SELECT count(*) FROM outbox WHERE state <> 'done'")
+
+        await eventually(is_empty)
+
+    async def lapse(self) -> None:
+        """Every hold's time is over: the machine's pace decides nothing."""
+        await self.pg.execute("UPDATE holds SET held_until_ms = created_at_ms, expires_at_ms = created_at_ms")
+
     async def captured(self, order: Order) -> None:
         async def is_captured() -> bool:
             return (await self.desk.get_order(OPERATOR, order.order_id)).state != "paid"
@@ -155,7 +186,7 @@ class Shop:
 
         async def problem(_: Request, error: Exception) -> Response:
             assert isinstance(error, ShowfloorError)
-            return JSONResponse({"code": error.code, "detail": error.detail}, status_code=error.status)
+            return JSONResponse({"code": error.code, "detail": error.detail, **error.extra}, status_code=error.status)
 
         app = Starlette(routes=routes, exception_handlers={ShowfloorError: problem})
 

@@ -1,14 +1,14 @@
-"""Paying, captures and refunds, against the fake payment network."""
+"""Paying, against the fake payment network."""
 
 import asyncio
-from collections import Counter
 
 import pytest
 
-from schema.errors import Conflict, IdempotencyMismatch, NotFound, PaymentDeclined
-from schema.ids import OrderId
+from checkout.counts import Counts
+from checkout.till import Till
+from checkout.truth import Truth
+from schema.errors import Conflict, PaymentDeclined
 from schema.order import Hold, Order
-from schema.show import Stock
 
 
 class TestPaying:
@@ -51,7 +51,7 @@ class TestPaying:
         pending = await shop.pay_for("ann", hold, "fake_slow")
         assert isinstance(pending, Hold)
         assert pending.state == "paying"
-        assert (await shop.stock()).held == 1
+        assert (await shop.stock()).available == 0
 
         async def sold() -> bool:
             return await shop.hold_state(hold) == "sold"
@@ -74,12 +74,13 @@ class TestPaying:
         assert await shop.pg.fetchval("SELECT count(*) FROM provider_events") == 0
 
     async def test_paying_never_expires_under_the_buyer(self, shop):
-        desk = await shop.open(hold_ms=30)
+        desk = await shop.open()
         shop.pay.faults.late_webhooks_ms = 3_600_000
         await shop.item(stock=2)
         other = await shop.tap("bob")
         hold = await shop.tap("ann")
         await shop.pay_for("ann", hold, "fake_slow")
+        await shop.lapse()  # its promised time and the time to pay are both over
 
         async def bobs_is_gone() -> bool:
             return await shop.hold_state(other) == "expired"
@@ -91,7 +92,11 @@ class TestPaying:
             return await shop.hold_state(hold) == "sold"
 
         await shop.eventually(sold)
-        assert desk.counts.expired == 1
+
+        async def counted() -> bool:
+            return desk.counts.expired == 1
+
+        await shop.eventually(counted)
 
     async def test_a_timeout_after_success_charges_once(self, shop, desk):
         await shop.item(stock=1)
@@ -105,6 +110,7 @@ class TestPaying:
 
     async def test_another_method_while_one_is_tried_is_a_conflict(self, shop):
         await shop.open(pace=shop.idle)
+        shop.pay.faults.late_webhooks_ms = 3_600_000
         await shop.item(stock=1)
         hold = await shop.tap("ann")
         await shop.pay_for("ann", hold, "fake_slow")
@@ -113,107 +119,101 @@ class TestPaying:
         with pytest.raises(Conflict):
             await shop.desk.release(shop.viewer("ann"), hold.hold_id)
 
-    async def test_a_capture_that_fails_returns_the_unit_once_and_says_so(self, shop, desk):
-        await shop.item(stock=1, limit=1)
-        order = await shop.pay_for("ann", await shop.tap("ann"), "fake_capture_fails")
-        await shop.captured(order)
-        assert (await desk.get_order(shop.viewer("ann"), order.order_id)).state == "capture_failed"
-        assert await shop.stock() == Stock(on_hand=1, held=0, sold=1, available=1, returned=1)
 
-        async def back() -> bool:
-            return await shop.gate_available() == 1
+EVERYTHING = ("payments", "holds", "stock", "orders", "refunds", "ledger", "outbox", "buyers")
 
-        await shop.eventually(back)
-        await shop.tap("ann")
-        with pytest.raises(Conflict):
-            await desk.refund(shop.operator, order.order_id)
+
+class TestSettlingOnce:
+    """A payment is settled once: whatever comes after it, late and again, changes no row of any table."""
+
+    async def rows(self, shop) -> dict[str, list[tuple[object, ...]]]:
+        return {
+            table: [tuple(row) for row in await shop.pg.fetch(f"SELECT * FROM {table} ORDER BY 1, 2, 3")]
+            for table in EVERYTHING
+        }
+
+    async def assert_nothing_moves(self, shop, payment_id: str) -> None:
+        before = await self.rows(shop)
+        for outcome in ("authorized", "declined"):
+            settled = await shop.pg.fetchrow("SELECT * FROM settle_payment($1, $2, 'ord_again')", payment_id, outcome)
+            assert settled["code"] == "settled"
+            assert await self.rows(shop) == before
+        till = Till(Truth(shop.pg, Counts()), shop.provider, Counts(), shop.desk._shelf_of, lambda: None)
+        await till.check(payment_id)
+        assert await self.rows(shop) == before
         assert (await shop.verify()).problems == []
 
-    async def test_a_capture_is_tried_again_after_errors(self, shop, desk):
-        await shop.item(stock=1)
-        hold = await shop.tap("ann")
-        shop.pay.faults.timeout_after_success = 1
-        assert (await shop.pay_for("ann", hold)).state == "paying"
-        shop.pay.faults.error_500 = 0
-        order = await shop.pay_for("ann", hold)
-        shop.pay.faults.error_500 = 2
-        await shop.captured(order)
-        assert (await desk.get_order(shop.operator, order.order_id)).state == "captured"
-        assert shop.pay.count("captures", hold.hold_id) == 1
+    async def payment_of(self, shop, hold: Hold) -> str:
+        return await shop.pg.fetchval("SELECT payment_id FROM holds WHERE hold_id = $1", hold.hold_id)
 
-    async def test_an_authorization_without_a_hold_is_cancelled(self, shop, desk):
-        await shop.item(stock=1)
+    async def test_after_the_sale(self, shop):
+        await shop.open(pace=shop.idle)
+        await shop.item(stock=3)
+        await shop.sold_without_capture("ann")
+        await self.assert_nothing_moves(shop, await shop.pg.fetchval("SELECT payment_id FROM payments"))
+
+    async def test_after_the_capture(self, shop):
+        await shop.open(pace=shop.idle)
+        await shop.item(stock=3)
+        order = await shop.buy("ann")
+        await shop.all_said()
+        await self.assert_nothing_moves(shop, await shop.pg.fetchval("SELECT payment_id FROM payments"))
+        assert (await shop.desk.get_order(shop.operator, order.order_id)).state == "captured"
+
+    @pytest.mark.parametrize("amount", [1, None])
+    async def test_after_a_refund(self, shop, amount):
+        desk = await shop.open(pace=shop.idle)
+        await shop.item(stock=3)
+        order = await shop.buy("ann")
+        await desk.refund(shop.operator, order.order_id, amount)
+        await shop.all_said()
+        await self.assert_nothing_moves(shop, await shop.pg.fetchval("SELECT payment_id FROM payments"))
+
+    async def test_after_a_decline(self, shop):
+        await shop.open(pace=shop.idle)
+        await shop.item(stock=3)
         hold = await shop.tap("ann")
-        begun = await shop.pg.fetchrow(
-            "SELECT * FROM begin_payment($1, 'ann', 'pay_1', 'fake', 'fake_ok', 1, 3600000)", hold.hold_id
-        )
-        await shop.provider.authorize("pay_1", hold.total, "fake_ok", hold.hold_id)
+        assert await shop.outcome(shop.pay_for("ann", hold, "fake_declined")) == "payment_declined"
+        await self.assert_nothing_moves(shop, await self.payment_of(shop, hold))
+        assert await shop.hold_state(hold) == "held"
+
+    async def test_after_a_decline_while_the_next_payment_is_under_way(self, shop):
+        await shop.open(pace=shop.idle)
+        shop.pay.faults.late_webhooks_ms = 3_600_000
+        await shop.item(stock=3)
+        hold = await shop.tap("ann")
+        assert await shop.outcome(shop.pay_for("ann", hold, "fake_declined")) == "payment_declined"
+        first = await self.payment_of(shop, hold)
+        await shop.pay_for("ann", hold, "fake_slow")
+        assert await self.payment_of(shop, hold) != first
+        await self.assert_nothing_moves(shop, first)
+        assert await shop.hold_state(hold) == "paying"
+
+    async def test_after_a_decline_and_a_sale_by_the_next_payment(self, shop):
+        await shop.open(pace=shop.idle)
+        await shop.item(stock=3)
+        hold = await shop.tap("ann")
+        assert await shop.outcome(shop.pay_for("ann", hold, "fake_declined")) == "payment_declined"
+        first = await self.payment_of(shop, hold)
+        await shop.pay_for("ann", hold)
+        await shop.all_said()
+        await self.assert_nothing_moves(shop, first)
+
+    async def test_after_it_was_found_to_have_no_hold(self, shop):
+        await shop.open(pace=shop.idle)
+        await shop.item(stock=3)
+        _, payment_id = await shop.authorized("ann")
         await shop.pg.execute("UPDATE holds SET state = 'released'")
-        settled = await shop.pg.fetchrow("SELECT * FROM settle_payment('pay_1', 'authorized', 'ord_1')")
-        assert (begun["code"], settled["code"]) == ("ok", "void")
-
-        async def cancelled() -> bool:
-            return (await shop.provider.retrieve("pay_1")).state == "cancelled"
-
-        await shop.eventually(cancelled)
-        assert await shop.pg.fetchval("SELECT count(*) FROM orders") == 0
+        settled = await shop.pg.fetchrow("SELECT * FROM settle_payment($1, 'authorized', 'ord_1')", payment_id)
+        assert settled["code"] == "void"
+        before = await self.rows(shop)
+        await shop.pg.execute("SELECT * FROM settle_payment($1, 'authorized', 'ord_1')", payment_id)
+        assert await self.rows(shop) == before
 
 
-class TestRefunds:
-    async def test_in_part_then_the_rest_moves_money_and_units_once(self, shop, desk):
-        await shop.item(stock=3, price=1000, limit=2)
-        order = await shop.buy("ann", quantity=2)
-        part = await desk.refund(shop.operator, order.order_id, 500)
-        assert (part.amount.amount, part.units_returned, part.order_state) == (500, 0, "partially_refunded")
-        assert (await shop.stock()).returned == 0
-        rest = await desk.refund(shop.operator, order.order_id)
-        assert (rest.amount.amount, rest.units_returned, rest.order_state) == (1500, 2, "refunded")
-        assert await shop.stock() == Stock(on_hand=3, held=0, sold=2, available=3, returned=2)
-        assert await shop.gate_available() == 3
-
-        async def given_back() -> bool:
-            return shop.pay.count("refunded", order.hold_id) == 2000
-
-        await shop.eventually(given_back)
-        report = await shop.verify()
-        assert report.problems == []
-        assert (report.lines[0].captured, report.lines[0].refunded) == (2000, 2000)
-        await shop.tap("ann", quantity=2)  # and the limit is theirs again
-
-    async def test_a_second_full_refund_is_a_conflict_and_moves_nothing(self, shop, desk):
-        await shop.item(stock=1)
-        order = await shop.buy("ann")
-        said = Counter(
-            await asyncio.gather(*(shop.outcome(desk.refund(shop.operator, order.order_id)) for _ in range(5)))
-        )
-        assert said == {"ok": 1, "conflict": 4}
-        assert (await shop.stock()).returned == 1
-        assert await shop.gate_available() == 1
-        assert (await desk.get_order(shop.operator, order.order_id)).refunded.amount == 4900
-
-    async def test_more_than_is_left_is_a_conflict(self, shop, desk):
-        await shop.item(stock=1, price=1000)
-        order = await shop.buy("ann")
-        await desk.refund(shop.operator, order.order_id, 600)
-        with pytest.raises(Conflict):
-            await desk.refund(shop.operator, order.order_id, 401)
-        assert (await desk.get_order(shop.operator, order.order_id)).refunded.amount == 600
-
-    async def test_a_key_makes_a_refund_in_part_once(self, shop, desk):
-        await shop.item(stock=1, price=1000)
-        order = await shop.buy("ann")
-        first = await desk.refund(shop.operator, order.order_id, 300, "k")
-        assert await desk.refund(shop.operator, order.order_id, 300, "k") == first
-        with pytest.raises(IdempotencyMismatch):
-            await desk.refund(shop.operator, order.order_id, 400, "k")
-        assert (await desk.get_order(shop.operator, order.order_id)).refunded.amount == 300
-
-    async def test_a_refund_waits_for_the_capture(self, shop, desk):
-        await shop.item(stock=1)
-        order = await shop.pay_for("ann", await shop.tap("ann"))
-        assert order.state == "paid"
-        assert (await desk.refund(shop.operator, order.order_id)).order_state == "refunded"
-
-    async def test_what_does_not_exist_cannot_be_refunded(self, shop, desk):
-        with pytest.raises(NotFound):
-            await desk.refund(shop.operator, OrderId("ord_x"))
+async def test_an_event_that_comes_again_is_not_looked_into_again(shop, desk):
+    till = Till(Truth(shop.pg, Counts()), shop.provider, Counts(), desk._shelf_of, lambda: None)
+    body, headers = shop.pay.signed("evt_1", "pay_1")
+    assert await till.webhook(body, headers) == "pay_1"
+    assert await till.webhook(body, headers) is None
+    assert await till.webhook(*shop.pay.signed("evt_2", "pay_1")) == "pay_1"

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import asyncpg
 import httpx2
+import msgspec
 import pytest
 from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
@@ -132,6 +134,35 @@ async def test_a_request_in_flight_is_answered_on_the_way_down(settings, monkeyp
         assert (await asked).text == "in time"
     await asyncio.wait({running.task}, timeout=DEADLINE_S)
     assert running.task.cancelled()
+
+
+@pytest.mark.parametrize(
+    ("trusted", "believed"),
+    [((), "127.0.0.1 http"), (("127.0.0.1",), "203.0.113.9 https"), (("10.0.0.0/8",), "127.0.0.1 http")],
+)
+async def test_only_a_trusted_proxy_says_who_is_asking(settings, monkeypatch, trusted, believed):
+    async def who(request: Request) -> PlainTextResponse:
+        return PlainTextResponse(f"{request.client.host} {request.url.scheme}")
+
+    monkeypatch.setattr(live_app, "create_app", lambda *_: Starlette(routes=[Route("/who", who)]))
+    running = Running(msgspec.structs.replace(settings, trusted_proxies=trusted))
+    bound = await running.up()
+    claimed = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https"}
+    async with httpx2.AsyncClient(base_url=bound.base_url) as client:
+        assert (await client.get("/who", headers=claimed)).text == believed
+    await running.down()
+
+
+async def test_the_server_has_the_bounds_of_a_connection(settings, monkeypatch):
+    monkeypatch.setattr(live_app, "create_app", lambda *_: Starlette())
+    running = Running(settings)
+    bound = await running.up()
+    reader, writer = await asyncio.open_connection("127.0.0.1", bound.port)
+    writer.write(b"GET / HTTP/1.1\r\nx-a: " + b"y" * 65_600)
+    async with asyncio.timeout(DEADLINE_S):
+        assert (await reader.readline()).startswith(b"HTTP/1.1 431")
+    writer.close()
+    await running.down()
 
 
 async def listening_ends(port: int) -> None:

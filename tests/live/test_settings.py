@@ -38,8 +38,14 @@ def test_an_option_that_was_not_given_does_not_hide_the_environment():
 
 def test_texts_of_the_environment_become_numbers_flags_and_lists():
     settings = load(
-        {"SHOWFLOOR_LOAD": "true", "SHOWFLOOR_ALLOWED_ORIGINS": "https://a.example, https://b.example", "PATH": "/bin"}
+        {
+            "SHOWFLOOR_LOAD": "true",
+            "SHOWFLOOR_ALLOWED_ORIGINS": "https://a.example, https://b.example",
+            "SHOWFLOOR_TRUSTED_PROXIES": "10.0.0.1, fd00::/8",
+            "PATH": "/bin",
+        }
     )
+    assert settings.trusted_proxies == ("10.0.0.1", "fd00::/8")
     assert settings.load is True
     assert settings.allowed_origins == ("https://a.example", "https://b.example")
 
@@ -67,6 +73,8 @@ def test_a_secret_may_come_from_a_file(tmp_path):
         ({"SHOWFLOOR_LOG_LEVEL": "loud"}, "SHOWFLOOR_LOG_LEVEL: Invalid enum value 'loud'"),
         ({"SHOWFLOOR_TOKEN_SECRET": "short"}, "SHOWFLOOR_TOKEN_SECRET: at least 32 characters"),
         ({"SHOWFLOOR_WORKERS": "2"}, "SHOWFLOOR_WORKERS: Expected `int` <= 1"),
+        ({"SHOWFLOOR_TRUSTED_PROXIES": "10.0.0.1,*"}, "SHOWFLOOR_TRUSTED_PROXIES: '*' is neither an address"),
+        ({"SHOWFLOOR_TRUSTED_PROXIES": "10.0.0.1/8"}, "SHOWFLOOR_TRUSTED_PROXIES: '10.0.0.1/8' is neither"),
         ({"SHOWFLOOR_PROT": "1"}, "SHOWFLOOR_PROT is not a setting; did you mean SHOWFLOOR_PORT?"),
         ({"DATABASE_URL_FILE": "/nowhere"}, "DATABASE_URL_FILE: /nowhere cannot be read: No such file"),
         ({"SHOWFLOOR_CONFIG": "/nowhere"}, "SHOWFLOOR_CONFIG: /nowhere cannot be read: No such file"),

@@ -269,9 +269,14 @@ class Peers:
         self.all.append(peer)
         return peer
 
-    async def host(self, show: str = "demo", token: str = "host-ann", codec: str = "VP8") -> Any:
+    def light_host(self) -> Any:
+        """A host's peer that has not offered yet."""
         peer = light.LightHost(self.certificate)
         self.all.append(peer)
+        return peer
+
+    async def host(self, show: str = "demo", token: str = "host-ann", codec: str = "VP8") -> Any:
+        peer = self.light_host()
         peer.path = await self._post(peer, f"/whip/{show}", token, peer.offer("opus", codec, direction="sendonly"))
         return peer
 

@@ -1,6 +1,7 @@
 """The client's handshake, message by message, where the other side lies."""
 
 import struct
+import tracemalloc
 
 import pytest
 from cryptography import x509
@@ -9,8 +10,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from media import dtls_client
 from media.dtls import Certificate
-from media.dtls_client import DtlsClient, HandshakeError, prf
+from media.dtls_client import MAX_MESSAGE, MAX_MESSAGES, DtlsClient, HandshakeError, prf
 
 OURS = Certificate.generateCertificate()
 
@@ -114,6 +116,16 @@ def test_a_server_that_is_not_right_is_refused(messages, says):
     assert not peer.is_up
 
 
+def test_a_sound_certificate_of_another_server_is_refused():
+    """Alone the fingerprint tells them apart: the other's certificate is well formed and its key signs."""
+    _, other = self_signed(ec.SECP256R1())
+    peer = client()
+    peer.start()
+    peer.receive(handshake(2, 0, server_hello()))
+    with pytest.raises(HandshakeError, match="not the one that was offered"):
+        peer.receive(handshake(11, 1, certificate(other)))
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -165,6 +177,67 @@ def test_a_giant_message_is_not_gathered():
     peer.start()
     peer.receive(b"\x16\xfe\xfd" + bytes(8) + b"\0\x0d" + b"\2\xff\xff\xff\0\0" + bytes(3) + b"\0\0\1" + b"x")
     assert not peer._fragments
+
+
+def pieces(number, size, width=1100):
+    """A Certificate message of `size` zeros without its first byte, in datagrams."""
+    for at in range(1, size, width):
+        part = bytes(min(width, size - at))
+        head = b"\x0b" + size.to_bytes(3, "big") + number.to_bytes(2, "big")
+        message = head + at.to_bytes(3, "big") + len(part).to_bytes(3, "big") + part
+        yield b"\x16\xfe\xfd" + bytes(8) + len(message).to_bytes(2, "big") + message
+
+
+def bytes_held_for_a_server_that_never_finishes_a_message():
+    peer = client()
+    peer.start()
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    for number in reversed(range(8)):
+        for datagram in pieces(number, MAX_MESSAGE):
+            peer.receive(datagram)
+    held = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    return held
+
+
+def test_what_waits_for_its_rest_is_bounded():
+    assert bytes_held_for_a_server_that_never_finishes_a_message() < 128 * 1024
+
+
+def test_without_the_bound_it_would_not_be(monkeypatch):
+    monkeypatch.setattr(dtls_client, "MAX_AHEAD", 1 << 30)
+    assert bytes_held_for_a_server_that_never_finishes_a_message() > 250 * 1024
+
+
+def test_the_message_that_is_due_comes_in_however_much_waits():
+    peer = client()
+    peer.start()
+    for number in range(1, 8):
+        for datagram in pieces(number, MAX_MESSAGE):
+            peer.receive(datagram)
+    peer.receive(handshake(2, 0, server_hello()))
+    assert peer._next_message == 1
+
+
+def messages_read_of_a_server_that_never_comes_to_the_end():
+    peer = client()
+    peer.start()
+    for number in range(100):
+        try:
+            peer.receive(handshake(13, number, bytes(100)))
+        except HandshakeError:
+            break
+    return peer._next_message
+
+
+def test_a_handshake_has_an_end():
+    assert messages_read_of_a_server_that_never_comes_to_the_end() == MAX_MESSAGES
+
+
+def test_without_the_bound_on_messages_it_would_have_none(monkeypatch):
+    monkeypatch.setattr(dtls_client, "MAX_MESSAGES", 1 << 30)
+    assert messages_read_of_a_server_that_never_comes_to_the_end() == 100
 
 
 def test_the_pseudorandom_function_matches_a_published_vector():

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from media import relay as relay_module
+from media.clock import now_ms
 from media.config import RelayConfig
 from media.core import rtcp
 from schema.errors import NotFound
@@ -201,6 +202,43 @@ async def test_a_session_that_never_finishes_its_handshake_ends(open_floor, new_
         await wait_until(lambda: floor.relay.totals().sessions == 0, "they end")
         assert (await floor.post("/whep/demo", peer.offer("VP8"), "viewer-bob")).status_code == 201
         await peer.close()
+
+
+async def hours_pass(floor, monkeypatch):
+    """Two ticks of the watch, an hour apart."""
+    with monkeypatch.context() as patch:
+        for hours in (1, 2):
+            patch.setattr(relay_module, "now_ms", lambda hours=hours: now_ms() + hours * 3_600_000)
+            await floor.relay._watch()
+
+
+async def test_a_show_waits_for_a_host_in_a_long_handshake(floor, peers, monkeypatch, wait_until):
+    host = peers.light_host()
+    answer = await floor.post("/whip/demo", host.offer("opus", "VP8", direction="sendonly"), "host-ann")
+    await hours_pass(floor, monkeypatch)
+    viewer = await peers.viewer()
+    await host.connect(answer.text)
+    await pictures(host, viewer, wait_until, 1)
+
+
+async def test_a_show_that_nobody_names_is_forgotten_after_its_time(floor, peers, monkeypatch):
+    await opened_and_left(floor, peers)
+    await hours_pass(floor, monkeypatch)
+    assert floor.relay.shows == {}
+
+
+async def test_a_show_that_was_just_opened_is_not_empty_for_long(floor, peers, monkeypatch):
+    show = await opened_and_left(floor, peers)
+    show.quiet_since_ms -= 3_600_000
+    assert await opened_and_left(floor, peers) is show
+    await floor.relay._watch()
+    assert floor.relay.shows == {"demo": show}
+
+
+async def opened_and_left(floor, peers):
+    answer = await floor.post("/whep/demo", peers.light().offer("VP8"), "viewer-bob")
+    await floor.http.delete(answer.headers["location"], headers={"Authorization": "Bearer viewer-bob"})
+    return floor.relay.shows["demo"]
 
 
 async def test_stats_of_a_show_nobody_heard_of_is_not_found(floor):

@@ -1,3 +1,4 @@
+import asyncio
 from typing import Any
 
 import httpx2
@@ -6,7 +7,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
 
-from schema import errors
+from schema import api, errors
 from schema.api import BODY_MAX_BYTES, Answer, Operation, decode, route
 from schema.people import Principal, Role
 
@@ -32,11 +33,11 @@ GREET = Operation(
 )
 
 
-def client(principal):
+def client(principal, *routes):
     async def with_principal(scope, receive, send):
         await app({**scope, "principal": principal}, receive, send)
 
-    app = Starlette(routes=[route(GREET, greet)])
+    app = Starlette(routes=[route(GREET, greet), *routes])
     transport = httpx2.ASGITransport(app=with_principal, raise_app_exceptions=True)
     return httpx2.AsyncClient(transport=transport, base_url="http://test", headers={"Idempotency-Key": "k"})
 
@@ -105,6 +106,42 @@ async def test_a_bottomless_body_is_refused_and_breaks_nothing():
     request = Request({"type": "http", "method": "POST", "headers": []}, receive_once(b'{"anything":' + b"[" * 50_000))
     with pytest.raises(errors.BadRequest, match="deeply"):
         await decode(request, Loose)
+
+
+async def test_a_body_that_does_not_come_to_its_end_is_refused_in_time(monkeypatch):
+    monkeypatch.setattr(api, "BODY_DEADLINE_S", 0.05)
+
+    async def drip():
+        await asyncio.sleep(0.001)
+        return {"type": "http.request", "body": b" ", "more_body": True}
+
+    with pytest.raises(errors.RequestTimeout) as refused:
+        async with asyncio.timeout(10):
+            await decode(Request({"type": "http", "method": "POST", "headers": []}, drip), Greeting)
+    assert refused.value.headers == {"Connection": "close"}
+    assert api.BODY_DEADLINE_S < 60
+
+
+async def test_a_token_for_one_show_reaches_no_operation_on_all_of_them():
+    called = []
+
+    async def handler(call):
+        called.append(call.request.url.path)
+        return Answer(status=204)
+
+    everywhere = Operation(name="a", method="POST", path="/things", summary="", answers={204: None}, role=Role.HOST)
+    one = Operation(name="b", method="POST", path="/things/{thing}", summary="", answers={204: None}, role=Role.HOST)
+    anybody = Operation(name="c", method="POST", path="/open", summary="", answers={204: None})
+    for principal in (bearer(Role.OPERATOR, "two"), bearer(Role.OPERATOR)):
+        async with client(principal, *(route(each, handler) for each in (everywhere, one, anybody))) as http:
+            await http.post("/things/1")
+            await http.post("/open")
+            if principal.show_id is None:
+                await http.post("/things")
+            else:
+                with pytest.raises(errors.Forbidden, match="one show"):
+                    await http.post("/things")
+    assert called == ["/things/1", "/open", "/things/1", "/open", "/things"]
 
 
 def receive_once(body):

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from media.core import sdp
 from media.core.formats import Codec, Kind
-from schema.errors import BadRequest, NotAcceptable
+from schema.errors import BadRequest, NotAcceptable, ShowfloorError
 
 PRINT = ":".join(["AB"] * 32)
 LOCAL = sdp.Local(
@@ -158,7 +158,13 @@ def test_we_are_passive_unless_the_other_waits(offered, ours):
         (text(AUDIO).replace("a=mid:0", "a=x").encode(), "mid"),
         (text(AUDIO, AUDIO).encode(), "share one mid"),
         (text(AUDIO).replace("m=audio 9", "m=audio nine").encode(), "media section"),
+        (text(AUDIO).replace("m=audio 9", "m=audio ²").encode(), "media section"),
+        (text(AUDIO).replace("m=audio 9", "m=audio 65536").encode(), "media section"),
+        (text(AUDIO).replace("m=audio 9", "m=audio " + "9" * 5000).encode(), "media section"),
         (text(AUDIO).replace("111 0", "111 999").encode(), "payload type"),
+        (text(AUDIO).replace("111 0", "111 ²").encode(), "payload type"),
+        (text(AUDIO).replace("111 0", "111 ٣").encode(), "payload type"),
+        (text(AUDIO).replace("111 0", "111 " + "0" * 5000).encode(), "payload type"),
         (text(AUDIO).replace("ice-ufrag", "x").encode(), "ice-ufrag"),
         (text(AUDIO).replace("a=ice-pwd:secret", "a=ice-pwd:a b").encode(), "ice-pwd"),
         (text(AUDIO).replace("sha-256", "md5").encode(), "fingerprint"),
@@ -182,18 +188,88 @@ def test_no_bytes_raise_anything_else(data):
         sdp.parse_offer(data)
 
 
-@given(
-    st.lists(st.tuples(st.integers(0, 5000), st.sampled_from([b"", b"\r\n", b"0", b"=", b" ", b"\xff"])), max_size=6)
+@pytest.mark.parametrize("number", ["²", "٣", "256", "9" * 5000, "", "-1"])
+def test_an_extension_without_a_usable_number_is_left_out(number):
+    found = offer([line.replace("extmap:4", f"extmap:{number}") for line in VIDEO])
+    assert found.sections[0].mid_extension is None
+
+
+def test_a_player_that_waits_to_be_called_is_refused_and_a_publisher_is_not():
+    waits = [line.replace("actpass", "passive") for line in TRANSPORT]
+    with pytest.raises(NotAcceptable, match="actpass"):
+        sdp.choose_for_subscriber(offer(AUDIO, VIDEO, transport=waits))
+    assert sdp.choose_from_publisher(offer(AUDIO, VIDEO, transport=waits, direction="sendonly"))
+
+
+NASTY = st.sampled_from(
+    [
+        "",
+        "\r\n",
+        "\r",
+        "\u2028",
+        "\0",
+        "0",
+        "-1",
+        "²",
+        "٣",
+        "9" * 5000,
+        "=",
+        ":",
+        "/",
+        " ",
+        "\t",
+        "a=",
+        "m=",
+        "é",
+        "\ud800",
+    ]
 )
-def test_a_mangled_offer_is_usable_or_refused(cuts):
-    data = text(AUDIO, VIDEO, DATA).encode()
-    for at, put in cuts:
-        data = data[: at % len(data)] + put + data[at % len(data) + 1 :]
+
+
+@st.composite
+def mangled(draw, whole):
+    """A good text with a few pieces of it replaced."""
+    for _ in range(draw(st.integers(0, 5))):
+        at = draw(st.integers(0, len(whole)))
+        whole = whole[:at] + draw(st.one_of(NASTY, st.text(max_size=5))) + whole[at + draw(st.integers(0, 20)) :]
+    return whole.encode("utf-8", "surrogatepass")
+
+
+def outcome(work):
+    """What `work` returns, or the 4xx it raises; whatever else it raises is a fault of ours."""
     try:
-        found = sdp.parse_offer(data)
-        sdp.answer(found, sdp.choose_for_subscriber(found), LOCAL, ssrcs={Kind.AUDIO: 5, Kind.VIDEO: 6})
-    except (BadRequest, NotAcceptable):
-        pass
+        return work()
+    except ShowfloorError as error:
+        refusal = error
+    assert 400 <= refusal.status < 500
+    return refusal
+
+
+def serve(data, choose, ssrcs):
+    found = sdp.parse_offer(data)
+    return sdp.answer(found, choose(found), LOCAL, ssrcs=ssrcs)
+
+
+@given(mangled(text(AUDIO, VIDEO, DATA)))
+def test_a_mangled_offer_is_answered_or_refused(data):
+    outcome(lambda: serve(data, sdp.choose_for_subscriber, {Kind.AUDIO: 5, Kind.VIDEO: 6}))
+    outcome(lambda: serve(data, sdp.choose_from_publisher, None))
+
+
+@given(mangled("v=0\r\nm=audio 9 RTP/SAVPF 0\r\na=mid:0\r\na=extmap:4 urn:ietf:params:rtp-hdrext:sdes:mid\r\n"))
+def test_a_short_mangled_offer_is_refused(data):
+    assert isinstance(outcome(lambda: sdp.parse_offer(data)), BadRequest)
+
+
+@given(mangled("a=ice-ufrag:EsAw\r\na=ice-pwd:P2uY\r\nm=audio 9 RTP/AVP 0\r\na=mid:0\r\na=candidate:1\r\n"))
+def test_a_mangled_fragment_is_read_or_refused(data):
+    assert isinstance(outcome(lambda: sdp.parse_fragment(data)), sdp.Fragment | BadRequest)
+
+
+@given(st.text().map(lambda any_text: any_text.encode("utf-8", "surrogatepass")))
+def test_any_text_is_read_or_refused(data):
+    assert isinstance(outcome(lambda: sdp.parse_offer(data)), BadRequest)
+    assert isinstance(outcome(lambda: sdp.parse_fragment(data)), sdp.Fragment | BadRequest)
 
 
 def test_a_fragment_names_its_credentials():

@@ -109,7 +109,8 @@ export const api = {
   ticket: (showId, token) => body(call(show(showId, "/tickets"), { method: "POST", token })),
   say: (showId, token, text) => body(call(show(showId, "/chat"), { method: "POST", token, body: { text } })),
   deleteChat: (showId, token, message) => call(show(showId, `/chat/${id(message)}`), { method: "DELETE", token }),
-  setSlowMode: (showId, token, ms) => call(show(showId, "/chat-settings"), { method: "PUT", token, body: { slow_mode_ms: ms } }),
+  setSlowMode: (showId, token, ms) =>
+    body(call(show(showId, "/chat-settings"), { method: "PUT", token, body: { slow_mode_ms: ms } })),
 
   hold: (showId, token, key, variant_id, quantity = 1) =>
     body(call(show(showId, "/holds"), { method: "POST", token, key, body: { variant_id, quantity } })),

@@ -15,7 +15,8 @@ function useFocus(ref, stage) {
 }
 
 function Timer({ hold, onLapse }) {
-  const left = hold.expires_at_ms - tick.value;
+  // Never more than was granted, whatever the clocks say.
+  const left = Math.min(hold.expires_at_ms - tick.value, hold.expires_at_ms - hold.created_at_ms);
   const lapsed = left <= 0;
   useEffect(() => {
     if (lapsed) onLapse();

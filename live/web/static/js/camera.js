@@ -130,12 +130,14 @@ export function Pickers({ camera }) {
   </div>`;
 }
 
-const WORDS = { idle: "Off air", stopped: "Off air", refused: "Off air", connecting: "Connecting…", live: "On air", waiting: "Connection lost, trying again…" };
+const WORDS = { idle: "Off air", stopped: "Off air", refused: "Off air", replaced: "Another host took over", connecting: "Connecting…", live: "On air", waiting: "Connection lost, trying again…" };
 
-export function AirLine({ camera }) {
-  const stats = camera.stats.value;
+/** `elsewhere`: video of the show arrives from somebody else, OBS perhaps. */
+export function AirLine({ camera, elsewhere }) {
+  const stats = camera.live ? camera.stats.value : null;
+  const words = elsewhere && camera.status.value !== "replaced" ? "Another source is on air" : WORDS[camera.status.value];
   return html`<p class="air ${camera.status.value}" role="status" data-testid="air" data-status=${camera.status.value}>
-    <b>${WORDS[camera.status.value]}</b>
+    <b>${words}</b>
     ${stats && html`<span data-testid="bitrate">${Math.round(stats.bitrateBps / 1000)} kbit/s, ${Math.round(stats.framesPerSecond)} frames/s</span>`}
   </p>`;
 }

@@ -8,7 +8,7 @@ import { Name } from "./items.js";
 import { decimal, digits, minorUnits, money, sum } from "./money.js";
 import { joinRoom } from "./room.js";
 import { showOfPath, StaffSession } from "./session.js";
-import { attempt, isLockedOut, TokenGate, TopBar } from "./staff.js";
+import { attempt, gateWords, isLockedOut, TokenGate, TopBar } from "./staff.js";
 import { countdown, timeOfDay } from "./time.js";
 import { toast, Toasts } from "./toast.js";
 import { html, render, signal, useRef } from "./view.js";
@@ -125,7 +125,7 @@ function start() {
     };
     return html`<form class="restock" onSubmit=${custom}>
       <button type="button" class="quiet" aria-label="Add ${QUICK_RESTOCK} to ${item.title} ${item.option}" data-testid="restock-${variant}" onClick=${() => add(QUICK_RESTOCK)}>+${QUICK_RESTOCK}</button>
-      <input ref=${field} type="number" min="1" max="1000000" step="1" inputmode="numeric" placeholder="n" aria-label="Units to add to ${item.title} ${item.option}" data-testid="restock-input-${variant}" />
+      <input ref=${field} type="number" min="1" max="1000000" step="1" inputmode="numeric" placeholder="units" aria-label="Units to add to ${item.title} ${item.option}" data-testid="restock-input-${variant}" />
       <button type="submit" class="plain" aria-label="Add these units to ${item.title} ${item.option}" data-testid="restock-custom-${variant}">Add</button>
     </form>`;
   }
@@ -192,7 +192,7 @@ function start() {
       return undefined;
     };
     return html`<form class="refund" onSubmit=${part}>
-      <input ref=${field} inputmode="decimal" placeholder="part" aria-label="Part of the order of ${order.buyer_name} to refund, in ${total.currency}" data-testid="refund-input-${id}" />
+      <input ref=${field} inputmode="decimal" placeholder="amount" aria-label="Part of the order of ${order.buyer_name} to refund, in ${total.currency}" data-testid="refund-input-${id}" />
       <button type="submit" class="plain" data-testid="refund-part-${id}">Refund part</button>
       <button type="button" class="quiet" data-testid="refund-${id}" onClick=${() => refund(order, null)}>Refund all</button>
     </form>`;
@@ -233,7 +233,7 @@ function start() {
           (hold) => html`<li key=${hold.hold_id} class="hold" data-testid="hold-${hold.hold_id}">
             <span>${titleOf(hold.variant_id)}${hold.quantity > 1 ? ` × ${hold.quantity}` : ""}</span>
             <span class="price">${money(hold.total)}</span>
-            <span class="muted">${hold.state === "paying" ? "paying" : countdown(hold.expires_at_ms - tick.value)}</span>
+            <span class="muted">${hold.state === "paying" ? "paying" : countdown(Math.min(hold.expires_at_ms - tick.value, hold.expires_at_ms - hold.created_at_ms))}</span>
           </li>`,
         )}
       </ul>
@@ -252,7 +252,7 @@ function start() {
   }
 
   function Console() {
-    if (isLockedOut(problem.value)) return html`<${TokenGate} session=${session} role="operator" refused=${explain(problem.value)} />`;
+    if (isLockedOut(problem.value)) return html`<${TokenGate} session=${session} role="operator" refused=${gateWords(session, "operator", problem.value)} />`;
     return html`<${TopBar} title="Console" show=${store.show.value} viewers=${store.viewers.value} status=${status.value} />
       <main class="console">
         <div class="wide"><${SalesSwitch} /><${Totals} /></div>
@@ -272,5 +272,6 @@ function start() {
   refetch();
 }
 
-if (session.value) start();
-else render(html`<${TokenGate} session=${session} role="operator" />`, root);
+const refused = gateWords(session, "operator");
+if (session.value && !refused) start();
+else render(html`<${TokenGate} session=${session} role="operator" refused=${refused} />`, root);

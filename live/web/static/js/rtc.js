@@ -47,6 +47,16 @@ export async function farewell(session, bearer) {
   await fetch(session, { method: "DELETE", headers, keepalive: true, signal }).catch(() => {});
 }
 
+/**
+ * True if the server has ended this session: asked with a trickle fragment that changes nothing (RFC 9725 section 4.3).
+ * A server that does not answer has not ended it.
+ */
+export async function isOver(session, bearer) {
+  const headers = { "content-type": "application/trickle-ice-sdpfrag", authorization: `Bearer ${bearer}` };
+  const asked = { method: "PATCH", headers, body: "a=end-of-candidates\r\n", signal: AbortSignal.timeout(DEADLINE_MS) };
+  return (await fetch(session, asked).catch(() => null))?.status === 404;
+}
+
 /** Ends a peer: silent at once, closed once the server knows; the other way round it would find the session gone. */
 export function hangUp(peer, session, bearer) {
   if (!peer) return;

@@ -5,6 +5,26 @@ import { Badge, Viewers } from "./stage.js";
 import { toast } from "./toast.js";
 import { explain } from "./words.js";
 
+const RANK = { viewer: 0, host: 1, operator: 2 };
+
+/** The role that a token claims, read without its key: for words alone, the server decides. Null if it is no token. */
+export function claimedRole(token) {
+  try {
+    return JSON.parse(atob(token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/"))).role ?? null;
+  } catch {
+    return null;
+  }
+}
+
+/** Why the gate stays closed for what this session has, in words; empty if it may try the server. */
+export function gateWords(session, role, problem) {
+  if (!session.value) return "";
+  const claimed = claimedRole(session.value);
+  if (claimed in RANK && RANK[claimed] < RANK[role]) return `This token is for a ${claimed}; this page needs the ${role}'s.`;
+  if (problem?.status === 401 || problem?.code === 4502) return "This token is not valid, or not any more. Paste a new one.";
+  return isLockedOut(problem) ? explain(problem) : "";
+}
+
 /** Asks for a token where the address brought none, or the server no longer takes it. */
 export function TokenGate({ session, role, refused }) {
   const field = useRef();
@@ -24,7 +44,7 @@ export function TokenGate({ session, role, refused }) {
       <label for="token">Token</label>
       <input id="token" ref=${field} type="password" autocomplete="off" required data-testid="token" />
       <button type="submit" class="primary" data-testid="token-accept">Open</button>
-      <p class="fine">A token is printed by <code>showfloor token</code>.</p>
+      <p class="fine">A token is printed by <code>showfloor token --role ${role} --show ${session.show}</code>.</p>
     </form>
   </main>`;
 }

@@ -8,7 +8,7 @@ import { Name, StockNote, Thumb } from "./items.js";
 import { decimal, digits, minorUnits, money } from "./money.js";
 import { joinRoom } from "./room.js";
 import { showOfPath, StaffSession } from "./session.js";
-import { attempt, isLockedOut, TokenGate, TopBar } from "./staff.js";
+import { attempt, gateWords, isLockedOut, TokenGate, TopBar } from "./staff.js";
 import { toast, Toasts } from "./toast.js";
 import { html, render, signal } from "./view.js";
 import { explain } from "./words.js";
@@ -60,7 +60,7 @@ function start() {
         ? html`<button type="button" class="danger big" data-testid="stop" onClick=${stop}>Stop</button>`
         : html`<button type="button" class="primary big" disabled=${busy.value || ended || !show} data-testid="golive" onClick=${goLive}>Go live</button>`}
       ${show?.state === "live" && html`<button type="button" class="quiet big" data-testid="pause" onClick=${() => changeTo("paused")}>Pause</button>`}
-      ${show?.state === "paused" && camera.live && html`<button type="button" class="primary big" data-testid="resume" onClick=${() => changeTo("live")}>Resume</button>`}
+      ${show?.state === "paused" && (camera.live || show.host_present) && html`<button type="button" class="primary big" data-testid="resume" onClick=${() => changeTo("live")}>Resume</button>`}
       ${show && show.state !== "ended" && show.state !== "scheduled" && html`<button type="button" class="quiet big" data-testid="end" onClick=${endShow}>End show</button>`}
     </div>`;
   }
@@ -101,12 +101,12 @@ function start() {
   }
 
   function Studio() {
-    if (isLockedOut(problem.value)) return html`<${TokenGate} session=${session} role="host" refused=${explain(problem.value)} />`;
+    if (isLockedOut(problem.value)) return html`<${TokenGate} session=${session} role="host" refused=${gateWords(session, "host", problem.value)} />`;
     return html`<${TopBar} title="Studio" show=${store.show.value} viewers=${store.viewers.value} status=${status.value} />
       <main class="studio">
         <section class="panel air-panel" aria-label="Camera">
           <${Preview} camera=${camera} />
-          <${AirLine} camera=${camera} />
+          <${AirLine} camera=${camera} elsewhere=${!camera.live && Boolean(store.show.value?.host_present)} />
           ${camera.problem.value && html`<p class="alert" role="alert" data-testid="camera-problem">${camera.problem.value}</p>`}
           <${Controls} />
           <${Pickers} camera=${camera} />
@@ -128,5 +128,6 @@ function start() {
   camera.open();
 }
 
-if (session.value) start();
-else render(html`<${TokenGate} session=${session} role="host" />`, root);
+const refused = gateWords(session, "host");
+if (session.value && !refused) start();
+else render(html`<${TokenGate} session=${session} role="host" refused=${refused} />`, root);

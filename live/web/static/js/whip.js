@@ -1,17 +1,22 @@
 /**
  * Publishes a camera by WHIP, and publishes again by itself when the connection breaks.
  *
+ * One show has one host: who is replaced by another one is told, and does not take the show back unasked, or two open
+ * studios would throw each other out for ever.
+ *
  * Owns: one peer connection; the MediaStream belongs to the page, which shows and swaps it. Reports "connecting",
- * "live", "waiting" (with the pause), "stopped" and "refused" (with the Problem) to `onStatus`, and once a second
+ * "live", "waiting" (with the pause), "stopped", "replaced" and "refused" (with the Problem) to `onStatus`, and once a second
  * `{bitrateBps, framesPerSecond}` to `onStats`.
  */
-import { counters, farewell, hangUp, offerTo } from "./rtc.js";
+import { api } from "./api.js";
+import { counters, farewell, hangUp, isOver, offerTo } from "./rtc.js";
 
 const BACKOFF_BASE_MS = 500;
 const BACKOFF_CAP_MS = 10_000;
 const DISCONNECTED_MS = 3_000;
 const CONNECT_MS = 10_000;
 const STATS_MS = 1_000;
+const ASK_EVERY = 3;
 
 /** Opens a camera and a microphone. Raises DOMException in the browser's words; see `explain` in words.js. */
 export function openDevices({ camera, microphone }) {
@@ -33,7 +38,7 @@ export async function listDevices() {
 
 export class Publisher {
   constructor({ show, token, onStatus = () => {}, onStats = () => {} }) {
-    Object.assign(this, { path: `/whip/${encodeURIComponent(show)}`, token, onStatus, onStats });
+    Object.assign(this, { show, path: `/whip/${encodeURIComponent(show)}`, token, onStatus, onStats });
     this.failures = 0;
     this.codecs = null;
     this.leave = () => this.#hangUp();
@@ -43,6 +48,7 @@ export class Publisher {
   start(stream) {
     this.stream = stream;
     this.wanted = true;
+    this.measured = 0;
     addEventListener("pagehide", this.leave);
     this.measuring = setInterval(() => this.#measure(), STATS_MS);
     return this.#connect();
@@ -57,12 +63,19 @@ export class Publisher {
     }
   }
 
-  stop() {
+  stop(status = "stopped") {
     this.wanted = false;
     clearInterval(this.measuring);
     removeEventListener("pagehide", this.leave);
     this.#hangUp();
-    this.#say("stopped");
+    this.#say(status);
+  }
+
+  /** True if our session was ended and somebody else's video is arriving. */
+  async #isReplaced() {
+    const { session } = this;
+    if (!session || !(await isOver(session, this.bearer))) return false;
+    return session === this.session && Boolean((await api.show(this.show).catch(() => null))?.host_present);
   }
 
   #say(status, more = null) {
@@ -129,26 +142,32 @@ export class Publisher {
     throw problem;
   }
 
-  #again(atLeastMs = 0) {
-    this.#hangUp();
+  async #again(atLeastMs = 0) {
+    const replaced = await this.#isReplaced();
     if (!this.wanted) return;
+    if (replaced) return this.stop("replaced");
+    this.#hangUp();
     const backoff = Math.min(BACKOFF_CAP_MS, BACKOFF_BASE_MS * 2 ** this.failures) * (0.5 + Math.random() / 2);
     const pause = Math.max(backoff, atLeastMs);
     this.failures += 1;
     this.#say("waiting", pause);
     this.timer = setTimeout(() => this.#connect().catch(() => {}), pause);
+    return undefined;
   }
 
   async #measure() {
     const { peer } = this;
-    if (peer?.connectionState !== "connected") return;
+    if (peer?.connectionState !== "connected") return undefined;
+    this.measured += 1;
+    if (this.measured % ASK_EVERY === 0 && (await this.#isReplaced()) && this.wanted) return this.stop("replaced");
     const now = { ...(await counters(peer, "outbound-rtp")), atMs: performance.now() };
-    if (peer !== this.peer) return;
+    if (peer !== this.peer) return undefined;
     const { sent } = this;
     this.sent = now;
-    if (!sent) return;
+    if (!sent) return undefined;
     const seconds = (now.atMs - sent.atMs) / 1000;
     this.onStats({ bitrateBps: ((now.bytes - sent.bytes) * 8) / seconds, framesPerSecond: (now.frames - sent.frames) / seconds });
+    return undefined;
   }
 }
 

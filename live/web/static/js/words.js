@@ -20,7 +20,7 @@ const DEVICES = {
   NotFoundError: "No camera or no microphone was found. Plug one in and try again.",
   NotReadableError: "Another program is using the camera. Close it and try again.",
   OverconstrainedError: "That camera is no longer there. Pick another.",
-  InsecureContextError: "Cameras work only over HTTPS or on localhost. Start the demo with --https for other devices.",
+  InsecureContextError: "Cameras work only on pages opened over HTTPS, or on localhost.",
 };
 
 /** One or two sentences for a Problem of api.js, a refusal of socket.js or a DOMException of a camera. */

@@ -1,0 +1,151 @@
+"""The outbox: what must still be said to the payment provider once an order stands, and the refunds that end up there.
+
+Owns: captures, refunds and cancels on their way to the provider.
+Invariant: an entry was committed by the transaction that decided it, and is said until the provider has answered;
+units come back only once the provider has let go of their money.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from checkout.core import order as order_core
+from checkout.core.idempotency import derived_id
+from checkout.counts import Counts
+from checkout.gate import Product
+from checkout.payments import Payment, PaymentProvider, PaymentState, ProviderFailed, ProviderRefused
+from checkout.rows import Row, order_of, refund_of
+from checkout.shelf import Shelf
+from checkout.side_by_side import side_by_side
+from checkout.truth import Truth, sql
+from schema.errors import Conflict, IdempotencyMismatch
+from schema.ids import new_id
+from schema.money import Money
+from schema.order import Order, OrderState, Refund
+
+log = structlog.get_logger()
+
+AT_ONCE = 16
+LEASE_MS = 15_000
+ATTEMPTS = 20
+CAPTURE_WAIT_S = 5.0
+
+
+def backoff_ms(attempts: int) -> int:
+    """How long to wait after so many failed tries: doubling from 200 ms to 30 s."""
+    return min(200 << min(max(attempts - 1, 0), 8), 30_000)
+
+
+class Outbox:
+    """Captures, refunds and cancels of one desk. Raises Unavailable when Postgres does not answer."""
+
+    def __init__(
+        self, truth: Truth, provider: PaymentProvider, counts: Counts, shelf_of: Callable[[Product], Shelf]
+    ) -> None:
+        self._truth, self._provider, self._counts, self._shelf_of = truth, provider, counts, shelf_of
+        self.work = asyncio.Event()
+        """Set when there is something to say."""
+
+    async def drain(self) -> None:
+        """Say to the provider what is due, until nothing is."""
+        self.work.clear()
+        while rows := await self._truth.fetch("SELECT * FROM claim_outbox($1, $2)", AT_ONCE, LEASE_MS):
+            await side_by_side(self._say(row) for row in rows)
+
+    async def _say(self, entry: Row) -> None:
+        try:
+            await {"capture": self._capture, "refund": self._give_back, "cancel": self._cancel}[entry["kind"]](entry)
+        except ProviderFailed as error:
+            await self._later(entry, str(error), park=entry["attempts"] >= ATTEMPTS)
+        except ProviderRefused as error:
+            await self._later(entry, str(error), park=True)
+        else:
+            await self._truth.fetch(sql("outbox_done"), entry["outbox_id"])
+
+    async def _later(self, entry: Row, why: str, *, park: bool) -> None:
+        self._counts.parked += park
+        log.warning("outbox_later", kind=entry["kind"], order=entry["order_id"], parked=park, why=why)
+        await self._truth.fetch(sql("outbox_later"), entry["outbox_id"], backoff_ms(entry["attempts"]), park)
+
+    async def _capture(self, entry: Row) -> None:
+        """Undo: none, it is the last step; what it cannot take is given up and the units return."""
+        amount = Money(amount=entry["amount"], currency=entry["currency"])
+        try:
+            seen = await self._provider.capture(entry["payment_id"], amount)
+        except ProviderRefused:
+            # Only what the provider has let go of for sure may go back on the shelf.
+            seen = await self._provider.cancel(entry["payment_id"])
+        captured = _final(seen) is PaymentState.CAPTURED
+        row = await self._truth.one("SELECT * FROM settle_capture($1, $2)", entry["order_id"], captured)
+        self._counts.captures += captured
+        if not captured:
+            log.error("capture_failed", order=entry["order_id"])
+            order = order_of(await self._truth.one(sql("order"), entry["order_id"], None, None))
+            item = row["item"] or await self._truth.one(sql("stock"), order.show_id, order.variant_id)
+            shelf = self._shelf_of(Product(order.show_id, order.variant_id))
+            await shelf.ended(item, [(row["hold_id"], order.quantity)])
+
+    async def _give_back(self, entry: Row) -> None:
+        if entry["amount"]:
+            amount = Money(amount=entry["amount"], currency=entry["currency"])
+            await self._provider.refund(entry["payment_id"], entry["refund_id"], amount)
+        await self._truth.fetch(sql("refund_settled"), entry["refund_id"])
+
+    async def _cancel(self, entry: Row) -> None:
+        if _final(await self._provider.cancel(entry["payment_id"])) is PaymentState.CAPTURED:
+            raise ProviderRefused("a payment without an order was captured")
+        await self._truth.fetch(sql("payment_cancelled"), entry["payment_id"])
+
+    # -- refunds ---------------------------------------------------------------------------------------------------
+
+    async def refund(self, order: Order, amount: int | None, refund_id: str) -> Refund:
+        """Give money back, and with the last of it the units. Waits up to 5 s for a capture that is on its way.
+
+        Raises Conflict where there is not so much, or nothing, left to give back.
+        """
+        row = await self._refund_when_captured(order.order_id, amount, refund_id)
+        code, decided, item = row["code"], row["r"], row["item"]
+        if code == "known":
+            if (decided["order_id"], decided["asked"]) != (order.order_id, amount):
+                raise IdempotencyMismatch
+            return refund_of(decided)
+        if code == "pending":
+            raise Conflict("The payment is not captured yet", retry_after_ms=1000)
+        if code != "ok":
+            _explain(row["o"], amount)
+        self._counts.refunds += 1
+        self.work.set()
+        shelf = self._shelf_of(Product(order.show_id, order.variant_id))
+        if decided["units_returned"]:
+            await shelf.ended(item, [(order.hold_id, order.quantity)])
+        return refund_of(decided)
+
+    async def _refund_when_captured(self, order_id: str, amount: int | None, refund_id: str) -> Row:
+        loop = asyncio.get_running_loop()
+        end = loop.time() + CAPTURE_WAIT_S
+        while True:
+            row: Row = await self._truth.one("SELECT * FROM refund_order($1, $2, $3)", order_id, amount, refund_id)
+            if row["code"] != "pending" or loop.time() >= end:
+                return row
+            self.work.set()
+            await asyncio.sleep(0.1)
+
+
+def _final(seen: Payment) -> PaymentState:
+    """The provider's last word on a payment. Raises ProviderFailed while it has not spoken it."""
+    if seen.state in {PaymentState.PENDING, PaymentState.AUTHORIZED}:
+        raise ProviderFailed(f"the payment is still {seen.state}")
+    return seen.state
+
+
+def refund_id_for(account_id: str, key: str) -> str:
+    """With a key, the refund's id follows from it, and a retry names the same refund."""
+    return derived_id("ref", account_id, key) if key else new_id("ref")
+
+
+def _explain(o: Row, amount: int | None) -> None:
+    order_core.refund(
+        OrderState(o["state"]), total=o["total"], refunded=o["refunded"], quantity=o["quantity"], amount=amount
+    )
+    raise AssertionError("the core would have refunded what Postgres refused")

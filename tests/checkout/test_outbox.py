@@ -1,0 +1,167 @@
+"""Captures, cancels and refunds, against the fake payment network."""
+
+import asyncio
+from collections import Counter
+
+import pytest
+
+from schema.errors import Conflict, IdempotencyMismatch, NotFound
+from schema.ids import OrderId
+from schema.show import Stock
+
+
+class TestCaptures:
+    async def test_a_capture_that_fails_returns_the_unit_once_and_says_so(self, shop, desk):
+        await shop.item(stock=1, limit=1)
+        order = await shop.pay_for("ann", await shop.tap("ann"), "fake_capture_fails")
+        await shop.captured(order)
+        assert (await desk.get_order(shop.viewer("ann"), order.order_id)).state == "capture_failed"
+        assert await shop.stock() == Stock(on_hand=1, held=0, sold=1, available=1, returned=1)
+
+        async def back() -> bool:
+            return await shop.gate_available() == 1
+
+        await shop.eventually(back)
+        await shop.tap("ann")
+        with pytest.raises(Conflict):
+            await desk.refund(shop.operator, order.order_id)
+        assert (await shop.verify()).problems == []
+
+    async def test_a_capture_is_tried_again_after_errors(self, shop, desk):
+        await shop.item(stock=1)
+        order = await shop.sold_without_capture("ann")
+        shop.pay.faults.error_500 = 2
+        for _ in range(3):
+            await shop.pg.execute("UPDATE outbox SET due_at_ms = 0 WHERE state = 'pending'")
+            await shop.say_what_is_due()
+        assert shop.pay.faults.error_500 == 0
+        assert (await desk.get_order(shop.operator, order)).state == "captured"
+        assert shop.pay.count("captures", (await desk.get_order(shop.operator, order)).hold_id) == 1
+
+    async def test_an_authorization_without_a_hold_is_cancelled(self, shop, desk):
+        await shop.item(stock=1)
+        hold = await shop.tap("ann")
+        begun = await shop.pg.fetchrow(
+            "SELECT * FROM begin_payment($1, 'ann', 'pay_1', 'fake', 'fake_ok', 1, 3600000)", hold.hold_id
+        )
+        await shop.provider.authorize("pay_1", hold.total, "fake_ok", hold.hold_id)
+        await shop.pg.execute("UPDATE holds SET state = 'released'")
+        settled = await shop.pg.fetchrow("SELECT * FROM settle_payment('pay_1', 'authorized', 'ord_1')")
+        assert (begun["code"], settled["code"]) == ("ok", "void")
+
+        async def cancelled() -> bool:
+            return (await shop.provider.retrieve("pay_1")).state == "cancelled"
+
+        await shop.eventually(cancelled)
+        assert await shop.pg.fetchval("SELECT count(*) FROM orders") == 0
+
+    async def test_units_return_only_once_the_provider_has_let_go_of_the_money(self, shop):
+        desk = await shop.open(pace=shop.idle)
+        await shop.item(stock=1)
+        order_id = await shop.sold_without_capture("ann", "fake_capture_fails")
+        shop.pay.faults.cancels_ignored = 1
+        await shop.say_what_is_due()
+        assert shop.pay.faults.cancels_ignored == 0
+        assert (await desk.get_order(shop.operator, order_id)).state == "paid"
+        assert await shop.stock() == Stock(on_hand=0, held=0, sold=1, available=0)
+        await shop.pg.execute("UPDATE outbox SET due_at_ms = 0")
+        await shop.say_what_is_due()
+        assert (await desk.get_order(shop.operator, order_id)).state == "capture_failed"
+        assert await shop.stock() == Stock(on_hand=1, held=0, sold=1, available=1, returned=1)
+        assert (await shop.verify()).problems == []
+
+    async def test_an_authorization_without_a_hold_stays_on_the_list_until_it_is_cancelled(self, shop):
+        await shop.open(pace=shop.idle)
+        await shop.item(stock=1)
+        hold, payment_id = await shop.authorized("ann")
+        await shop.pg.execute("UPDATE holds SET state = 'released'")
+        await shop.pg.execute("SELECT * FROM settle_payment($1, 'authorized', 'ord_1')", payment_id)
+        shop.pay.faults.cancels_ignored = 1
+        await shop.say_what_is_due()
+        assert await shop.pg.fetchval("SELECT state FROM outbox") == "pending"
+        assert await shop.pg.fetchval("SELECT state FROM payments") == "authorized"
+        await shop.pg.execute("UPDATE outbox SET due_at_ms = 0")
+        await shop.say_what_is_due()
+        assert await shop.pg.fetchval("SELECT state FROM outbox") == "done"
+        assert await shop.pg.fetchval("SELECT state FROM payments") == "cancelled"
+        assert shop.pay.count("captures", hold.hold_id) == 0
+
+
+class TestRefunds:
+    async def test_in_part_then_the_rest_moves_money_and_units_once(self, shop, desk):
+        await shop.item(stock=3, price=1000, limit=2)
+        order = await shop.buy("ann", quantity=2)
+        part = await desk.refund(shop.operator, order.order_id, 500)
+        assert (part.amount.amount, part.units_returned, part.order_state) == (500, 0, "partially_refunded")
+        assert (await shop.stock()).returned == 0
+        rest = await desk.refund(shop.operator, order.order_id)
+        assert (rest.amount.amount, rest.units_returned, rest.order_state) == (1500, 2, "refunded")
+        assert await shop.stock() == Stock(on_hand=3, held=0, sold=2, available=3, returned=2)
+        assert await shop.gate_available() == 3
+
+        async def given_back() -> bool:
+            return shop.pay.count("refunded", order.hold_id) == 2000
+
+        await shop.eventually(given_back)
+        report = await shop.verify()
+        assert report.problems == []
+        assert (report.lines[0].captured, report.lines[0].refunded) == (2000, 2000)
+        await shop.tap("ann", quantity=2)  # and the limit is theirs again
+
+    async def test_a_second_full_refund_is_a_conflict_and_moves_nothing(self, shop, desk):
+        await shop.item(stock=1)
+        order = await shop.buy("ann")
+        said = Counter(
+            await asyncio.gather(*(shop.outcome(desk.refund(shop.operator, order.order_id)) for _ in range(5)))
+        )
+        assert said == {"ok": 1, "conflict": 4}
+        assert (await shop.stock()).returned == 1
+        assert await shop.gate_available() == 1
+        assert (await desk.get_order(shop.operator, order.order_id)).refunded.amount == 4900
+
+    async def test_more_than_is_left_is_a_conflict(self, shop, desk):
+        await shop.item(stock=1, price=1000)
+        order = await shop.buy("ann")
+        await desk.refund(shop.operator, order.order_id, 600)
+        with pytest.raises(Conflict):
+            await desk.refund(shop.operator, order.order_id, 401)
+        assert (await desk.get_order(shop.operator, order.order_id)).refunded.amount == 600
+
+    async def test_a_key_makes_a_refund_in_part_once(self, shop, desk):
+        await shop.item(stock=1, price=1000)
+        order = await shop.buy("ann")
+        first = await desk.refund(shop.operator, order.order_id, 300, "k")
+        assert await desk.refund(shop.operator, order.order_id, 300, "k") == first
+        with pytest.raises(IdempotencyMismatch):
+            await desk.refund(shop.operator, order.order_id, 400, "k")
+        assert (await desk.get_order(shop.operator, order.order_id)).refunded.amount == 300
+
+    async def test_a_refund_waits_for_the_capture(self, shop):
+        desk = await shop.open(pace=shop.idle)
+        await shop.item(stock=1)
+        order_id = await shop.sold_without_capture("ann")
+        assert (await desk.get_order(shop.operator, order_id)).state == "paid"
+        assert (await desk.refund(shop.operator, order_id)).order_state == "refunded"
+        assert (await shop.verify()).problems == []
+
+    async def test_a_key_stands_for_what_was_asked_and_not_for_what_came_of_it(self, shop, desk):
+        await shop.item(stock=3, price=1000)
+        order, other = await shop.buy("ann"), await shop.buy("bob")
+        part = await desk.refund(shop.operator, order.order_id, 1, "part")
+        rest = await desk.refund(shop.operator, order.order_id, None, "rest")
+        assert await desk.refund(shop.operator, order.order_id, 1, "part") == part
+        assert await desk.refund(shop.operator, order.order_id, None, "rest") == rest
+        for order_id, amount, key in (
+            (order.order_id, None, "part"),
+            (order.order_id, 2, "part"),
+            (order.order_id, 999, "rest"),
+            (other.order_id, 1, "part"),
+        ):
+            with pytest.raises(IdempotencyMismatch):
+                await desk.refund(shop.operator, order_id, amount, key)
+        assert (await desk.get_order(shop.operator, order.order_id)).refunded.amount == 1000
+        assert (await desk.get_order(shop.operator, other.order_id)).refunded.amount == 0
+
+    async def test_what_does_not_exist_cannot_be_refunded(self, shop, desk):
+        with pytest.raises(NotFound):
+            await desk.refund(shop.operator, OrderId("ord_x"))
