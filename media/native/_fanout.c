@@ -43,7 +43,7 @@ enum {
 
 /* libcrypto */
 
-static struct {
+typedef struct {
     void *(*context)(void);
     void (*release)(void *);
     int (*begin)(void *, const void *, void *, const unsigned char *, const unsigned char *);
@@ -52,7 +52,9 @@ static struct {
     int (*control)(void *, int, int, void *);
     const void *(*aes_128_gcm)(void);
     const void *(*aes_256_gcm)(void);
-} evp;
+} Crypto;
+
+static Crypto evp;
 
 static PyObject *
 use_crypto(PyObject *Py_UNUSED(module), PyObject *args)
@@ -76,6 +78,7 @@ use_crypto(PyObject *Py_UNUSED(module), PyObject *args)
 
 typedef struct {
     PyObject_HEAD
+    Crypto evp;                        /* a context is freed by the library that made it */
     void *context;
     uint8_t salt[NONCE];
     PyObject *address;                 /* what `name` was made from */
@@ -103,6 +106,7 @@ cipher_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(kwargs))
     if (!self)
         return NULL;
     memcpy(self->salt, salt, NONCE);
+    self->evp = evp;
     self->context = evp.context();
     const void *kind = key_size == 16 ? evp.aes_128_gcm() : evp.aes_256_gcm();
     if (!self->context || evp.begin(self->context, kind, NULL, (const unsigned char *)key, NULL) != 1) {
@@ -118,7 +122,7 @@ cipher_dealloc(Cipher *self)
 {
     PyTypeObject *type = Py_TYPE((PyObject *)self);
     if (self->context)
-        evp.release(self->context);
+        self->evp.release(self->context);
     Py_XDECREF(self->address);
     ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
     Py_DECREF(type);
@@ -136,11 +140,12 @@ seal(Cipher *cipher, uint32_t ssrc, uint64_t index, const uint8_t *payload, int 
         nonce[2 + i] ^= (uint8_t)(ssrc >> (24 - 8 * i));
     for (int i = 0; i < 6; i++)
         nonce[6 + i] ^= (uint8_t)(index >> (40 - 8 * i));
-    return evp.begin(cipher->context, NULL, NULL, NULL, nonce) == 1 &&
-           evp.update(cipher->context, NULL, &done, out, HEADER) == 1 &&
-           (size == 0 || evp.update(cipher->context, out + HEADER, &done, payload, size) == 1) &&
-           evp.finish(cipher->context, out + HEADER + size, &rest) == 1 &&
-           evp.control(cipher->context, GET_TAG, TAG, out + HEADER + size) == 1;
+    const Crypto *with = &cipher->evp;
+    return with->begin(cipher->context, NULL, NULL, NULL, nonce) == 1 &&
+           with->update(cipher->context, NULL, &done, out, HEADER) == 1 &&
+           (size == 0 || with->update(cipher->context, out + HEADER, &done, payload, size) == 1) &&
+           with->finish(cipher->context, out + HEADER + size, &rest) == 1 &&
+           with->control(cipher->context, GET_TAG, TAG, out + HEADER + size) == 1;
 }
 
 static PyObject *

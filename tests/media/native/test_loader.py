@@ -84,6 +84,23 @@ def test_an_extension_is_taken_only_if_it_gives_the_references_bytes(spoil):
     assert loader._is_right(SimpleNamespace(Cipher=Cipher)) is not bool(spoil)
 
 
+def test_every_libcrypto_that_is_found_gives_the_references_bytes():
+    libraries = list(loader._libraries())
+    assert libraries
+    for fanout in [found.fanout for found in (load(),) if found.fanout]:
+        try:
+            for library, name in libraries:
+                fanout.use_crypto(*loader._addresses(library))
+                assert loader._is_right(fanout), name
+        finally:
+            fanout.use_crypto(*loader._addresses(libraries[0][0]))
+
+
+def test_a_module_that_is_not_there_or_has_no_file_is_no_place_to_look():
+    assert loader._origin("nowhere.at_all") is None
+    assert loader._origin("sys") is None
+
+
 def test_a_library_without_the_functions_is_passed_over():
     assert loader._addresses(SimpleNamespace()) is None
 
