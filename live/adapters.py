@@ -17,7 +17,7 @@ from live.auth import Tokens
 from live.limits import Limiter
 from live.recent_shows import RecentShows
 from realtime.hub import Hub
-from schema.errors import Forbidden, NotFound, Unauthenticated, Unavailable
+from schema.errors import Forbidden, NotFound, ShowfloorError, Unauthenticated, Unavailable
 from schema.ids import ShowId, VariantId
 from schema.people import Principal, Role
 from schema.show import Stock
@@ -40,13 +40,13 @@ class HubAnnouncer:
         self._redis = redis
 
     async def announce(self, show: ShowId, version: int, *events: Event) -> None:
-        """Publish, then mark the version, if none before it is missing."""
+        """Publish, then mark the version, if none before it is missing. What fails is left to the republisher."""
         try:
             for event in events:
                 await self._publish(show, event)
             if version == 1 or await self.told(show) == version - 1:
                 await self.mark(show, version)
-        except (Unavailable, RedisError, OSError) as error:
+        except (ShowfloorError, RedisError, OSError) as error:  # it is stored: whoever asked must hear that
             log.warning("not_announced", show=show, version=version, error=type(error).__name__)
 
     async def republish(self, show: ShowId, version: int, events: list[Event]) -> None:

@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol, with the bounds that it lacks: of a head's size and time, and of connections.
+"""uvicorn's HTTP protocol with the bounds that it lacks: of a head's size and time, of connections, of a drain's noise.
 
 uvicorn has no limit on the bytes of a head and no deadline for it: 40 MB of headers were taken, and half a head stayed
 open for ever. The body has its own bounds, in `schema.api.read_body`.
@@ -12,10 +12,11 @@ import asyncio
 from typing import Any
 
 import structlog
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from live.errors import problem
-from schema.errors import HeadTooLarge, ShowfloorError, Unavailable
+from schema.errors import GoingAway, HeadTooLarge, ShowfloorError, Unavailable
 
 log = structlog.get_logger()
 
@@ -24,6 +25,23 @@ HEAD_DEADLINE_S = 10.0
 """From the connection's begin, and from the first byte of each following request."""
 CONNECTIONS_MAX = 50_000
 """Of this process, sockets among them: far beyond what it carries, below what would exhaust its memory."""
+
+
+def _cut_quietly(cycle: RequestResponseCycle, app: ASGI3Application) -> ASGI3Application:
+    """An application that uvicorn may cancel: it cancels what has not ended within the drain, and would log it as a failure, with its traceback."""
+
+    async def run(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await app(scope, receive, send)
+        except asyncio.CancelledError:  # uvicorn's; this coroutine is the task's last
+            log.info("request_cut", method=scope["method"], path=scope["path"])
+            if cycle.response_started:
+                cycle.disconnected = True
+                cycle.transport.close()
+            else:
+                await problem(GoingAway())(scope, receive, send)
+
+    return run
 
 
 class BoundedHttp(HttpToolsProtocol):
@@ -89,6 +107,11 @@ class BoundedHttp(HttpToolsProtocol):
     def handle_websocket_upgrade(self) -> None:
         if not self._over:
             super().handle_websocket_upgrade()
+
+    # -- the application ----------------------------------------------------------------------------------------
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        super()._start_asgi_task(cycle, _cut_quietly(cycle, app))
 
     # -- the bounds ---------------------------------------------------------------------------------------------
 

@@ -26,6 +26,8 @@ from schema.show import (
 )
 from schema.wire import PriceChanged
 
+ITEMS_MAX = 200
+"""Of one show. Each may retain a pin and a price, so this stays well below what realtime keeps for a show."""
 NO_STOCK = Stock(on_hand=0, held=0, sold=0, available=0)
 
 
@@ -79,8 +81,8 @@ class Catalog:
     async def allocate(self, show: ShowId, asked: AllocationRequest) -> Item:
         """Put a variant on sale in a show with its opening stock.
 
-        Raises NotFound (show or variant), Invalid (another currency), Conflict (on sale already). Asking again after
-        a failure between item and stock completes what was begun.
+        Raises NotFound (show or variant), Invalid (another currency), Conflict (on sale already, or ITEMS_MAX items
+        are). Asking again after a failure between item and stock completes what was begun.
         """
         async with self._turns.of(show) as pg:
             async with pg.transaction():
@@ -89,6 +91,8 @@ class Catalog:
                 )
                 if made is None:
                     await self._refuse_allocation(pg, show, asked.variant_id)
+                elif await pg.fetchval(sql("items_count"), show) > ITEMS_MAX:
+                    raise Conflict(f"A show has at most {ITEMS_MAX} items", limit=ITEMS_MAX)
                 version = await pg.fetchval(sql("show_touch"), show)
             await self._stock.open(show, asked.variant_id, asked.opening_stock)
             await self._announcer.announce(show, version)

@@ -13,11 +13,11 @@ import redis.exceptions
 import structlog
 from msgspec import Struct
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from schema.errors import Invalid, ShowfloorError, Unavailable
+from schema.errors import Invalid, ShowfloorError, Unavailable, problem_type
 
 log = structlog.get_logger()
 
@@ -53,7 +53,7 @@ class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
 def problem(error: ShowfloorError) -> Response:
     """The answer for one of the family, with `Retry-After` in whole seconds, rounded up."""
     known = Problem(
-        type=f"/docs#problem-{error.code}",
+        type=problem_type(error.code),
         title=error.title,
         status=error.status,
         detail=error.detail,
@@ -75,7 +75,7 @@ async def on_http_exception(_request: Request, error: Exception) -> Response:
         return Response(status_code=error.status_code, headers=error.headers)
     code = _CODES.get(error.status_code, "http")
     known = Problem(
-        type=f"/docs#problem-{code}", title=error.detail, status=error.status_code, detail=error.detail, code=code
+        type=problem_type(code), title=error.detail, status=error.status_code, detail=error.detail, code=code
     )
     return _respond(known, {}, dict(error.headers or {}))
 
@@ -105,6 +105,8 @@ class Problems:
 
         try:
             await self._app(scope, receive, watched)
+        except ClientDisconnect:
+            log.debug("client_hung_up", method=scope["method"], path=scope["path"])
         except Exception as error:
             if begun:
                 raise

@@ -38,6 +38,7 @@ class Rule(Struct, frozen=True):
 RULES: dict[str, Rule] = {
     "chat": Rule(1_000_000, 5),
     "buy": Rule(500_000, 4),
+    "ticket": Rule(1_000_000, 10),
     "pin": Rule(200_000, 5),
     "whep": Rule(10_000_000, 6, per_address=True),
     # An address may be a household, an office or a carrier's whole NAT: a burst of joins at the start is honest.

@@ -4,10 +4,15 @@ A write is stored, then told. A crash or an outage in between, or a Redis that c
 less than is stored. So each show has a version in Postgres and the version last told in Redis, and whenever these
 differ everything is told again: pins, prices, the state keys, and to checkout whether it sells.
 
-Owns: the task that compares. Invariant: telling again happens under the show's turn, so it never overtakes a write.
+Owns: the task that compares, and how long it leaves a show alone that could not be told.
+Invariant: telling again happens under the show's turn, so it never overtakes a write; one show that cannot be told
+keeps no other waiting, and is asked for ever more rarely.
 """
 
 import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
 import asyncpg
 import structlog
@@ -27,9 +32,17 @@ EVERY_S = 2.0
 SHOWS_MAX = 200
 """The latest shows are looked after; older ones are told again with their next write."""
 
+REST_MIN_S, REST_MAX_S = 2.0, 60.0
+"""How long a show that could not be told is left alone; doubled each time."""
+
 _OUTAGES = (
     ShowfloorError, RedisError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError,
 )  # fmt: skip
+
+
+class _Rest(NamedTuple):
+    until_s: float
+    pause_s: float
 
 
 class Republisher:
@@ -43,7 +56,8 @@ class Republisher:
         self._shows = shows
         self._announcer = announcer
         self._teller = teller
-        self._begun = False
+        self._owed_state: set[ShowId] | None = None
+        self._resting: dict[ShowId, _Rest] = {}
 
     async def run(self) -> None:
         """Look after the shows for ever; its owner cancels it."""
@@ -57,10 +71,11 @@ class Republisher:
         Never raises: a store that is away is looked for again.
         """
         try:
-            if not self._begun:
-                for show in await self._versions():
-                    await self._tell_state(show)
-                self._begun = True
+            if self._owed_state is None:
+                self._owed_state = set(await self._versions())
+            for show in list(self._owed_state):
+                if await self._attempt(show, self._tell_state):
+                    self._owed_state.discard(show)
             await self.compare()
         except _OUTAGES as error:
             log.warning("not_republished", error=type(error).__name__)
@@ -71,7 +86,23 @@ class Republisher:
         told = await self._announcer.all_told(list(stored))
         for (show, version), known in zip(stored.items(), told, strict=True):
             if known != version:
-                await self._tell_again(show)
+                await self._attempt(show, self._tell_again)
+        self._resting = {show: rest for show, rest in self._resting.items() if show in stored}
+
+    async def _attempt(self, show: ShowId, tell: Callable[[ShowId], Awaitable[None]]) -> bool:
+        """False if the show rests, or could not be told and rests from now on."""
+        rest = self._resting.get(show)
+        if rest is not None and time.monotonic() < rest.until_s:
+            return False
+        try:
+            await tell(show)
+        except _OUTAGES as error:
+            pause_s = min(rest.pause_s * 2, REST_MAX_S) if rest else REST_MIN_S
+            self._resting[show] = _Rest(time.monotonic() + pause_s, pause_s)
+            log.warning("show_not_told", show=show, error=type(error).__name__, again_in_s=pause_s)
+            return False
+        self._resting.pop(show, None)
+        return True
 
     async def _versions(self) -> dict[ShowId, int]:
         rows = await self._pool.fetch(sql("versions"), SHOWS_MAX)

@@ -224,7 +224,7 @@ ISSUE_TICKET = Operation(
     summary="A ticket that opens one socket, once, within 30 s.",
     role=Role.VIEWER,
     answers={201: Ticket},
-    errors=(NotFound, Unavailable),
+    errors=(NotFound, RateLimited, Unavailable),
     tag="people",
 )
 
@@ -232,6 +232,7 @@ ISSUE_TICKET = Operation(
 async def issue_ticket(call: Call[None]) -> Answer:
     """POST /api/v1/shows/{show}/tickets."""
     state = call.request.state
+    await state.limiter.check("ticket", call.who.account_id)
     row = await state.recent.row(_show(call))
     ticket: Ticket = await state.tickets.issue(call.who, row.show_id)
     return Answer(status=201, body=ticket, headers=_SECRET)
@@ -282,7 +283,7 @@ ALLOCATE = Operation(
     name="allocateItem",
     method="POST",
     path="/api/v1/shows/{show}/items",
-    summary="Put a variant on sale in a show, with its opening stock.",
+    summary="Put a variant on sale in a show, with its opening stock; at most 200 items a show.",
     role=Role.OPERATOR,
     body=AllocationRequest,
     answers={201: Item},

@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypedDict
 import asyncpg
 import httpx2
 import structlog
+from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
@@ -167,12 +168,13 @@ def webhook_secret(token_secret: str) -> str:
 
 def relay_config(settings: Settings) -> RelayConfig:
     """Media's settings out of ours."""
-    return RelayConfig(
+    config = RelayConfig(
         bind_host=settings.media_host,
         port=settings.media_udp_port,
         addresses=tuple(settings.media_addresses),
         native={"auto": None, "on": True, "off": False}[settings.media_native],
     )
+    return replace(config, max_per_account=config.max_sessions) if settings.load else config
 
 
 async def own(stack: AsyncExitStack, jobs: Mapping[str, Coroutine[Any, Any, None]]) -> None:

@@ -3,13 +3,14 @@
 Owns: the session's life from the answer to the end. Quacks like aiortc's RTCIceTransport (`role`, `_recv`,
 `_send`) towards the handshake.
 Invariant: nothing is sent to an address that no authenticated check came from; the queue towards the
-handshake holds at most 64 datagrams; a bad handshake packet never ends the peer, the deadline does.
+handshake holds at most 64 datagrams; at most two generations of ICE credentials hold; a bad handshake packet
+never ends the peer, the deadline does.
 """
 
 import asyncio
 import secrets
 from collections.abc import Coroutine
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from media.clock import now_ms
 from media.core.demux import Address, is_plain_alert
@@ -31,6 +32,8 @@ class Wire(Protocol):
 
     def enrol(self, ufrag: str, peer: "Peer") -> None: ...
 
+    def retire(self, ufrag: str) -> None: ...
+
     def forget(self, peer: "Peer") -> None: ...
 
 
@@ -46,15 +49,25 @@ class PeerListener(Protocol):
     def closed(self) -> None: ...
 
 
+class Credentials(NamedTuple):
+    """One ICE generation: our name and password, and the name the peer goes by."""
+
+    ufrag: str
+    password: str
+    remote_ufrag: str
+
+
+def _fresh(remote_ufrag: str) -> Credentials:
+    return Credentials(secrets.token_hex(4), secrets.token_hex(16), remote_ufrag)
+
+
 class Peer:
     """The transport of one session."""
 
     role = "controlled"
 
     def __init__(self, wire: Wire, offer: Offer, *, handshake_ms: int) -> None:
-        self.ufrag = secrets.token_hex(4)
-        self.password = secrets.token_hex(16)
-        self.remote_ufrag = offer.ufrag
+        self.credentials = _fresh(offer.ufrag)
         self.setup = our_setup(offer.setup)
         self.address: Address | None = None
         self.sender: Sender | None = None
@@ -63,7 +76,7 @@ class Peer:
         self.is_closed = False
         self.uses_gso = True
         self.listener: PeerListener | None = None
-        self.dropped = 0
+        self._previous: Credentials | None = None
         self._wire = wire
         self._handshake_ms = handshake_ms
         self._fingerprint = offer.fingerprint
@@ -71,7 +84,7 @@ class Peer:
         self._checked = asyncio.Event()
         self._closing = asyncio.Event()
         self._dtls: Association | None = None
-        wire.enrol(self.ufrag, self)
+        wire.enrol(self.credentials.ufrag, self)
 
     @property
     def is_up(self) -> bool:
@@ -138,26 +151,37 @@ class Peer:
         if self.listener:
             self.listener.closed()
 
-    def checked(self, address: Address, *, nominated: bool) -> None:
-        """An authenticated check came from `address`; DTLS starts at the first one (36 ms a join, not 85)."""
+    def named(self, ufrag: str) -> Credentials | None:
+        """The credentials under our name `ufrag`, if they still hold."""
+        return next((held for held in (self.credentials, self._previous) if held and held.ufrag == ufrag), None)
+
+    def checked(self, address: Address, held: Credentials, *, nominated: bool) -> None:
+        """A check under `held` was authentic; DTLS starts at the first one (36 ms a join, not 85)."""
         self.seen_ms = now_ms()
+        if held is self.credentials and self._previous is not None:
+            self._wire.retire(self._previous.ufrag)
+            self._previous = None
         if self.address is None or (nominated and self.address != address):
             self.address = address
             self.uses_gso = True
         self._checked.set()
 
     def restart(self, remote_ufrag: str) -> None:
-        """New ICE credentials (RFC 9725 section 4.3.2); the old ones hold until the session ends."""
-        self.remote_ufrag = remote_ufrag
-        self.ufrag, self.password = secrets.token_hex(4), secrets.token_hex(16)
-        self._wire.enrol(self.ufrag, self)
+        """New ICE credentials (RFC 9725 section 4.3.2); those in use hold until the first check under the new."""
+        if self._previous is None:
+            self._previous = self.credentials
+        else:  # never used: only the last restart counts
+            self._wire.retire(self.credentials.ufrag)
+        self.credentials = _fresh(remote_ufrag)
+        self._wire.enrol(self.credentials.ufrag, self)
 
-    def feed(self, datagram: bytes) -> None:
-        """A DTLS datagram from a validated address. Full: dropped, DTLS sends again."""
+    def feed(self, datagram: bytes) -> bool:
+        """A DTLS datagram from a validated address. Full: False, it is dropped, and DTLS sends again."""
         try:
             self._queue.put_nowait(datagram)
         except asyncio.QueueFull:
-            self.dropped += 1
+            return False
+        return True
 
     def send_rtcp(self, compound: bytes) -> None:
         if self.sender is not None and self.address is not None and not self.is_closed:

@@ -84,6 +84,9 @@ class MediaPort:
     def enrol(self, ufrag: str, peer: Peer) -> None:
         self.roster.enrol(ufrag, peer)
 
+    def retire(self, ufrag: str) -> None:
+        self.roster.retire(ufrag)
+
     def forget(self, peer: Peer) -> None:
         self.roster.forget(peer)
 
@@ -144,25 +147,26 @@ class MediaPort:
         if peer is None:
             self.counts["dropped_stranger"] += 1
         elif kind is Kind.DTLS:
-            if is_sound_dtls(datagram):
-                peer.feed(datagram)
-            else:
+            if not is_sound_dtls(datagram):
                 self.counts["dropped_dtls"] += 1
+            elif not peer.feed(datagram):
+                self.counts["dropped_full"] += 1
         else:
             self._media(peer, kind, datagram)
 
     def _check(self, datagram: bytes, source: Address) -> None:
         check = stun.parse_check(datagram)
         peer = self.roster.named(check.local) if check else None
-        if check is None or peer is None or check.remote != peer.remote_ufrag:
+        held = peer.named(check.local) if check and peer else None
+        if check is None or peer is None or held is None or check.remote != held.remote_ufrag:
             self.counts["dropped_stun"] += 1
             return
-        password = peer.password.encode()
+        password = held.password.encode()
         if not stun.is_authentic(check, password) or not self.roster.validate(source, peer):
             self.counts["dropped_stun"] += 1
             return
         self.sendto(stun.success(check, source, password), source)
-        peer.checked(source, nominated=check.nominates)
+        peer.checked(source, held, nominated=check.nominates)
 
     def _media(self, peer: Peer, kind: Kind, datagram: bytes) -> None:
         if peer.receiver is None or peer.listener is None:

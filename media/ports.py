@@ -1,12 +1,9 @@
-"""What the media room needs of others, and what its routes find in the lifespan state."""
+"""What the media room needs of others."""
 
-from typing import TYPE_CHECKING, Protocol, TypedDict
+from typing import Protocol
 
 from schema.ids import ShowId
 from schema.people import Principal
-
-if TYPE_CHECKING:
-    from media.relay import Relay
 
 
 class MediaGate(Protocol):
@@ -27,10 +24,3 @@ class HostListener(Protocol):
     def host_changed(self, show_id: ShowId, present: bool) -> None:  # noqa: FBT001 - it is the event's one datum
         """Called on the event loop, once per change; must not block."""
         ...
-
-
-class MediaState(TypedDict):
-    """The lifespan state that `media.routes` relies on."""
-
-    relay: "Relay"
-    media_gate: MediaGate

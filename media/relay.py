@@ -1,8 +1,9 @@
 """The relay: shows and sessions of one process behind one UDP port.
 
 Owns: the port, the shows, the sessions, the tasks that flush and tick.
-Invariant: no more than `max_sessions` sessions and `max_pending` unfinished ones; every task ends with the
-relay; the loop is never held for more than about ten milliseconds by a fan-out.
+Invariant: no more than `max_sessions` sessions, `max_pending` unfinished ones and `max_per_account` in which one
+account watches; every task ends with the relay; the loop is never held for more than about ten milliseconds by a
+fan-out.
 """
 
 import asyncio
@@ -53,7 +54,7 @@ class Session(Struct, frozen=True, kw_only=True):
     @property
     def etag(self) -> str:
         """Changes with the ICE credentials (RFC 9725 section 4.3.1)."""
-        return f'"{self.peer.ufrag}"'
+        return f'"{self.peer.credentials.ufrag}"'
 
 
 class RelayStats(Struct, frozen=True, kw_only=True):
@@ -165,6 +166,7 @@ class Relay:
         if on_air:
             sdp.must_take(chosen, list(on_air.codecs.values()))
         show, peer = self._open(show_id, offer)
+        self._make_room(account_id)
         payload_types: dict[Kind, dict[Codec, int]] = {
             item.codec.kind: {other.codec: other.payload_type for other in choice.formats}
             for choice in chosen
@@ -204,13 +206,19 @@ class Relay:
         show.quiet_since_ms = now_ms()
         return show, Peer(self._port, offer, handshake_ms=self.config.handshake_ms)
 
+    def _make_room(self, account_id: AccountId) -> None:
+        """End an account's oldest sessions, so that one guest cannot take every place."""
+        held = [one for one in self._sessions.values() if one.account_id == account_id and not one.is_publisher]
+        for session in held[: max(0, len(held) - self.config.max_per_account + 1)]:
+            self.end(session)
+
     def _pending(self) -> int:
         return sum(session.peer.sender is None for session in self._sessions.values())
 
     def _local(self, peer: Peer) -> sdp.Local:
         return sdp.Local(
-            ufrag=peer.ufrag,
-            password=peer.password,
+            ufrag=peer.credentials.ufrag,
+            password=peer.credentials.password,
             fingerprint=self._port.certificate.sha256,
             setup=peer.setup,
             addresses=self.config.addresses,

@@ -61,13 +61,14 @@ async def patched(request: Request, principal: Principal, *, is_publisher: bool)
     expected = request.headers.get("if-match")
     if expected not in (None, "*", session.etag):
         raise PreconditionFailed("If-Match names other ICE credentials")
-    if fragment.ufrag in (None, session.peer.remote_ufrag):
+    if fragment.ufrag in (None, session.peer.credentials.remote_ufrag):
         return Response(status_code=204)
     if fragment.password is None:
         raise Invalid("An ICE restart needs a=ice-pwd")
     assert fragment.ufrag is not None, "None was answered above"
     session.peer.restart(fragment.ufrag)
-    body = f"a=ice-lite\r\na=ice-ufrag:{session.peer.ufrag}\r\na=ice-pwd:{session.peer.password}\r\n"
+    ours = session.peer.credentials
+    body = f"a=ice-lite\r\na=ice-ufrag:{ours.ufrag}\r\na=ice-pwd:{ours.password}\r\n"
     return Response(body, 200, {"ETag": session.etag}, media_type=FRAGMENT_TYPE)
 
 

@@ -1,8 +1,20 @@
-"""The media room's HTTP surface. Needs `media.ports.MediaState` in the lifespan state."""
+"""The media room's HTTP surface. Needs `MediaState` in the lifespan state."""
+
+from typing import TypedDict
 
 from starlette.routing import BaseRoute, Route
 
 from media import whep, whip
+from media.ports import MediaGate
+from media.relay import Relay
+
+
+class MediaState(TypedDict):
+    """The lifespan state that the routes rely on."""
+
+    relay: Relay
+    media_gate: MediaGate
+
 
 routes: list[BaseRoute] = [
     Route("/whip/{show}", whip.publish, methods=["POST"], name="publishShow"),

@@ -43,7 +43,6 @@ class Subscriber:
         self.peer = peer
         self.nacked = 0
         self.resent = 0
-        self.fraction_lost = 0
         self.lines: tuple[Line | None, Line | None] = (
             _line(payload_types.get(Kind.AUDIO)),
             _line(payload_types.get(Kind.VIDEO)),
@@ -78,8 +77,6 @@ class Subscriber:
                 self._answer(part, now_ms)
             elif isinstance(part, rtcp.KeyframeRequest):
                 self._stage.want_keyframe()
-            elif isinstance(part, rtcp.ReportBlock):
-                self.fraction_lost = part.fraction_lost
 
     def _answer(self, nack: Nack, now_ms: int) -> None:
         kind = next((kind for kind in Kind if (line := self.lines[kind]) and line.ssrc == nack.ssrc), None)

@@ -18,7 +18,7 @@ from typing import Any, cast
 import structlog
 
 from realtime.core.handshake import Refused, Request, accept, parse
-from schema.errors import Forbidden, NotFound, TooLarge
+from schema.errors import BadRequest, Forbidden, NotFound, TooLarge, problem_type
 
 log = structlog.get_logger()
 
@@ -193,13 +193,14 @@ class Gateway(asyncio.Protocol):
 
     def _refuse(self, refused: Refused) -> None:
         status = http.HTTPStatus(refused.status)
+        code = CODES.get(refused.status, BadRequest.code)
         body = json.dumps(
             {
-                "type": "about:blank",
+                "type": problem_type(code),
                 "title": status.phrase,
                 "status": refused.status,
                 "detail": str(refused),
-                "code": CODES.get(refused.status, "bad_request"),
+                "code": code,
             }
         ).encode()
         head = [(b"content-type", b"application/problem+json"), (b"content-length", b"%d" % len(body))]

@@ -24,7 +24,7 @@ from realtime.core.presence import Presence
 from realtime.ports import Talk
 from realtime.room import Room
 from realtime.tasks import Tasks
-from schema.errors import GoingAway, TooSlow, Unavailable
+from schema.errors import GoingAway, TooManySockets, TooSlow, Unavailable
 from schema.ids import AccountId, MessageId, ShowId
 from schema.wire import Chat, ChatDeleted, Event
 
@@ -37,6 +37,8 @@ Offset = NewType("Offset", int)
 
 ROOMS_MAX = 2000
 ROOM_IDLE_MS = 60_000
+SOCKETS_PER_ACCOUNT_MAX = 10
+"""Of one account in one show: its tabs. The oldest makes room."""
 LOAD_DEADLINE_S = 5.0
 LOAD_TRIES = 60
 PING_SLOTS = 20
@@ -155,6 +157,8 @@ class Hub:
             room = Room(show_id, tick_ms=self._tick_ms, clock=self.now_ms, reload=self._reload)
             self._rooms[show_id] = room
             self._broker.subscribe(show_id)
+        elif room.owed_load:
+            self._reload(room)
         room.idle_since_ms = self.now_ms()
         try:
             async with asyncio.timeout(LOAD_DEADLINE_S):
@@ -165,14 +169,15 @@ class Hub:
 
     def _reload(self, room: Room) -> None:
         if not room.loading:
-            room.loading = True
             self._tasks.start(self._load(room), "hub-load")
+            room.loading = True
 
     async def _load(self, room: Room) -> None:
         """Load until no gap is left; one task a room, whatever the number of viewers or of gaps."""
         try:
             for attempt in range(LOAD_TRIES):
                 channel = room.channel
+                room.owed_load = False
                 try:
                     loaded = await self._broker.load(room.show, channel.epoch, channel.received)
                 except Unavailable:
@@ -182,11 +187,17 @@ class Hub:
                 room.on_loaded(unbroken=channel.load(loaded))
                 for listener in self.on_blank if blank else ():
                     listener(room.show)
-                if not channel.gap:
+                if not channel.gap and not room.owed_load:
                     return
+            self._give_up(room)
         finally:
             room.loading = False
+
+    def _give_up(self, room: Room) -> None:
+        """Send everybody away, to come back; whoever comes next makes us try again."""
         log.error("show_not_loaded", show=room.show)
+        room.owed_load = True
+        room.ready.clear()
         for viewer in list(room.viewers):
             viewer.refuse(Unavailable())
 
@@ -203,6 +214,7 @@ class Hub:
     def on_subscribed(self, show: ShowId) -> None:
         """From the broker: what was published until now must be loaded; what comes now will be heard."""
         if (room := self._rooms.get(show)) is not None:
+            room.owed_load = True  # one that is under way may have been read before
             self._reload(room)
 
     def commands(self, talk: Talk) -> Commands:
@@ -216,7 +228,8 @@ class Hub:
 
     def joined(self, viewer: "Viewer", room: Room) -> None:
         """A viewer sits in its room."""
-        room.viewers.add(viewer)
+        if (oldest := room.seat(viewer, SOCKETS_PER_ACCOUNT_MAX)) is not None:
+            oldest.refuse(TooManySockets())
         self._slots[id(viewer) // 64 % PING_SLOTS].add(viewer)
         self._presence.join(room.show, viewer.principal.role)
         self._work.set()
@@ -225,7 +238,7 @@ class Hub:
         """A viewer is gone, or about to be (then with the `room` it leaves)."""
         seat = room or viewer.room
         if seat is not None and viewer in seat.viewers:
-            seat.viewers.discard(viewer)
+            seat.unseat(viewer)
             seat.idle_since_ms = self.now_ms()
             self._presence.leave(seat.show, viewer.principal.role)
             self._work.set()

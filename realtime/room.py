@@ -14,7 +14,7 @@ import msgspec
 
 from realtime.core.channel import Channel, Kind, Publication, Tick, Verdict
 from realtime.core.frames import Op, frame
-from schema.ids import ShowId
+from schema.ids import AccountId, ShowId
 
 if TYPE_CHECKING:
     from realtime.viewer import Viewer
@@ -56,8 +56,12 @@ class Room:
         self.show = show
         self.channel = Channel()
         self.viewers: set[Viewer] = set()
+        self._by_account: dict[AccountId, tuple[Viewer, ...]] = {}
+        """The same viewers, the oldest of an account first. A tuple of one costs 48 bytes."""
         self.ready = asyncio.Event()
         self.loading = False
+        self.owed_load = False
+        """True: a load must follow, since the last one failed or a subscription began after it did."""
         self.idle_since_ms = clock()
         self._tick_ms = tick_ms
         self._early_ms = max(1, tick_ms // 4)
@@ -163,6 +167,23 @@ class Room:
             self._timer = None
 
     # -- viewers ------------------------------------------------------------------------------------------------
+
+    def seat(self, viewer: "Viewer", most: int) -> "Viewer | None":
+        """Let a viewer sit; returns the oldest of its account's if there are now more than `most`."""
+        account = viewer.principal.account_id
+        own = self._by_account[account] = (*self._by_account.get(account, ()), viewer)
+        self.viewers.add(viewer)
+        return own[0] if len(own) > most else None
+
+    def unseat(self, viewer: "Viewer") -> None:
+        """A viewer that sits here goes."""
+        self.viewers.discard(viewer)
+        account = viewer.principal.account_id
+        left = tuple(one for one in self._by_account[account] if one is not viewer)
+        if left:
+            self._by_account[account] = left
+        else:
+            del self._by_account[account]
 
     @property
     def serial(self) -> int:

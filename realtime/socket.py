@@ -17,7 +17,7 @@ from realtime.hub import Hub
 from realtime.ports import Doorkeeper, Talk
 from realtime.room import Room
 from realtime.viewer import Viewer
-from schema.errors import BadRequest, Forbidden, ShowfloorError, Unauthenticated
+from schema.errors import BadRequest, Forbidden, ShowfloorError, Unauthenticated, problem_type
 from schema.ids import ShowId
 from schema.people import Principal
 from schema.wire import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
@@ -101,7 +101,7 @@ def position(query: Any) -> tuple[str | None, int]:
 def problem(error: ShowfloorError) -> Response:
     """The error as problem+json, RFC 9457."""
     body = {
-        "type": "about:blank",
+        "type": problem_type(error.code),
         "title": error.title,
         "status": error.status,
         "detail": error.detail,

@@ -10,6 +10,11 @@ from typing import Any, ClassVar
 REGISTRY: dict[str, type["ShowfloorError"]] = {}
 
 
+def problem_type(code: str) -> str:
+    """The `type` of a problem document (RFC 9457): where the code is explained."""
+    return f"/docs#problem-{code}"
+
+
 class ShowfloorError(Exception):
     """Base of everything a caller may be told. `detail` is for people; `code` is for programs."""
 

@@ -98,6 +98,11 @@ class Roster(Generic[P]):
         self._by_ufrag[ufrag] = peer
         self._ufrags.setdefault(id(peer), set()).add(ufrag)
 
+    def retire(self, ufrag: str) -> None:
+        """Forget a name; its peer stays under its other."""
+        peer = self._by_ufrag.pop(ufrag, None)
+        self._ufrags.get(id(peer), set()).discard(ufrag)
+
     def named(self, ufrag: str) -> P | None:
         return self._by_ufrag.get(ufrag)
 

@@ -79,18 +79,17 @@ class Mapping:
         self._clock_hz = clock_hz
         self._wall_ms: float | None = None
         self._timestamp = 0
-        self._is_certain = False
 
     def begin(self) -> None:
         """Another source begins; what the last one said no longer holds."""
-        self._wall_ms, self._is_certain = None, False
+        self._wall_ms = None
 
     def guess(self, timestamp: int, now_ms: int) -> None:
         if self._wall_ms is None:
             self._wall_ms, self._timestamp = now_ms, timestamp
 
     def set(self, timestamp: int, wall_ms: float) -> None:
-        self._wall_ms, self._timestamp, self._is_certain = wall_ms, timestamp, True
+        self._wall_ms, self._timestamp = wall_ms, timestamp
 
     def at(self, now_ms: int) -> int | None:
         """The track's timestamp for `now_ms`; None before anything arrived."""

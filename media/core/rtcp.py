@@ -8,7 +8,7 @@ import struct
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-SR, RR, SDES, BYE, RTPFB, PSFB = 200, 201, 202, 203, 205, 206
+SR, RR, SDES, RTPFB, PSFB = 200, 201, 202, 205, 206
 _NACK: Final = 1
 _PLI, _FIR, _APP = 1, 4, 15
 MAX_NACKED: Final = 512
@@ -53,23 +53,11 @@ class KeyframeRequest(NamedTuple):
     ssrc: int
 
 
-class Remb(NamedTuple):
-    """What a receiver believes it can take."""
-
-    bitrate_bps: int
-
-
-class Bye(NamedTuple):
-    """The source has left."""
-
-    ssrc: int
-
-
-Part = SenderReport | ReportBlock | Nack | KeyframeRequest | Remb | Bye
+Part = SenderReport | ReportBlock | Nack | KeyframeRequest
 
 
 def parse(compound: bytes) -> list[Part]:
-    """The parts of a compound packet that we act on, in order."""
+    """The parts of a compound packet that we know, in order."""
     parts: list[Part] = []
     at = 0
     while at + 8 <= len(compound) and compound[at] >> 6 == 2:
@@ -86,8 +74,6 @@ def _part(kind: int, count: int, packet: bytes) -> Iterable[Part]:
         return [SenderReport(*struct.unpack_from("!IQIII", packet, 4)), *_blocks(packet, 28, count)]
     if kind == RR:
         return _blocks(packet, 8, count)
-    if kind == BYE and count:
-        return [Bye(int.from_bytes(packet[4:8], "big"))]
     if kind == RTPFB and count == _NACK and len(packet) >= 16:
         return [Nack(int.from_bytes(packet[8:12], "big"), _nacked(packet))]
     return _payload_feedback(count, packet) if kind == PSFB and len(packet) >= 12 else []
@@ -98,8 +84,6 @@ def _payload_feedback(form: int, packet: bytes) -> Iterable[Part]:
         return [KeyframeRequest(int.from_bytes(packet[8:12], "big"))]
     if form == _FIR and len(packet) >= 20:
         return [KeyframeRequest(int.from_bytes(packet[12:16], "big"))]
-    if form == _APP and packet[12:16] == b"REMB" and len(packet) >= 20:
-        return [Remb(((packet[17] & 3) << 16 | packet[18] << 8 | packet[19]) << (packet[17] >> 2))]
     return []
 
 

@@ -1,4 +1,4 @@
-"""RTP headers: read with bounds, told apart, counted past 16 bits (RFC 3550, RFC 8285).
+"""RTP headers: read with bounds, told apart, counted past 16 bits (RFC 3550).
 
 Reads no clock and does no I/O. Invariant: nothing here reads beyond the datagram or raises on input.
 
@@ -13,8 +13,6 @@ Reads no clock and does no I/O. Invariant: nothing here reads beyond the datagra
 import struct
 from typing import Final, NamedTuple
 
-_ONE_BYTE: Final = 0xBEDE
-_TWO_BYTE: Final = 0x1000
 _FIXED: Final = struct.Struct("!BBHII")
 
 
@@ -53,44 +51,6 @@ def strip_padding(payload: bytes) -> bytes | None:
     if not payload or not 0 < payload[-1] <= len(payload):
         return None
     return payload[: -payload[-1]]
-
-
-def extensions(datagram: bytes, header: Header) -> dict[int, bytes]:
-    """The header extensions by id, of either form (RFC 8285); what does not fit its bounds is left out."""
-    at = 12 + 4 * (datagram[0] & 15)
-    if not datagram[0] & 0x10:
-        return {}
-    profile = int.from_bytes(datagram[at : at + 2], "big")
-    if profile == _ONE_BYTE:
-        return _one_byte(datagram, at + 4, header.size)
-    return _two_byte(datagram, at + 4, header.size) if profile & 0xFFF0 == _TWO_BYTE else {}
-
-
-def _one_byte(data: bytes, at: int, end: int) -> dict[int, bytes]:
-    found: dict[int, bytes] = {}
-    while at < end:
-        number, width = data[at] >> 4, (data[at] & 15) + 1
-        if data[at] == 0:
-            at += 1
-            continue
-        if number == 15 or at + 1 + width > end:
-            break
-        found[number] = data[at + 1 : at + 1 + width]
-        at += 1 + width
-    return found
-
-
-def _two_byte(data: bytes, at: int, end: int) -> dict[int, bytes]:
-    found: dict[int, bytes] = {}
-    while at < end:
-        if data[at] == 0:
-            at += 1
-            continue
-        if at + 2 > end or at + 2 + data[at + 1] > end:
-            break
-        found[data[at]] = data[at + 2 : at + 2 + data[at + 1]]
-        at += 2 + data[at + 1]
-    return found
 
 
 class Sequence:

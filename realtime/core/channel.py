@@ -92,6 +92,7 @@ class Channel:
         "_changed",
         "_early",
         "_floor",
+        "_heard_state",
         "_kept",
         "_pending",
         "_recent",
@@ -124,6 +125,8 @@ class Channel:
         self._recent: dict[str, tuple[int, bytes]] = {}
         self._state: dict[str, bytes] = {}
         self._state_version = 0
+        self._heard_state = ("", 0)
+        """The latest write of state of another epoch than ours: a load may have been read just before it."""
         self._changed: dict[str, bytes] = {}
         self._snapshot: dict[bool, bytes] = {}
         self._catch_up: dict[int, bytes] = {}
@@ -144,6 +147,7 @@ class Channel:
     def receive_state(self, epoch: str, version: int, values: dict[str, bytes]) -> Verdict:
         """Take the latest values of some keys. Versions count every write of the show's state, one by one."""
         if epoch != self.epoch:
+            self._heard_state = (epoch, version)
             return Verdict.GAP
         if version <= self._state_version:
             return Verdict.SEEN
@@ -170,8 +174,9 @@ class Channel:
 
     @property
     def gap(self) -> bool:
-        """True while publications wait for something before them: load again."""
-        return bool(self._early)
+        """True while publications wait for something before them, or a state was heard and not seen: load again."""
+        epoch, version = self._heard_state
+        return bool(self._early) or (epoch == self.epoch and version > self._state_version)
 
     def _take(self, publication: Publication) -> None:
         self.received = publication.offset
@@ -220,11 +225,6 @@ class Channel:
     def waiting(self) -> bool:
         """True if an event or a changed state waits for the next `flush`."""
         return bool(self._pending or self._changed) or self.sent != self.received
-
-    @property
-    def events_waiting(self) -> bool:
-        """True if an event (not only state) waits."""
-        return bool(self._pending)
 
     def flush(self) -> Tick | None:
         """The frame of this tick, or None: every event since the last one, and the state keys that changed."""

@@ -11,7 +11,7 @@ import pytest
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Route
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from websockets.asyncio.client import connect
@@ -47,6 +47,14 @@ class Site:
         await self.answer.wait()
         return PlainTextResponse("here")
 
+    async def half(self, _: Request) -> StreamingResponse:
+        async def body() -> AsyncIterator[bytes]:
+            yield b"h"
+            self.asked.set()
+            await self.answer.wait()
+
+        return StreamingResponse(body())
+
     async def open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection("127.0.0.1", self.port)
 
@@ -54,7 +62,7 @@ class Site:
 @pytest.fixture
 async def site() -> AsyncIterator[Site]:
     made = Site()
-    app = Starlette(routes=[Route("/", made.page, methods=["GET", "POST"])])
+    app = Starlette(routes=[Route("/", made.page, methods=["GET", "POST"]), Route("/half", made.half)])
     listener = socket.create_server(("127.0.0.1", 0))
     made.port = listener.getsockname()[1]
     config = uvicorn.Config(app, http=BoundedHttp, ws=gateway_class(), log_config=None, lifespan="off")
@@ -94,7 +102,7 @@ def test_uvicorns_class_is_as_we_rely_on():
     """Its contract is not documented. Should this fail after an upgrade, read live/bounded_http.py."""
     for name in (
         "connection_made", "data_received", "connection_lost", "on_message_begin", "on_headers_complete", "on_body",
-        "on_message_complete", "handle_websocket_upgrade",
+        "on_message_complete", "handle_websocket_upgrade", "_start_asgi_task",
     ):  # fmt: skip
         assert name in vars(HttpToolsProtocol), name
         assert name in vars(BoundedHttp), name
@@ -105,6 +113,8 @@ def test_uvicorns_class_is_as_we_rely_on():
     response = inspect.getsource(uvicorn.protocols.http.httptools_impl.RequestResponseCycle.__init__)
     assert "self.response_complete = False" in response
     assert "self.keep_alive = " in response
+    assert "self.response_started = False" in response
+    assert "self.disconnected = False" in response
 
 
 async def test_a_whole_head_is_answered_and_the_connection_stays_for_the_next(site):
@@ -220,6 +230,24 @@ async def test_connections_beyond_the_limit_are_sent_away(site, monkeypatch):
     writer.write(HEAD + b"\r\n")
     async with asyncio.timeout(DEADLINE_S):
         await reader.readuntil(b"here")
+    writer.close()
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["not begun", "half answered"])
+async def test_what_the_drain_cuts_off_is_told_to_come_back_and_is_no_failure(site, caplog, begun):
+    site.answer.clear()
+    reader, writer = await site.open()
+    writer.write(b"GET /half HTTP/1.1\r\n\r\n" if begun else HEAD + b"\r\n")
+    await site.asked.wait()
+    (task,) = site.server.server_state.tasks
+    task.cancel(msg="Task cancelled, timeout graceful shutdown exceeded")  # as uvicorn does
+    answer = await rest(reader) if begun else await reader.readuntil(b"}")
+    assert answer.startswith(b"HTTP/1.1 200" if begun else b"HTTP/1.1 503")
+    assert begun or b'"code":"going_away"' in answer
+    async with asyncio.timeout(DEADLINE_S):
+        await asyncio.wait({task})
+    assert task.exception() is None
+    assert not caplog.records
     writer.close()
 
 

@@ -4,6 +4,8 @@ import asyncpg
 import msgspec
 import pytest
 import redis.exceptions
+from starlette.requests import Request
+from structlog.testing import capture_logs
 
 from live.errors import Problems, problem
 from schema.errors import REGISTRY, Conflict, Invalid, RateLimited
@@ -137,3 +139,19 @@ async def test_half_a_surrogate_is_refused(client):
     body = b'{"title": "\\ud800", "starts_at_ms": 1}'
     assert (await client.http.post("/api/v1/shows", content=body, headers=headers)).status_code in {400, 422}
     assert (await client.http.get("/api/v1/shows/%ed%a0%80")).status_code in {404, 422}
+
+
+async def test_a_client_that_hangs_up_in_the_middle_of_its_body_is_no_failure_of_ours():
+    async def app(scope, receive, _send):
+        await Request(scope, receive).body()
+
+    async def receive():
+        return {"type": "http.disconnect"}
+
+    async def send(_):
+        raise AssertionError("nobody listens")
+
+    with capture_logs() as logs:
+        await Problems(app)({"type": "http", "method": "POST", "path": "/x", "headers": []}, receive, send)
+    assert [(one["event"], one["log_level"]) for one in logs] == [("client_hung_up", "debug")]
+    assert "exc_info" not in logs[0]

@@ -43,6 +43,15 @@ async def test_a_bearer_gets_another_ticket_and_a_stranger_none(shop):
     assert (await shop.ask("POST", f"{SHOW}/tickets")).status_code == 401
 
 
+async def test_an_account_buys_no_flood_of_tickets_and_holds_nobody_elses_back(shop):
+    answers = [await shop.ask("POST", f"{SHOW}/tickets", role=Role.VIEWER) for _ in range(40)]
+    assert {one.status_code for one in answers[:10]} == {201}
+    refused = [one for one in answers if one.status_code == 429]
+    assert refused
+    assert refused[0].json()["retry_after_ms"] > 0
+    assert (await shop.ask("POST", f"{SHOW}/tickets", role=Role.HOST)).status_code == 201
+
+
 async def test_a_guests_token_is_for_one_show(shop):
     await shop.ask("POST", "/api/v1/shows", {"title": "T", "starts_at_ms": 1, "show_id": "two"}, Role.OPERATOR)
     guest = (await shop.ask("POST", f"{SHOW}/guests")).json()

@@ -51,6 +51,31 @@ def start(source: str, *arguments: str) -> "subprocess.Popen[str]":
     )
 
 
+FAILING_ON_A_TERMINAL = """
+import sys, structlog
+from live.process import configure_logging
+sys.stderr.isatty = lambda: True
+configure_logging("warning")
+
+def fail(token):
+    raise LookupError("on purpose")
+
+try:
+    fail("hunter" + str(2))
+except LookupError:
+    structlog.get_logger().exception("failed")
+"""
+
+
+def test_a_traceback_on_a_terminal_shows_no_variables():
+    program = start(FAILING_ON_A_TERMINAL)
+    _, log = program.communicate(timeout=30)
+    assert program.returncode == 0, log
+    assert "LookupError: on purpose" in log
+    assert "in fail" in log
+    assert "hunter2" not in log
+
+
 def test_the_status_of_a_program_is_what_it_returns():
     async def main() -> int:
         return 3

@@ -6,8 +6,12 @@ import json
 import pytest
 
 from live.adapters import HubAnnouncer
+from live.catalog import ITEMS_MAX
+from live.core.pinboard import PINS_MAX
+from live.republish import REST_MAX_S, Republisher
+from realtime.broker_redis import KEPT_MAX
 from realtime.hub import Hub
-from schema.errors import Unavailable
+from schema.errors import Conflict, Unavailable
 from schema.people import Role
 
 SHOW = "/api/v1/shows/demo"
@@ -88,3 +92,93 @@ async def test_a_version_is_not_marked_over_one_that_is_missing(shop):
     told = await announcer.told("demo")
     await announcer.announce("demo", told + 2)
     assert await announcer.told("demo") == told
+
+
+async def open_other(shop):
+    asked = {"title": "Other", "starts_at_ms": 1, "show_id": "other"}
+    assert (await shop.ask("POST", "/api/v1/shows", asked, Role.OPERATOR)).status_code == 201
+
+
+async def two_shows_untold(shop, redis):
+    """`demo` and `other`, of whose writes Redis knows nothing."""
+    await open_other(shop)
+    await redis.delete("sf:{demo}:told", "sf:{other}:told")
+
+
+async def test_a_show_that_cannot_be_told_keeps_no_other_waiting(shop, republisher, redis, monkeypatch):
+    await two_shows_untold(shop, redis)
+    announcer: HubAnnouncer = shop.services["announcer"]
+    tell, tried = HubAnnouncer.republish, []
+
+    async def refuse_first(self, show, version, events):
+        tried.append(show)
+        if show == tried[0]:
+            raise Conflict("too much is kept")
+        await tell(self, show, version, events)
+
+    monkeypatch.setattr(HubAnnouncer, "republish", refuse_first)
+    await republisher.compare()
+    broken, (whole,) = tried[0], {"demo", "other"} - {tried[0]}
+    assert await announcer.told(whole) is not None
+    assert await announcer.told(broken) is None
+
+
+async def test_a_show_that_cannot_be_told_is_asked_for_ever_more_rarely(shop, republisher, redis, monkeypatch):
+    await redis.delete("sf:{demo}:told")
+    now_s, tried = [1000.0], []
+
+    async def refuse(_self, _show, _version, _events):
+        tried.append(now_s[0])
+        raise Conflict("too much is kept")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(HubAnnouncer, "republish", refuse)
+        broken.setattr("live.republish.time.monotonic", lambda: now_s[0])
+        for _ in range(100):
+            await republisher.compare()
+            now_s[0] += 2.0
+        assert [at - 1000 for at in tried] == [0, 2, 6, 14, 30, 62, 122, 182]
+        broken.undo()
+        broken.setattr("live.republish.time.monotonic", lambda: now_s[0] + REST_MAX_S)
+        await republisher.compare()
+    assert await shop.services["announcer"].told("demo") is not None
+    assert republisher._resting == {}
+
+
+async def test_at_the_start_too_one_show_that_fails_keeps_no_other_waiting(shop, republisher, monkeypatch):
+    await open_other(shop)
+    told, tell = [], Republisher._tell_state
+
+    async def refuse_first(self, show):
+        told.append(show)
+        if show == told[0]:
+            raise Unavailable
+        await tell(self, show)
+
+    republisher._owed_state = None
+    monkeypatch.setattr(Republisher, "_tell_state", refuse_first)
+    await republisher.look()
+    assert sorted(told) == ["demo", "other"]
+    assert republisher._owed_state == {told[0]}
+
+
+async def test_what_is_stored_is_never_refused_because_it_could_not_be_told(shop, monkeypatch):
+    async def full(*_args, **_named):
+        raise Conflict("A show retains at most so many publications")
+
+    monkeypatch.setattr(Hub, "publish", full)
+    answer = await shop.ask("PUT", f"{SHOW}/items/red/price", {"price_amount": 5}, Role.HOST)
+    assert (answer.status_code, answer.json()["price"]["amount"]) == (200, 5)
+
+
+async def test_a_show_takes_no_more_items_than_realtime_can_keep(shop, monkeypatch):
+    assert ITEMS_MAX + PINS_MAX < KEPT_MAX
+    monkeypatch.setattr("live.catalog.ITEMS_MAX", 2)
+    product = {"title": "Lid", "product_id": "lid", "variants": [{"price_amount": 100, "variant_id": "lid"}]}
+    assert (await shop.ask("POST", "/api/v1/products", product, Role.OPERATOR)).status_code == 201
+    before = (await shop.ask("GET", SHOW)).json()
+    refused = await shop.ask("POST", f"{SHOW}/items", {"variant_id": "lid", "opening_stock": 1}, Role.OPERATOR)
+    assert (refused.status_code, refused.json()["code"], refused.json()["limit"]) == (409, "conflict", 2)
+    assert (await shop.ask("GET", SHOW)).json() == before
+    again = await shop.ask("POST", f"{SHOW}/items", {"variant_id": "red", "opening_stock": 1}, Role.OPERATOR)
+    assert "restock" in again.json()["detail"]  # what is on sale already is told so, not that the show is full

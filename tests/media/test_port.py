@@ -11,7 +11,7 @@ import pytest
 from media import peer as peer_module
 from media import port as port_module
 from media.config import RelayConfig
-from media.core import stun
+from media.core import demux, stun
 from media.core.demux import Roster
 
 SEED = 20261122
@@ -134,15 +134,34 @@ async def test_without_the_sieve_and_the_second_try_they_would(floor, peers, mon
     assert not await handshake_among_forgeries(peers)
 
 
-async def test_the_queue_towards_a_handshake_is_bounded(floor, peers, wait_until):
+async def datagrams_waiting_for_a_handshake(floor, peers):
+    """How many of a thousand, in one turn of the loop, wait for it."""
     viewer = peers.light()
     answer = await floor.post("/whep/demo", viewer.offer("VP8"), "viewer-bob")
     await viewer.check(answer.text)
     peer = next(iter(floor.relay._sessions.values())).peer
     for _ in range(1000):
         floor.relay._port.datagram(client_hello(), viewer.address)
-    assert peer._queue.qsize() == peer_module.DTLS_QUEUE
-    assert peer.dropped >= 1000 - peer_module.DTLS_QUEUE
+    return peer._queue.qsize()
+
+
+async def test_the_queue_towards_a_handshake_is_bounded(floor, peers):
+    assert await datagrams_waiting_for_a_handshake(floor, peers) == peer_module.DTLS_QUEUE
+    assert floor.relay.totals().dropped["dropped_full"] == 1000 - peer_module.DTLS_QUEUE
+
+
+async def test_without_its_bound_it_would_not_be(floor, peers, monkeypatch):
+    monkeypatch.setattr(peer_module, "DTLS_QUEUE", 0)
+    assert await datagrams_waiting_for_a_handshake(floor, peers) == 1000
+
+
+async def test_a_check_that_names_another_peer_at_its_far_end_validates_nothing(floor, peers):
+    viewer = await peers.viewer()
+    before = floor.relay.totals().validated_addresses
+    viewer.ufrag = "somebodyelse"
+    floor.relay._port.datagram(viewer.binding_request(), ("127.0.0.9", 9))
+    assert floor.relay.totals().validated_addresses == before
+    assert floor.relay.totals().dropped["dropped_stun"] == 1
 
 
 async def check_with_a_wrong_password(floor, peers):
@@ -163,12 +182,20 @@ async def test_without_message_integrity_it_would(floor, peers, monkeypatch):
     assert await check_with_a_wrong_password(floor, peers) == 1
 
 
-@pytest.mark.parametrize("count", [40])
-async def test_a_peer_cannot_validate_addresses_without_end(floor, peers, count):
+async def addresses_after_checks_from_forty(floor, peers):
     viewer = await peers.viewer()
-    for number in range(count):
+    for number in range(40):
         floor.relay._port.datagram(viewer.binding_request(), (f"127.0.1.{number}", 9))
-    assert floor.relay.totals().validated_addresses == 8
+    return floor.relay.totals().validated_addresses
+
+
+async def test_a_peer_cannot_validate_addresses_without_end(floor, peers):
+    assert await addresses_after_checks_from_forty(floor, peers) == 8
+
+
+async def test_without_the_cap_it_could(floor, peers, monkeypatch):
+    monkeypatch.setattr(demux, "MAX_ADDRESSES", 1 << 30)
+    assert await addresses_after_checks_from_forty(floor, peers) == 41
 
 
 WILDCARD = RelayConfig(bind_host="0.0.0.0", addresses=("127.0.0.3",))

@@ -3,11 +3,13 @@
 import asyncio
 
 import pytest
+from aiortc import rtp as aiortc_rtp
 
 from media import relay as relay_module
 from media.clock import now_ms
 from media.config import RelayConfig
 from media.core import rtcp
+from media.core.nack import ResendBudget
 from schema.errors import NotFound
 
 SIZES = [1180, 1174, 1100]
@@ -73,6 +75,24 @@ async def test_a_nack_is_answered_with_the_same_bits(on_air, floor, wait_until):
     assert floor.show("demo").resent == 1
 
 
+def resent_for_fifty_nacks_at_once(floor, viewer):
+    """All in one moment, for one packet."""
+    subscriber = next(iter(floor.relay.shows["demo"].subscribers))
+    header = video(viewer)[0][0]
+    for _ in range(50):
+        subscriber.rtcp(rtcp.nack(1, header.ssrc, [header.sequence]), 1_000_000)
+    return floor.show("demo").resent
+
+
+async def test_a_viewer_who_asks_again_and_again_is_answered_within_its_budget(on_air, floor):
+    assert resent_for_fifty_nacks_at_once(floor, on_air[1]) == 1
+
+
+async def test_without_the_budget_each_would_be_answered(on_air, floor, monkeypatch):
+    monkeypatch.setattr(ResendBudget, "allows", lambda *_: True)
+    assert resent_for_fifty_nacks_at_once(floor, on_air[1]) == 50
+
+
 async def test_a_nack_beyond_the_history_is_not_answered(on_air, floor, wait_until):
     _, viewer = on_air
     header = video(viewer)[0][0]
@@ -95,10 +115,20 @@ def heard(host, kind):
     return [part for compound in host.compounds for part in rtcp.parse(compound) if isinstance(part, kind)]
 
 
+def bitrates(host):
+    """What the REMBs say, read by another implementation."""
+    parts = [part for compound in host.compounds for part in aiortc_rtp.RtcpPacket.parse(compound)]
+    return [
+        aiortc_rtp.unpack_remb_fci(part.fci)[0]
+        for part in parts
+        if isinstance(part, aiortc_rtp.RtcpPsfbPacket) and part.fmt == aiortc_rtp.RTCP_PSFB_APP
+    ]
+
+
 async def test_the_host_hears_reports_and_a_bitrate(on_air, wait_until):
     host, _ = on_air
-    await wait_until(lambda: heard(host, rtcp.Remb), "a bitrate is told")
-    assert heard(host, rtcp.Remb)[0].bitrate_bps == pytest.approx(3_000_000, rel=0.001)
+    await wait_until(lambda: bitrates(host), "a bitrate is told")
+    assert bitrates(host)[0] == pytest.approx(3_000_000, rel=0.001)
     assert {part.ssrc for part in heard(host, rtcp.ReportBlock)} == {host.audio_ssrc, host.video_ssrc}
 
 
@@ -239,6 +269,55 @@ async def opened_and_left(floor, peers):
     answer = await floor.post("/whep/demo", peers.light().offer("VP8"), "viewer-bob")
     await floor.http.delete(answer.headers["location"], headers={"Authorization": "Bearer viewer-bob"})
     return floor.relay.shows["demo"]
+
+
+async def places_that_one_account_takes(floor, peers, token):
+    """Watch once, then open ten more sessions under the same token; how many it has, and the first."""
+    first = await peers.viewer(token=token)
+    for _ in range(10):
+        assert (await floor.post("/whep/demo", peers.light().offer("VP8"), token)).status_code == 201
+    mine = [one for one in floor.relay._sessions.values() if one.account_id == f"acc_{token}"]
+    return len(mine), first
+
+
+async def deleting(floor, path, token):
+    """The status of a DELETE: 200 for a session that was still there, 404 for one that had ended."""
+    return (await floor.http.delete(path, headers={"Authorization": f"Bearer {token}"})).status_code
+
+
+async def test_one_guest_does_not_take_every_place(floor, peers):
+    other = await peers.viewer(token="viewer-eve")
+    places, first = await places_that_one_account_takes(floor, peers, "viewer-bob")
+    assert places == 6
+    assert await deleting(floor, first.path, "viewer-bob") == 404
+    assert await deleting(floor, other.path, "viewer-eve") == 200
+
+
+async def test_a_host_who_watches_in_many_tabs_goes_on_publishing(floor, peers):
+    host = await peers.host(token="host-ann")
+    places, _ = await places_that_one_account_takes(floor, peers, "host-ann")
+    assert places == 1 + 6
+    assert await deleting(floor, host.path, "host-ann") == 200
+
+
+async def test_without_the_cap_it_would_take_all(open_floor, new_peers):
+    async with open_floor(RelayConfig(bind_host="127.0.0.1", max_per_account=2000)) as floor:
+        peers = new_peers(floor)
+        places, _ = await places_that_one_account_takes(floor, peers, "viewer-bob")
+        assert places == 11
+        for peer in peers.all:
+            await peer.close()
+
+
+async def test_a_join_that_is_refused_ends_nobody(open_floor, new_peers):
+    async with open_floor(RelayConfig(bind_host="127.0.0.1", max_per_account=1, max_sessions=1)) as floor:
+        peers = new_peers(floor)
+        viewer = await peers.viewer()
+        assert (await floor.post("/whep/demo", peers.light().offer("VP8"), "viewer-bob")).status_code == 503
+        await floor.post("/whep/demo", peers.light().offer("H264").replace("H264", "VP9"), "viewer-bob")
+        assert await deleting(floor, viewer.path, "viewer-bob") == 200
+        for peer in peers.all:
+            await peer.close()
 
 
 async def test_stats_of_a_show_nobody_heard_of_is_not_found(floor):

@@ -12,7 +12,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from realtime.hub import Hub
-from schema.errors import Conflict, Unavailable
+from schema.errors import Conflict, TooManySockets, Unavailable
 from schema.ids import ShowId, VariantId
 from schema.people import Role
 from schema.wire import Pinned
@@ -250,3 +250,80 @@ async def test_after_kill_9_and_a_restart_a_client_gets_exactly_what_it_missed(r
     assert back["recovered"] is True
     assert [one["text"] for one in back["ev"]] == [f"missed {at}" for at in range(5)]
     assert [one["o"] for one in back["ev"]] == [2, 3, 4, 5, 6]
+
+
+async def test_a_room_that_could_not_be_loaded_is_tried_again_by_whoever_comes_next(running, show, monkeypatch, until):
+    load, loads = running.hub._broker.load, []
+
+    async def away(*_args):
+        loads.append(1)
+        raise Unavailable
+
+    with monkeypatch.context() as outage:
+        outage.setattr("realtime.hub.LOAD_TRIES", 1)
+        outage.setattr("realtime.hub.LOAD_DEADLINE_S", 1.0)
+        outage.setattr(running.hub._broker, "load", away)
+        with pytest.raises(Unavailable):
+            await running.hub.open(ShowId(show))
+        room = running.hub._rooms[ShowId(show)]
+        await until(lambda: loads and not room.loading)
+    assert running.hub._broker.load == load
+    assert await running.hub.open(ShowId(show)) is room  # the bus was never lost: nothing else asks for a load
+    assert not room.owed_load
+
+
+async def test_a_room_that_lost_its_place_gives_nobody_the_old_picture(running, show, say, monkeypatch, until):
+    watching = await running.join(show)
+    await watching.until(lambda it: it.frames)
+    room = running.hub._rooms[ShowId(show)]
+
+    async def away(*_args):
+        raise Unavailable
+
+    with monkeypatch.context() as outage:
+        outage.setattr("realtime.hub.LOAD_TRIES", 1)
+        outage.setattr(running.hub._broker, "load", away)
+        running.hub.on_subscribed(ShowId(show))
+        await until(lambda: watching.code == Unavailable.close_code)
+        assert not room.ready.is_set()
+    later = await running.join(show)
+    await later.until(lambda it: it.frames)
+    assert room.ready.is_set()
+
+
+async def test_a_subscription_that_begins_during_a_load_is_followed_by_another(running, show, monkeypatch, until):
+    load, loads, gate = running.hub._broker.load, [], asyncio.Event()
+
+    async def slow(*arguments):
+        loaded = await load(*arguments)
+        loads.append(loaded)
+        await gate.wait()
+        return loaded
+
+    monkeypatch.setattr(running.hub._broker, "load", slow)
+    opening = asyncio.create_task(running.hub.open(ShowId(show)))
+    await until(lambda: loads)
+    running.hub.on_subscribed(ShowId(show))  # as after a bus that was lost meanwhile
+    gate.set()
+    await opening
+    await until(lambda: len(loads) == 2 and not running.hub._rooms[ShowId(show)].loading)
+
+
+async def test_the_eleventh_tab_of_an_account_closes_its_first_and_ten_are_ten_viewers(running, show, until):
+    other = await running.join(show, "bob")
+    tabs = [await running.join(show, "ann") for _ in range(10)]
+    await other.until(lambda it: it.state.get("viewers") == 11)
+    room = running.hub._rooms[ShowId(show)]
+    assert len(room.viewers) == 11
+    eleventh = await running.join(show, "ann")
+    await until(lambda: tabs[0].code == TooManySockets.close_code)
+    assert tabs[0].code >= 4500  # stay away: coming back would close the next one
+    assert "oldest" in tabs[0].connection.close_reason
+    assert [tab.code for tab in (*tabs[1:], eleventh, other)] == [None] * 11
+    assert len(room.viewers) == 11
+    elsewhere = await running.join(f"{show}b", "ann")
+    await elsewhere.until(lambda it: it.frames)
+    for tab in (*tabs, eleventh):
+        await tab.close()
+    await until(lambda: len(room.viewers) == 1)
+    assert list(room._by_account) == ["acc_bob"]

@@ -83,10 +83,22 @@ def test_a_peer_has_at_most_so_many_addresses():
     assert roster.addresses == MAX_ADDRESSES
 
 
-def test_a_second_name_leaves_with_the_peer():
+def test_a_name_can_leave_alone():
     roster, peer = Roster(), Peer()
     roster.enrol("old", peer)
     roster.enrol("new", peer)
     assert roster.named("old") is roster.named("new") is peer
+    roster.retire("old")
+    assert (roster.named("old"), roster.named("new")) == (None, peer)
+    roster.retire("old")
+    roster.forget(peer)
+    assert roster.named("new") is None
+    assert len(roster) == 0
+
+
+def test_both_names_leave_with_the_peer():
+    roster, peer = Roster(), Peer()
+    roster.enrol("old", peer)
+    roster.enrol("new", peer)
     roster.forget(peer)
     assert roster.named("old") is roster.named("new") is None

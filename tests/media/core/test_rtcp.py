@@ -53,11 +53,10 @@ def test_a_giant_nack_is_cut():
 
 @pytest.mark.parametrize("bitrate", [1, 262_143, 262_144, 3_000_000, 2_000_000_000])
 def test_a_bitrate_survives_the_way_but_for_its_last_bits(bitrate):
-    (part,) = rtcp.parse(rtcp.remb(1, bitrate, [2, 3]))
-    assert part.bitrate_bps == pytest.approx(bitrate, rel=1e-5)
-    assert part.bitrate_bps <= bitrate
-    fci = rtcp.remb(1, bitrate, [2, 3])[12:]
-    assert aiortc_rtp.unpack_remb_fci(fci) == (part.bitrate_bps, [2, 3])
+    told, ssrcs = aiortc_rtp.unpack_remb_fci(rtcp.remb(1, bitrate, [2, 3])[12:])
+    assert told == pytest.approx(bitrate, rel=1e-5)
+    assert told <= bitrate
+    assert ssrcs == [2, 3]
 
 
 def test_a_compound_is_read_part_by_part_and_the_unknown_is_skipped():
@@ -65,7 +64,7 @@ def test_a_compound_is_read_part_by_part_and_the_unknown_is_skipped():
     fir = b"\x84\xce\0\4\0\0\0\1\0\0\0\0\0\0\0\5\1\0\0\0"
     bye = b"\x81\xcb\0\1\0\0\0\7"
     parts = rtcp.parse(unknown + rtcp.pli(1, 2) + fir + bye)
-    assert parts == [rtcp.KeyframeRequest(2), rtcp.KeyframeRequest(5), rtcp.Bye(7)]
+    assert parts == [rtcp.KeyframeRequest(2), rtcp.KeyframeRequest(5)]
 
 
 def test_a_part_that_lies_about_its_length_ends_the_reading():

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from media.core.rtp import Header, Sequence, extensions, parse_header, strip_padding
+from media.core.rtp import Header, Sequence, parse_header, strip_padding
 
 PLAIN = bytes.fromhex("80e0000a000003e8deadbeef")
 
@@ -33,32 +33,11 @@ def test_padding_is_stripped_unless_it_lies(payload, stripped):
     assert strip_padding(payload) == stripped
 
 
-@pytest.mark.parametrize(
-    ("block", "found"),
-    [
-        (b"\xbe\xde\0\2" + b"\x10A\0\x21BC" + b"\0\0", {1: b"A", 2: b"BC"}),
-        (b"\xbe\xde\0\1" + b"\xf0AAA", {}),
-        (b"\xbe\xde\0\1" + b"\x1fABC", {}),
-        (b"\x10\x00\0\2" + b"\x01\x01A\x02\x00\0\0\0", {1: b"A", 2: b""}),
-        (b"\x10\x00\0\1" + b"\x01\x09AB", {}),
-        (b"\x12\x34\0\1" + b"ABCD", {}),
-    ],
-)
-def test_extensions_of_both_forms_are_read_within_bounds(block, found):
-    datagram = b"\x90\x60" + PLAIN[2:] + block
-    assert extensions(datagram, parse_header(datagram)) == found
-
-
-def test_a_packet_without_extensions_has_none():
-    assert extensions(PLAIN, parse_header(PLAIN)) == {}
-
-
 @given(st.binary(max_size=200))
 def test_no_bytes_raise(data):
     header = parse_header(data)
     if header is not None:
         assert header.size <= len(data)
-        extensions(data, header)
     strip_padding(data)
 
 

@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from media.core.srtp import MAX_SOURCES, WINDOW, GcmReceiver, GcmSender, Window, derive
+from media.core import srtp
+from media.core.srtp import WINDOW, GcmReceiver, GcmSender, Window, derive
 
 KEY, SALT = bytes(range(16)), bytes(range(16, 28))
 
@@ -87,9 +88,20 @@ def test_rtcp_in_the_clear_is_refused():
 
 
 def test_a_peer_has_at_most_so_many_sources():
+    assert sources_taken_of_forty() == [16, 16]
+
+
+def test_without_the_bound_it_would_have_any_number(monkeypatch):
+    monkeypatch.setattr(srtp, "MAX_SOURCES", 1 << 30)
+    assert sources_taken_of_forty() == [40, 40]
+
+
+def sources_taken_of_forty():
+    """Of media and of reports."""
     sender, receiver = GcmSender(KEY, SALT), GcmReceiver(KEY, SALT)
-    taken = [receiver.unprotect(sealed(sender, 1, ssrc=ssrc), 12) is not None for ssrc in range(MAX_SOURCES + 2)]
-    assert taken == [True] * MAX_SOURCES + [False] * 2
+    media = [receiver.unprotect(sealed(sender, 1, ssrc=ssrc), 12) for ssrc in range(40)]
+    reports = [sender.protect_rtcp(b"\x80\xc9\0\1" + ssrc.to_bytes(4, "big")) for ssrc in range(40)]
+    return [40 - media.count(None), 40 - [receiver.unprotect_rtcp(report) for report in reports].count(None)]
 
 
 @given(st.binary(min_size=12, max_size=100))

@@ -304,3 +304,21 @@ def test_the_model_notices_a_channel_that_swallows_gaps():
     channel.receive(EPOCH, event(3))
     with pytest.raises(AssertionError):
         reader.apply(channel.flush().payload)
+
+
+def test_a_state_heard_while_the_first_load_is_on_its_way_asks_for_another_load():
+    channel = Channel()
+    assert channel.receive_state(EPOCH, 6, {"stock.a": b"0"}) is Verdict.GAP
+    channel.load(Loaded(EPOCH, 0, 0, [], 5, {"stock.a": b"9"}, {}))
+    assert channel.gap
+    channel.load(Loaded(EPOCH, 0, 0, [], 6, {"stock.a": b"0"}, {}))
+    assert channel.state("stock.a") == b"0"
+    assert not channel.gap
+
+
+def test_a_state_that_the_load_has_already_or_of_another_epoch_asks_for_none():
+    for epoch, version in ((EPOCH, 5), (EPOCH, 4), ("another", 9)):
+        channel = Channel()
+        channel.receive_state(epoch, version, {"stock.a": b"0"})
+        channel.load(Loaded(EPOCH, 0, 0, [], 5, {"stock.a": b"9"}, {}))
+        assert not channel.gap

@@ -1,0 +1,41 @@
+"""A show whose fan-out gets no turn."""
+
+from media import show as show_module
+from media.core.formats import Kind
+from media.core.rtp import Header
+
+SOUNDS, PACKETS = 10, 3000
+
+
+async def on_air(floor, peers, wait_until):
+    """The show of a host who is connected."""
+    await peers.host()
+    show = floor.relay.shows["demo"]
+    await wait_until(lambda: show.publisher, "the host is on air")
+    return show
+
+
+def flood(show):
+    """Ten packets of sound, then three thousand of video, before anything is flushed; what waits then."""
+    feed = show.publisher.rtp
+    for number in range(SOUNDS):
+        feed(Header(111, False, number, 960 * number, 1, False, 12), bytes(80), 1000)
+    for number in range(PACKETS):
+        feed(Header(96, False, number, 3000 * number, 2, False, 12), b"\x10\x01", 1000)
+    return list(show._pending)
+
+
+async def test_of_what_waits_for_a_flush_the_oldest_video_goes_first(floor, peers, wait_until):
+    show = await on_air(floor, peers, wait_until)
+    waiting = flood(show)
+    assert len(waiting) == 2048
+    assert [packet.kind for packet in waiting[:SOUNDS]] == [Kind.AUDIO] * SOUNDS
+    video = [packet.sequence for packet in waiting[SOUNDS:]]
+    assert video == list(range(video[0], video[0] + 2048 - SOUNDS))
+    assert video[-1] == show.tracks[Kind.VIDEO].highest
+    assert show.stats().packets_dropped == SOUNDS + PACKETS - 2048
+
+
+async def test_without_the_bound_all_would_wait(floor, peers, wait_until, monkeypatch):
+    monkeypatch.setattr(show_module, "MAX_PENDING", 1 << 30)
+    assert len(flood(await on_air(floor, peers, wait_until))) == SOUNDS + PACKETS
