@@ -1,12 +1,13 @@
 """CPU per forwarded packet, beside what the machine allows, in one run.
 
-    python benchmarks/relay.py                  # 50 and 100 viewers, three interleaved repeats, under a minute
+    python benchmarks/relay.py                  # 50 and 100 viewers, three interleaved repeats, a minute and a half
     python benchmarks/relay.py --viewers 200 --repeats 5 --window 10
 
-A server process runs the relay; a host process sends 2 Mb/s of VP8-shaped packets, about 2 ms apart as browsers
-pace them, and 50 sound packets a second; a load process plays for N viewers over real HTTP, ICE, DTLS and SRTP, and
-counts what arrives. The figure is the server's user and system time over what arrived. The limits are tight loops
-in a process of their own: AES-GCM of the same sizes and the kernel's send, nothing else, to as many sockets.
+A server process runs the relay, one with the pure egress and one with the native, where that is built; a host
+process each sends 2 Mb/s of VP8-shaped packets, about 2 ms apart as browsers pace them, and 50 sound packets a second;
+a load process plays for N viewers over real HTTP, ICE, DTLS and SRTP, and counts what arrives. The figure is the
+server's user and system time over what arrived. The limits are tight loops in a process of their own: AES-GCM of the
+same sizes and the kernel's send, nothing else, to as many sockets.
 """
 
 import argparse
@@ -43,6 +44,7 @@ from media.config import RelayConfig
 from media.core import rtcp
 from media.core.srtp import GcmSender
 from media.dtls import Certificate
+from media.native.loader import load
 from media.relay import Relay
 from media.routes import routes
 from schema.ids import AccountId, ShowId
@@ -81,9 +83,9 @@ async def totals(request: Request) -> JSONResponse:
     )
 
 
-async def serve(port: int) -> None:
+async def serve(port: int, *, native: bool) -> None:
     gate = Anybody()
-    async with Relay(RelayConfig(bind_host="127.0.0.1", max_pending=1000), gate) as relay:
+    async with Relay(RelayConfig(bind_host="127.0.0.1", max_pending=1000, native=native), gate) as relay:
 
         @contextlib.asynccontextmanager
         async def lifespan(_: Starlette) -> AsyncIterator[dict[str, Any]]:
@@ -250,29 +252,38 @@ def spread(values: list[float]) -> str:
 
 
 def main(viewers: list[int], repeats: int, window: float) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as door:
-        port = door.getsockname()[1]
-    base, children = f"http://127.0.0.1:{port}", []
-    load = os.getloadavg()
+    twins = ["pure", *(["native"] if load().fanout else [])]
+    children: list[subprocess.Popen[bytes]] = []
+    load_before = os.getloadavg()
     try:
-        server = subprocess.Popen([sys.executable, __file__, "--role", "serve", "--port", str(port)])
-        children.append(server)
-        _wait_for(port)
-        children.append(subprocess.Popen([sys.executable, __file__, "--role", "publish", "--base", base]))
+        servers = {twin: _start(twin, children) for twin in twins}
         time.sleep(1)
-        relay: dict[int, list[dict[str, Any]]] = {count: [] for count in viewers}
+        relay: dict[tuple[str, int], list[dict[str, Any]]] = {(twin, n): [] for n in viewers for twin in twins}
         limits: dict[str, list[float]] = {"GSO of 4": [], "sendto": []}
         for _ in range(repeats):
-            for count in viewers:
-                common = ["--base", base, "--server", str(server.pid), "--window", str(window)]
-                relay[count].append(run("--role", "watch", "--viewers", str(count), *common))
+            for (twin, count), runs in relay.items():
+                base, pid = servers[twin]
+                common = ["--base", base, "--server", str(pid), "--window", str(window)]
+                runs.append(run("--role", "watch", "--viewers", str(count), *common))
             for kind, values in limits.items():
                 values.append(run("--role", "limit", "--kind", kind, "--viewers", str(viewers[0]))["us"])
-        _print(relay, limits, repeats, window, load)
+        _print(relay, limits, repeats, window, load_before)
     finally:
         for child in children:
             child.terminate()
             child.wait()
+
+
+def _start(twin: str, children: list[subprocess.Popen[bytes]]) -> tuple[str, int]:
+    """A server with a host on it: its address and pid."""
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        port = door.getsockname()[1]
+    base = f"http://127.0.0.1:{port}"
+    server = subprocess.Popen([sys.executable, __file__, "--role", "serve", "--port", str(port), "--egress", twin])
+    children.append(server)
+    _wait_for(port)
+    children.append(subprocess.Popen([sys.executable, __file__, "--role", "publish", "--base", base]))
+    return base, server.pid
 
 
 def _wait_for(port: int) -> None:
@@ -285,30 +296,33 @@ def _wait_for(port: int) -> None:
 
 
 def _print(
-    relay: dict[int, list[dict[str, Any]]],
+    relay: dict[tuple[str, int], list[dict[str, Any]]],
     limits: dict[str, list[float]],
     repeats: int,
     window: float,
-    load: tuple[float, float, float],
+    load_before: tuple[float, float, float],
 ) -> None:
     print("\n## Relay: CPU per forwarded packet\n")
     print(
         f"{platform.system()} {platform.release()}, {os.cpu_count()} cores, Python {platform.python_version()}, ",
         end="",
     )
-    print(f"load before {load[0]:.2f}, after {os.getloadavg()[0]:.2f}; {repeats} interleaved repeats of {window:g} s\n")
+    print(f"load before {load_before[0]:.2f}, after {os.getloadavg()[0]:.2f}; ", end="")
+    print(f"{repeats} interleaved repeats of {window:g} s\n")
     print("| what | us a packet: median (range) | packets/s | segments a send | lost |")
     print("|---|---|---|---|---|")
-    for count, runs in relay.items():
+    for (twin, count), runs in relay.items():
         rate, segments, lost = (statistics.median(r[key] for r in runs) for key in ("rate", "segments", "lost"))
         figure = spread([r["us"] for r in runs])
-        print(f"| relay, {count} viewers | {figure} | {rate:.0f} | {segments:.1f} | {lost:.2%} |")
+        print(f"| relay, {twin}, {count} viewers | {figure} | {rate:.0f} | {segments:.1f} | {lost:.2%} |")
     for kind, values in limits.items():
         print(f"| limit: AES-GCM and {kind}, same sizes, nothing else | {spread(values)} | | | |")
     best = statistics.median(limits["GSO of 4"])
-    for count, runs in relay.items():
-        ratio = statistics.median(r["us"] for r in runs) / best
-        print(f"\nratio to the GSO limit, {count} viewers: {ratio:.2f}")
+    medians = {of: statistics.median(r["us"] for r in runs) for of, runs in relay.items()}
+    for (twin, count), median in medians.items():
+        against = f", to pure {median / medians['pure', count]:.2f}" if twin == "native" else ""
+        print(f"\nratio to the GSO limit, {twin}, {count} viewers: {median / best:.2f}{against}")
+    print(f"\nnative: {load().reason}")
     first = sorted(ms for runs in relay.values() for r in runs for ms in r["first_ms"])
     joins = [r["join_ms"] for runs in relay.values() for r in runs]
     print(f"\nPOST to first RTP packet (4 joins at a time, {len(first)} joins): ", end="")
@@ -326,9 +340,10 @@ if __name__ == "__main__":
     parser.add_argument("--base", default="")
     parser.add_argument("--server", type=int, default=0)
     parser.add_argument("--kind", default="sendto")
+    parser.add_argument("--egress", choices=["pure", "native"], default="pure")
     given = parser.parse_args()
     if given.role == "serve":
-        uvloop.run(serve(given.port))
+        uvloop.run(serve(given.port, native=given.egress == "native"))
     elif given.role == "publish":
         uvloop.run(publish(given.base))
     elif given.role == "watch":

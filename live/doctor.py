@@ -20,6 +20,7 @@ from live.settings import Settings
 from live.stores import identity
 from live.stores.binaries import find, postgres_major, version
 from live.stores.embedded import MEND, holder_of
+from media.native.loader import load
 
 CONNECT_TIMEOUT_S = 5.0
 UDP_SEGMENT = 103
@@ -55,6 +56,7 @@ async def examine(settings: Settings) -> list[Finding]:
         _data_dir(settings),
         *_ports(settings),
         _gso(),
+        _egress(settings),
         _chromium(),
     ]
 
@@ -225,6 +227,21 @@ def _gso() -> Finding:
             )
             return Finding(about=about, verdict=Verdict.NOTE, text=text, mend=mend)
     return Finding(about=about, verdict=Verdict.OK, text="available")
+
+
+def _egress(settings: Settings) -> Finding:
+    """Which of the two sends the media: the native one takes about half the CPU."""
+    about, found = "Media egress", load()
+    if settings.media_native == "off":
+        return Finding(about=about, verdict=Verdict.OK, text="pure Python, as SHOWFLOOR_MEDIA_NATIVE says")
+    if found.fanout is not None:
+        return Finding(about=about, verdict=Verdict.OK, text=f"native, {found.reason}")
+    return Finding(
+        about=about,
+        verdict=Verdict.MISSING if settings.media_native == "on" else Verdict.NOTE,
+        text=f"pure Python; of the native one: {found.reason}",
+        mend="For more viewers a core, install gcc and Python's headers, and run deploy/setup.sh again.",
+    )
 
 
 def _chromium() -> Finding:

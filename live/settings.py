@@ -55,6 +55,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The addresses that SDP answers advertise. Empty: derived from `media_host`."""
     media_udp_port: Port = 0
     """0: any free one."""
+    media_native: Literal["auto", "on", "off"] = "auto"
+    """The sending of media in C: where it is built; or no start without it; or never."""
     hold_seconds: Annotated[int, Meta(ge=1, le=86_400)] = 300
     payment_provider: Literal["fake"] = "fake"
     load: bool = False

@@ -169,7 +169,10 @@ def webhook_secret(token_secret: str) -> str:
 def relay_config(settings: Settings) -> RelayConfig:
     """Media's settings out of ours."""
     config = RelayConfig(
-        bind_host=settings.media_host, port=settings.media_udp_port, addresses=tuple(settings.media_addresses)
+        bind_host=settings.media_host,
+        port=settings.media_udp_port,
+        addresses=tuple(settings.media_addresses),
+        native={"auto": None, "on": True, "off": False}[settings.media_native],
     )
     return replace(config, max_per_account=config.max_sessions) if settings.load else config
 

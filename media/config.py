@@ -28,3 +28,5 @@ class RelayConfig(Struct, frozen=True, kw_only=True):
     """What a publisher is told it may send."""
     history_packets: int = 1024
     """Per track, a power of two; at least 512 (about two seconds at 2.5 Mb/s)."""
+    native: bool | None = None
+    """The egress: True the native twin or no start, False the pure one, None the native one where it is built."""

@@ -2,7 +2,8 @@
 
 Owns: the shared buffer, the backlog behind a full socket.
 Invariant: `send` never blocks and never raises for one target's sake; what it gives a target for one packet
-is the same bits each time. The interface is small so that a native twin can stand in.
+is the same bits each time. This is the reference of media/native, which does the plain case in C and leaves the
+rest to what stands here.
 """
 
 import errno
@@ -77,6 +78,12 @@ class Egress:
         self.send([target], [Run((packet,), len(packet.payload)) for packet in packets])
 
     def _run(self, target: Target, sender: Sender, address: Address, run: Run) -> None:
+        send = self._seal(target, sender, address, run)
+        if send is not None:
+            self._emit(target.peer, send)
+
+    def _seal(self, target: Target, sender: Sender, address: Address, run: Run) -> Send | None:
+        """The run as this target gets it, in the shared buffer; None if it gets nothing of it."""
         # The innermost loop of the product: what is constant stands outside it, and names are local.
         buffer, seal_into = self._buffer, sender.seal_into
         at = count = 0
@@ -101,16 +108,14 @@ class Egress:
             line.packets += 1
             line.octets += len(payload)
             count += 1
-        if count:
-            segment = run.payload_bytes + _HEADER_BYTES + sender.tag_bytes if count > 1 else 0
-            self._emit(target.peer, Send(buffer[:at], segment, address, count, run.has_audio))  # type: ignore[arg-type]
+        if not count:
+            return None
+        segment = run.payload_bytes + _HEADER_BYTES + sender.tag_bytes if count > 1 else 0
+        return Send(buffer[:at], segment, address, count, run.has_audio)  # type: ignore[arg-type]
 
     def _emit(self, peer: Route, send: Send) -> None:
         self.packets += send.packets
         self.octets += len(send.data)
-        if len(self._backlog):
-            self._backlog.push(send._replace(data=bytes(send.data)))
-            return
         if send.segment_bytes and not peer.uses_gso:
             self._one_by_one(send)
         elif not self._try(send):
@@ -120,6 +125,9 @@ class Egress:
 
     def _try(self, send: Send) -> bool:
         """False if the path knows no segmentation; a full buffer counts as done, the backlog has it."""
+        if len(self._backlog):
+            self._backlog.push(send._replace(data=bytes(send.data)))
+            return True
         self.sends += 1
         try:
             self._to_kernel(send)
@@ -147,8 +155,7 @@ class Egress:
         port.socket.sendmsg([send.data], control, 0, address[:2])
 
     def _wait_for_room(self, send: Send) -> None:
-        if not len(self._backlog):
-            self._port.when_writable(self._drain)
+        self._port.when_writable(self._drain)
         self._backlog.push(send._replace(data=bytes(send.data)))
 
     def _drain(self) -> None:

@@ -42,7 +42,8 @@ class MediaPort:
         self.socket.setblocking(False)  # noqa: FBT003 - the library's signature
         for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
             self.socket.setsockopt(socket.SOL_SOCKET, option, _BUFFER_BYTES)
-        self._pktinfo = self._ask_for_own_address(host, family)
+        self.pktinfo = self._ask_for_own_address(host, family)
+        """Level and type of the control message that names our end; None where there is but one."""
         self.socket.bind((host, port))
         self.certificate = Certificate.generateCertificate()
         self.roster: Roster[Peer] = Roster()
@@ -66,9 +67,9 @@ class MediaPort:
 
     def control(self, address: Address) -> list[tuple[int, int, bytes]]:
         """The control messages that make a datagram to `address` leave from our end of it."""
-        if len(address) == 2 or self._pktinfo is None:
+        if len(address) == 2 or self.pktinfo is None:
             return []
-        return [(*self._pktinfo, address[2])]
+        return [(*self.pktinfo, address[2])]
 
     @property
     def number(self) -> int:
@@ -107,7 +108,7 @@ class MediaPort:
             self._loop.add_writer(self.socket.fileno(), callback)
 
     def _readable(self) -> None:
-        receive = self._receive if self._pktinfo is None else self._receive_at
+        receive = self._receive if self.pktinfo is None else self._receive_at
         for _ in range(BURST):
             try:
                 datagram, source = receive()
@@ -130,7 +131,7 @@ class MediaPort:
 
     def _receive_at(self) -> tuple[bytes, Address]:
         datagram, control, _, source = self.socket.recvmsg(_DATAGRAM, _CONTROL)
-        own = next((data for level, kind, data in control if (level, kind) == self._pktinfo), b"")
+        own = next((data for level, kind, data in control if (level, kind) == self.pktinfo), b"")
         is_ipv4 = len(own) == _IPV4_PKTINFO.size
         # Our address, and any interface: a route may change, the address must not.
         answer_from = _IPV4_PKTINFO.pack(0, own[4:8], bytes(4)) if is_ipv4 else own[:16] + bytes(4)

@@ -21,7 +21,7 @@ from media.config import RelayConfig
 from media.core import sdp
 from media.core.formats import Codec, Kind
 from media.core.runs import Run
-from media.egress import Egress
+from media.native import egress_for
 from media.peer import Peer
 from media.port import MediaPort
 from media.ports import HostListener
@@ -91,7 +91,7 @@ class Relay:
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
         self._port = MediaPort(self.config.bind_host, self.config.port)
-        self._egress = Egress(self._port)
+        self._egress = egress_for(self._port, native=self.config.native)
         await self._tasks.__aenter__()
         self._background = [
             self._tasks.create_task(job, name=name)

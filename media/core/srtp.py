@@ -31,10 +31,11 @@ def derive(key: bytes, salt: bytes, label: int, size: int) -> bytes:
 class Keys:
     """The session keys of one direction."""
 
-    __slots__ = ("rtcp", "rtcp_salt", "rtp", "rtp_salt")
+    __slots__ = ("rtcp", "rtcp_salt", "rtp", "rtp_key", "rtp_salt")
 
     def __init__(self, key: bytes, salt: bytes) -> None:
-        self.rtp = AESGCM(derive(key, salt, _RTP_KEY, len(key)))
+        self.rtp_key = derive(key, salt, _RTP_KEY, len(key))
+        self.rtp = AESGCM(self.rtp_key)
         self.rtp_salt = int.from_bytes(derive(key, salt, _RTP_SALT, SALT_BYTES), "big")
         self.rtcp = AESGCM(derive(key, salt, _RTCP_KEY, len(key)))
         self.rtcp_salt = int.from_bytes(derive(key, salt, _RTCP_SALT, SALT_BYTES), "big")
@@ -67,15 +68,20 @@ class Window:
 
 
 class GcmSender:
-    """Encrypts towards one peer."""
+    """Encrypts towards one peer.
 
-    __slots__ = ("_encrypt_into", "_keys", "_rtcp_index", "_salt")
+    `twin` belongs to media.native: its cipher context with `rtp_key` and `rtp_salt`, which lives as long as the keys.
+    """
+
+    __slots__ = ("_encrypt_into", "_keys", "_rtcp_index", "_salt", "rtp_key", "rtp_salt", "twin")
     tag_bytes = TAG_BYTES
 
     def __init__(self, key: bytes, salt: bytes) -> None:
         self._keys = Keys(key, salt)
         self._rtcp_index = 0
         self._encrypt_into, self._salt = self._keys.rtp.encrypt_into, self._keys.rtp_salt  # looked up per packet
+        self.rtp_key, self.rtp_salt = self._keys.rtp_key, self._keys.rtp_salt.to_bytes(SALT_BYTES, "big")
+        self.twin: object | None = None
 
     def seal_into(self, position: int, header: bytes, payload: bytes, out: memoryview, at: int) -> int:
         """Write header, ciphertext and tag to `out` from `at`; where they end.

@@ -13,6 +13,7 @@ from live.doctor import Verdict, examine, report
 from live.settings import Settings
 from live.stores import EmbeddedStores
 from live.stores.binaries import Binaries
+from media.native.loader import Found, load
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -63,6 +64,23 @@ async def test_given_stores_that_do_not_answer_are_missing(settings, tmp_path):
         assert found.verdict is Verdict.MISSING
         assert found.text.startswith(f"{variable} does not answer")
         assert variable in found.mend
+
+
+async def test_the_egress_in_use_is_named_and_the_lack_of_the_native_one_is_no_fault(settings, monkeypatch):
+    found = await finding(settings, "Media egress")
+    assert found.text.startswith("native, AES-GCM by " if load().fanout else "pure Python; of the native one: it is")
+    monkeypatch.setattr(doctor, "load", lambda: Found(reason="it is not built"))
+    found = await finding(settings, "Media egress")
+    assert (found.verdict, found.text) == (Verdict.NOTE, "pure Python; of the native one: it is not built")
+    assert "gcc" in found.mend
+
+
+async def test_a_native_egress_that_is_demanded_and_not_there_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setattr(doctor, "load", lambda: Found(reason="it is not built"))
+    asked = Settings(data_dir=tmp_path, port=free_port(), media_native="on")
+    assert (await finding(asked, "Media egress")).verdict is Verdict.MISSING
+    refused = Settings(data_dir=tmp_path, port=free_port(), media_native="off")
+    assert (await finding(refused, "Media egress")).text == "pure Python, as SHOWFLOOR_MEDIA_NATIVE says"
 
 
 async def test_a_taken_port_is_named_with_its_setting(settings):

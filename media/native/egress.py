@@ -1,0 +1,50 @@
+"""The native egress: C for the plain case, the reference for all else.
+
+Owns: nothing beyond what the reference owns.
+Invariant: what C leaves undone is done here at once, in order for each target, with the same bits.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from media.core.backlog import Send
+from media.core.runs import Run
+from media.egress import Egress, Target
+from media.native import _fanout
+
+_NOWHERE: Final = (-1, -1)
+
+
+class NativeEgress(Egress):
+    """Sends runs to targets through one port; the GIL is free from the first packet to the last."""
+
+    def send(self, targets: Sequence[Target], runs: Sequence[Run]) -> None:
+        """Send every run to every target that is up and has begun its lines."""
+        if len(self._backlog):
+            super().send(targets, runs)  # it goes behind what waits
+            return
+        port = self._port
+        level, kind = port.pktinfo or _NOWHERE
+        left, packets, octets, sends, failed = _fanout.fan(port.socket.fileno(), level, kind, targets, runs)
+        self.packets += packets
+        self.octets += octets
+        self.sends += sends
+        if failed:
+            port.counts["send_failed"] += failed
+        for place, run, segment in left:
+            self._rest(targets[place], runs[run:], segment)
+
+    def _rest(self, target: Target, runs: Sequence[Run], segment: int) -> None:
+        """The reference's way, from a segment of the first run on."""
+        peer = target.peer
+        if peer.sender is None or peer.address is None:
+            return
+        for run in runs:
+            send = self._seal(target, peer.sender, peer.address, run)
+            if send is not None:
+                self._emit(peer, _from(segment, send))
+            segment = 0
+
+
+def _from(segment: int, send: Send) -> Send:
+    return send._replace(data=send.data[segment * send.segment_bytes :], packets=send.packets - segment)
