@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from aiortc import sdp as aiortc_sdp
 from hypothesis import HealthCheck, given, settings
@@ -226,19 +228,19 @@ NASTY = st.sampled_from(
 )
 
 
-PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-CUTS = st.lists(st.tuples(st.integers(0, 5000), NASTY, st.integers(0, 20)), max_size=5)
+PATIENT = settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+CUTS = st.lists(st.tuples(st.integers(0, 5000), NASTY), max_size=5)
 
 
 def mangled(whole):
-    """A good text with a few pieces of it replaced: at, by what, and how much of it."""
+    """A good text with a few of its pieces replaced; every other piece is a number."""
+    pieces = re.findall(r"\d+|\D+", whole)
 
-    def cut(pieces):
-        found = whole
-        for place, put, width in pieces:
-            at = place % (len(found) + 1)
-            found = found[:at] + put + found[at + width :]
-        return found.encode("utf-8", "surrogatepass")
+    def cut(cuts):
+        found = list(pieces)
+        for place, put in cuts:
+            found[place % len(found)] = put
+        return "".join(found).encode("utf-8", "surrogatepass")
 
     return CUTS.map(cut)
 
