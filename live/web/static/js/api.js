@@ -130,6 +130,7 @@ export const api = {
     body(call(show(showId, `/items/${id(variant)}/restock`), { method: "POST", token, key, body: { quantity } })),
   orders: (showId, token, cursor = "") =>
     body(call(show(showId, `/orders${cursor ? `?cursor=${id(cursor)}` : ""}`), { token })),
+  totals: (showId, token) => body(call(show(showId, "/totals"), { token })),
   holds: (showId, token) => body(call(show(showId, "/holds"), { token })),
   refund: (order, token, key, amount = null) =>
     body(call(`/api/v1/orders/${id(order)}/refund`, { method: "POST", token, key, body: amount === null ? {} : { amount } })),

@@ -5,7 +5,7 @@ import { tick } from "./clock.js";
 import { confirm, Questions } from "./dialog.js";
 import { Pin } from "./icons.js";
 import { Name } from "./items.js";
-import { decimal, digits, minorUnits, money, sum } from "./money.js";
+import { decimal, digits, minorUnits, money } from "./money.js";
 import { joinRoom } from "./room.js";
 import { showOfPath, StaffSession } from "./session.js";
 import { attempt, gateWords, isLockedOut, TokenGate, TopBar } from "./staff.js";
@@ -36,6 +36,7 @@ function start() {
   const orders = signal(null);
   const moreOrders = signal(null);
   const holds = signal([]);
+  const totals = signal(null);
   const { store, socket, status, problem, refuse } = joinRoom({ show: showId, session, onFrame: noticeStock });
   const voice = new Voice({ show: showId, token, socket });
 
@@ -56,12 +57,13 @@ function start() {
   async function refetch() {
     try {
       const bearer = await token();
-      const [page, open] = await Promise.all([api.orders(showId, bearer), api.holds(showId, bearer)]);
+      const [page, open, sums] = await Promise.all([api.orders(showId, bearer), api.holds(showId, bearer), api.totals(showId, bearer)]);
       const fresh = new Set(page.items.map(({ order_id: id }) => id));
       const older = (orders.value ?? []).filter(({ order_id: id }) => !fresh.has(id));
       if (older.length === 0) moreOrders.value = page.next_cursor;
       orders.value = [...page.items, ...older];
       holds.value = open.items;
+      totals.value = sums;
     } catch (refused) {
       if (isLockedOut(refused)) refuse(refused);
       else toast(explain(refused), "bad");
@@ -94,19 +96,16 @@ function start() {
   }
 
   function Totals() {
-    const { currency } = store.show.value ?? {};
-    if (!currency || orders.value === null) return null;
-    const paid = sum(orders.value.map((order) => order.total), currency);
-    const refunded = sum(orders.value.map((order) => order.refunded), currency);
+    if (totals.value === null) return null;
+    const { orders: count, paid, refunded, net } = totals.value;
     const figures = [
-      ["Orders", "orders", orders.value.length],
+      ["Orders", "orders", count],
       ["Paid", "paid", money(paid)],
       ["Refunded", "refunded", money(refunded)],
-      ["Net", "net", money({ amount: paid.amount - refunded.amount, currency })],
+      ["Net", "net", money(net)],
     ];
     return html`<dl class="totals panel">
       ${figures.map(([label, name, value]) => html`<div key=${name}><dt>${label}</dt><dd data-testid="total-${name}">${value}</dd></div>`)}
-      ${moreOrders.value && html`<p class="fine">of the ${orders.value.length} newest orders</p>`}
     </dl>`;
   }
 

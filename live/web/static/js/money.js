@@ -36,8 +36,3 @@ export function minorUnits(text, currency) {
   if (!match || (match[2] ?? "").length > fraction) return null;
   return Number(match[1] + (match[2] ?? "").padEnd(fraction, "0"));
 }
-
-/** The sum of amounts of one currency. */
-export function sum(amounts, currency) {
-  return { amount: amounts.reduce((total, each) => total + each.amount, 0), currency };
-}
