@@ -122,7 +122,10 @@ class CatchUp:
     def _stamped(self, packet: Packet) -> Packet:
         if _signed(self._live - packet.timestamp) <= 0:
             return packet
-        return packet._replace(timestamp=self._live - self._before_live(packet.timestamp) & 0xFFFFFFFF)
+        kind, codec, sequence, timestamp, marker, payload, padded, begins_keyframe = packet
+        stamp = self._live - self._before_live(timestamp) & 0xFFFFFFFF
+        # Not `_replace`: it takes three times as long, and a join has hundreds of these.
+        return Packet(kind, codec, sequence, stamp, marker, payload, padded, begins_keyframe)
 
 
 def _signed(ticks: int) -> int:
