@@ -63,6 +63,7 @@ class LightPeer:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         self._socket.bind(("127.0.0.1", 0))
         self._queue: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._early: list[bytes] = []
         self._answered = asyncio.Event()
         self._pulse: asyncio.Task[None] | None = None
         self.remote = ("127.0.0.1", 0)
@@ -105,7 +106,18 @@ class LightPeer:
     async def shake_hands(self) -> bool:
         """DTLS as a client."""
         self.dtls = ClientDtls(self, self.certificate, self.fingerprint)
-        return await self.dtls.shake_hands()
+        is_up = await self.dtls.shake_hands()
+        early, self._early = self._early, []
+        for data in early:
+            self._deliver(data)
+        return is_up
+
+    def _deliver(self, data: bytes) -> None:
+        """What comes right behind the last flight waits until that has been read, as it does in a browser."""
+        if self.on_media and (self.dtls is None or self.dtls.receiver is None):
+            self._early.append(data)
+        elif self.on_media:
+            self.on_media(data)
 
     async def connect(self, answer: str) -> None:
         """ICE and DTLS."""
@@ -157,8 +169,7 @@ class LightPeer:
                 if self.first_packet_at is None and classify(data) is Kind.RTP:
                     self.first_packet_at = time.monotonic()
                     self.first_packet.set()
-                if self.on_media:
-                    self.on_media(data)
+                self._deliver(data)
             elif data[0] > 19:
                 self._queue.put_nowait(data)
             else:

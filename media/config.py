@@ -26,6 +26,8 @@ class RelayConfig(Struct, frozen=True, kw_only=True):
     """A show without publisher and subscribers keeps its timeline for this long."""
     max_bitrate_bps: int = 3_000_000
     """What a publisher is told it may send."""
+    gop_packets: int = 2000
+    """A newcomer is sent the packets since the last keyframe, if they are no more; 0: it waits for the next one."""
     history_packets: int = 1024
     """Per track, a power of two; at least 512 (about two seconds at 2.5 Mb/s)."""
     native: bool | None = None

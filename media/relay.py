@@ -19,9 +19,11 @@ from msgspec import Struct
 from media.clock import now_ms
 from media.config import RelayConfig
 from media.core import sdp
+from media.core.catchup import STEP_MS
 from media.core.formats import Codec, Kind
 from media.core.runs import Run
 from media.native import egress_for
+from media.newcomers import ROUND_PACKETS
 from media.peer import Peer
 from media.port import MediaPort
 from media.ports import HostListener
@@ -84,6 +86,7 @@ class Relay:
         self._ready: dict[Show, None] = {}
         self._scheduled: set[Show] = set()
         self._flush = asyncio.Event()
+        self._hurry = asyncio.Event()
         self._tasks = asyncio.TaskGroup()
         self._background: list[asyncio.Task[None]] = []
         self._is_open = False
@@ -97,6 +100,7 @@ class Relay:
             self._tasks.create_task(job, name=name)
             for name, job in (
                 ("media-flush", self._flushes()),
+                ("media-catch-up", self._catch_ups()),
                 ("media-react", self._every(_REACT_S, self._react)),
                 ("media-watch", self._every(_WATCH_S, self._watch)),
             )
@@ -201,7 +205,9 @@ class Relay:
                 egress=self._egress,
                 listener=self._listener,
                 wake=self._wake,
+                hurry=self._hurry.set,
                 size=self.config.history_packets,
+                gop_packets=self.config.gop_packets,
             )
         show.quiet_since_ms = now_ms()
         return show, Peer(self._port, offer, handshake_ms=self.config.handshake_ms)
@@ -284,6 +290,30 @@ class Relay:
                 await asyncio.sleep(0)
                 began = time.monotonic()
         show.report_first(now_ms())
+
+    async def _catch_ups(self) -> None:
+        """Bring newcomers to live, a step each round; a round has a bound, and those it left out come first."""
+        left_out: dict[Subscriber, Show] = {}
+        while True:
+            await self._hurry.wait()
+            self._hurry.clear()
+            await asyncio.sleep(STEP_MS / 1000)
+            waiting = {one: show for show in self.shows.values() for one in show.newcomers.waiting()}
+            left_out = await self._round({one: show for one, show in left_out.items() if one in waiting} | waiting)
+            if any(show.newcomers.waiting() for show in self.shows.values()):
+                self._hurry.set()
+
+    async def _round(self, waiting: dict[Subscriber, Show]) -> dict[Subscriber, Show]:
+        """A step for each until the round's packets are used up; those who got none."""
+        began, room = time.monotonic(), ROUND_PACKETS
+        for number, (newcomer, show) in enumerate(waiting.items()):
+            room -= show.newcomers.step(newcomer, now_ms())
+            if room <= 0:
+                return dict(list(waiting.items())[number + 1 :])
+            if time.monotonic() - began > HOLD_S:
+                await asyncio.sleep(0)
+                began = time.monotonic()
+        return {}
 
     # The ticks
 

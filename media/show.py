@@ -10,11 +10,13 @@ from typing import Final
 
 from msgspec import Struct
 
+from media.clock import now_ms as clock
 from media.core.formats import Codec, Kind
 from media.core.history import Packet
 from media.core.runs import Run, plan
 from media.core.track import Track
 from media.egress import Egress
+from media.newcomers import Newcomers
 from media.ports import HostListener
 from media.publisher import Incoming, Publisher, Source
 from media.subscriber import Subscriber
@@ -43,6 +45,8 @@ class ShowStats(Struct, frozen=True, kw_only=True):
     resent: int
     publishers: int
     """How many have been on air so far."""
+    shown_at_once: int
+    """Newcomers whose picture began with the cached group of pictures."""
 
 
 class Show:
@@ -55,7 +59,9 @@ class Show:
         egress: Egress,
         listener: HostListener,
         wake: Callable[["Show", bool], None],
+        hurry: Callable[[], None],
         size: int,
+        gop_packets: int,
     ) -> None:
         self.show_id = show_id
         self.tracks = (Track(Kind.AUDIO, min(size, AUDIO_HISTORY)), Track(Kind.VIDEO, size))
@@ -66,6 +72,8 @@ class Show:
         self._egress = egress
         self._listener = listener
         self._wake = wake
+        self._hurry = hurry
+        self.newcomers = Newcomers(self.tracks[Kind.VIDEO], egress, gop_packets)
         self._pending: list[Packet] = []
         self._unreported: set[Subscriber] = set()
         self._waiting: tuple[set[Subscriber], set[Subscriber]] = (set(), set())
@@ -91,12 +99,15 @@ class Show:
 
     def begin(self, kind: Kind) -> None:
         self.tracks[kind].begin()
+        if kind is Kind.VIDEO:
+            self.newcomers.gop.clear()
 
     def left(self, publisher: Publisher) -> None:
         """A publisher has gone; subscribers stay and wait for the next."""
         if self.publisher is publisher:
             self._forget(publisher)
             self.publisher = None
+            self.newcomers.gop.clear()
             self._set_present(present=False)
 
     def _forget(self, publisher: Publisher) -> None:
@@ -150,15 +161,22 @@ class Show:
     # The subscribers' side
 
     def joined(self, subscriber: Subscriber) -> None:
-        """A subscriber can hear us: sound from the next packet, the picture from the next keyframe."""
-        for kind in Kind:
-            if subscriber.lines[kind] is not None:
-                self._waiting[kind].add(subscriber)
+        """A subscriber can hear us: sound from the next packet, the picture at once, or from the next keyframe."""
         self._unreported.add(subscriber)
+        if subscriber.lines[Kind.AUDIO] is not None:
+            self._waiting[Kind.AUDIO].add(subscriber)
+        if self.host_present and self.newcomers.welcome(subscriber, clock()):
+            subscriber.report(clock())
+            self._hurry()
+            if self.newcomers.gop.is_whole:
+                return
+        elif subscriber.lines[Kind.VIDEO] is not None:
+            self._waiting[Kind.VIDEO].add(subscriber)
         self.want_keyframe()
 
     def parted(self, subscriber: Subscriber) -> None:
         self.subscribers.discard(subscriber)
+        self.newcomers.forget(subscriber)
         self._unreported.discard(subscriber)
         for waiting in self._waiting:
             waiting.discard(subscriber)
@@ -170,7 +188,9 @@ class Show:
             self.publisher.keyframes.want()
 
     def resend(self, subscriber: Subscriber, packets: list[Packet]) -> None:
-        self._egress.resend(subscriber, packets)
+        hurried = [packet for packet in packets if not _is_by_fan_out(subscriber, packet)]
+        self._egress.resend(subscriber, [packet for packet in packets if _is_by_fan_out(subscriber, packet)])
+        self.newcomers.resend(subscriber, hurried)
 
     # The flush
 
@@ -184,6 +204,9 @@ class Show:
         for run in runs:
             for packet in run.packets:
                 self.tracks[packet.kind].history.put(packet)
+        self.newcomers.take([packet for run in runs for packet in run.packets if packet.kind is Kind.VIDEO])
+        if self.newcomers.waiting():
+            self._hurry()
         return runs
 
     def report_first(self, now_ms: int) -> None:
@@ -202,6 +225,7 @@ class Show:
 
     def watch(self, now_ms: int, silence_ms: int) -> None:
         """Once a second: notice a silent host, and report to it."""
+        self.newcomers.watch(now_ms)
         if self.host_present and now_ms - self._media_ms > silence_ms:
             self._set_present(present=False)
         if self.publisher is not None:
@@ -234,4 +258,10 @@ class Show:
             nacked_down=self._parted[0] + sum(subscriber.nacked for subscriber in self.subscribers),
             resent=self._parted[1] + sum(subscriber.resent for subscriber in self.subscribers),
             publishers=self._publishers,
+            shown_at_once=self.newcomers.served,
         )
+
+
+def _is_by_fan_out(subscriber: Subscriber, packet: Packet) -> bool:
+    line = subscriber.lines[packet.kind]
+    return line is not None and packet.sequence >= line.first

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from media.core import rtcp
+from media.core.catchup import CatchUp
 from media.core.formats import Codec, Kind
 from media.core.history import Packet
 from media.core.nack import ResendBudget
@@ -47,6 +48,8 @@ class Subscriber:
             _line(payload_types.get(Kind.AUDIO)),
             _line(payload_types.get(Kind.VIDEO)),
         )
+        self.catch_up: CatchUp | None = None
+        """While it is behind the fan-out, and as long afterwards as it may ask for what it got then."""
         self._stage = stage
         self._budget = ResendBudget()
         peer.listener = self
@@ -81,18 +84,28 @@ class Subscriber:
     def _answer(self, nack: Nack, now_ms: int) -> None:
         kind = next((kind for kind in Kind if (line := self.lines[kind]) and line.ssrc == nack.ssrc), None)
         line = self.lines[kind] if kind is not None else None
-        if kind is None or line is None or not line.has_begun:
+        if kind is None or line is None or not (line.has_begun or self.catch_up):
             return
-        track = self._stage.tracks[kind]
         self.nacked += len(nack.sequences)
+        highest = self._stage.tracks[kind].highest + line.shift
         packets = []
         for number in nack.sequences:
-            sequence = nearest(number, track.highest + line.shift) - line.shift
-            packet = track.history.get(sequence)
-            if packet is not None and self._budget.allows(kind, sequence, now_ms):
+            packet = self._sent(kind, nearest(number, highest) - line.shift)
+            if packet is not None and self._budget.allows(kind, packet.sequence, now_ms):
                 packets.append(packet)
         self.resent += len(packets)
         self._stage.resend(self, packets)
+
+    def _sent(self, kind: Kind, sequence: int) -> Packet | None:
+        """A packet as this subscriber got it.
+
+        What it got while catching up had other timestamps: out of the history it would be a second text under
+        one nonce. What came before its line began it never got.
+        """
+        line = self.lines[kind]
+        if line is not None and sequence >= line.first:
+            return self._stage.tracks[kind].history.get(sequence)
+        return self.catch_up.get(sequence) if self.catch_up and kind is Kind.VIDEO else None
 
     def report(self, now_ms: int) -> None:
         """Sender reports for what has been sent: without them a browser has no lip sync and holds the sound back."""

@@ -45,6 +45,10 @@ class Splice:
         """What turns the present source's timestamps into the track's (modulo 2**32)."""
         return self._timestamp_shift
 
+    def edge(self, now_ms: int) -> int:
+        """The track's timestamp of a packet that arrives now, if the source goes on in its time."""
+        return self._timestamp + (now_ms - self._at_ms) * self._clock_hz // 1000 & 0xFFFFFFFF
+
     def place(self, sequence: int, timestamp: int, now_ms: int) -> tuple[int, int] | None:
         """The track's extended sequence and timestamp for a packet.
 
@@ -97,8 +101,22 @@ class Line:
 
     def begin(self, sequence: int) -> None:
         """Start at the track's `sequence`; nothing before it will ever be sent."""
+        self.reserve(sequence)
         self.first = sequence
+
+    def reserve(self, sequence: int) -> None:
+        """Number from the track's `sequence` on, while somebody else than the fan-out sends what comes first."""
         self.shift = self._start - sequence
+
+    def go_on(self, sequence: int) -> None:
+        """The fan-out sends from `sequence` on, in the numbering that was reserved."""
+        self.first = sequence
+
+    def ahead(self, sequence: int) -> "Line":
+        """This line as the fan-out does not see it yet: the same numbers and bits, sent from `sequence` on."""
+        line = Line(self.ssrc, self.payload_types, self._start, self.timestamp_shift)
+        line.first, line.shift = sequence, self.shift
+        return line
 
 
 def nearest(number: int, reference: int) -> int:

@@ -48,6 +48,19 @@ def plan(packets: Sequence[Packet]) -> list[Run]:
     return [_finish(group) for group in groups + _group(audio)]
 
 
+def regroup(packets: Sequence[Packet]) -> list[Run]:
+    """Runs of packets of one track whose padding is decided: not a bit is changed."""
+    groups: list[list[Packet]] = []
+    size = 0
+    for packet in packets:
+        if groups and len(groups[-1]) < MAX_SEGMENTS and len(groups[-1][-1].payload) == size >= len(packet.payload):
+            groups[-1].append(packet)
+        else:
+            groups.append([packet])
+            size = len(packet.payload)
+    return [Run(tuple(group), len(group[0].payload)) for group in groups]
+
+
 def _group(packets: Sequence[Packet]) -> list[list[Packet]]:
     groups: list[list[Packet]] = []
     low = high = 0

@@ -58,6 +58,10 @@ class Track:
         """The source says what its clock stood at (in our wall time)."""
         self._mapping.set(timestamp + self._splice.timestamp_shift & 0xFFFFFFFF, wall_ms)
 
+    def edge(self, now_ms: int) -> int:
+        """The timestamp of a packet that arrives now."""
+        return self._splice.edge(now_ms)
+
     def timestamp_at(self, now_ms: int) -> int | None:
         """The track's timestamp for a moment, for sender reports."""
         return self._mapping.at(now_ms)

@@ -186,9 +186,9 @@ class Tab:
         """POST /whip; the session's path."""
         return await self.page.evaluate("args => publish(...args)", [show, token, codec])
 
-    async def play(self, show: str, token: str, codecs: list[str] | None = None) -> str:
+    async def play(self, show: str, token: str, codecs: list[str] | None = None, *, reads_clock: bool = False) -> str:
         """POST /whep; the session's path."""
-        return await self.page.evaluate("args => play(...args)", [show, token, codecs])
+        return await self.page.evaluate("args => play(...args)", [show, token, codecs, reads_clock])
 
     async def frames(self) -> int:
         """Frames presented so far."""
@@ -217,6 +217,22 @@ async def tabs(chromium: Browser, floor: Floor) -> AsyncIterator[Callable[[], Aw
     yield open_tab
     for context in contexts:
         await context.close()
+
+
+@pytest.fixture
+async def slow_host(floor: Floor) -> AsyncIterator[Callable[[str], Awaitable[None]]]:
+    """A host with 4 s between keyframes that ignores PLI, in a process of its own."""
+    children: list[asyncio.subprocess.Process] = []
+
+    async def start(codec: str) -> None:
+        arguments = (str(HERE / "peers" / "slow_host.py"), floor.base_url, "demo", "host-ann", codec)
+        children.append(await asyncio.create_subprocess_exec(sys.executable, *arguments, start_new_session=True))
+
+    yield start
+    for child in children:
+        if child.returncode is None:
+            os.kill(child.pid, signal.SIGKILL)
+        await child.wait()
 
 
 @pytest.fixture

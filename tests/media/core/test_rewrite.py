@@ -73,3 +73,19 @@ def test_a_header_is_twelve_bytes_in_network_order():
 @given(st.integers(1 << 17, 1 << 40), st.integers(-32767, 32767))
 def test_the_nearest_number_is_found_from_sixteen_bits(reference, step):
     assert nearest(reference + step & 0xFFFF, reference) == reference + step
+
+
+def test_a_reserved_line_has_its_numbers_before_the_fan_out_sees_it():
+    line = Line(9, {Codec.VP8: 96}, 17, 5)
+    line.reserve(1000)
+    ahead = line.ahead(1000)
+    assert not line.has_begun
+    assert (ahead.first, ahead.shift, ahead.ssrc, ahead.timestamp_shift) == (1000, 17 - 1000, 9, 5)
+    line.go_on(1500)
+    assert (line.first, line.shift) == (1500, ahead.shift)
+
+
+def test_the_edge_goes_on_with_the_clock():
+    splice = Splice(90_000)
+    splice.place(100, 0xFFFFFF00, 1000)
+    assert splice.edge(1010) == 900 - 256

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from media.core.formats import Codec, Kind
 from media.core.history import Packet
 from media.core.rtp import strip_padding
-from media.core.runs import MAX_SEGMENTS, plan
+from media.core.runs import MAX_SEGMENTS, plan, regroup
 
 
 def packets(kind, sizes):
@@ -50,3 +50,21 @@ def test_a_packet_that_came_padded_is_not_padded_again():
     probe = Packet(Kind.VIDEO, Codec.VP8, 0, 0, False, b"\0\0\0\4", padded=True)
     runs = plan([probe, *packets(Kind.VIDEO, [100, 100])])
     assert runs[0].packets == (probe,)
+
+
+@given(st.lists(st.integers(1, 1200), max_size=40))
+def test_packets_whose_padding_is_decided_are_grouped_without_changing_a_bit(sizes):
+    planned = [packet for run in plan(packets(Kind.VIDEO, sizes)) for packet in run.packets]
+    runs = regroup(planned)
+    assert [packet for run in runs for packet in run.packets] == planned
+    for run in runs:
+        lengths = [len(packet.payload) for packet in run.packets]
+        assert 1 <= len(lengths) <= MAX_SEGMENTS
+        assert set(lengths[:-1]) <= {run.payload_bytes}
+        assert lengths[-1] <= run.payload_bytes
+
+
+def test_equal_packets_make_full_runs():
+    sizes = [1180] * 12 + [600, 1180]
+    made = regroup(packets(Kind.VIDEO, sizes))
+    assert [len(run.packets) for run in made] == [10, 3, 1]

@@ -3,6 +3,14 @@ let pc = null;
 let frames = 0;
 let firstFrameMs = null;
 let tracks = [];
+let shown = []; // [when it was on the screen (ms since 1970), a row of luma from the machine's clock]
+const pen = new OffscreenCanvas(640, 1).getContext("2d", { willReadFrequently: true });
+
+function read(video, frame) {
+  pen.drawImage(video, 0, video.videoHeight - 8, video.videoWidth, 1, 0, 0, 640, 1);
+  const pixels = pen.getImageData(0, 0, 640, 1).data;
+  shown.push([frame.presentationTime + Date.now() - performance.now(), Array.from(pixels.filter((_, at) => at % 4 === 1))]);
+}
 
 async function exchange(path, token) {
   await pc.setLocalDescription();
@@ -31,7 +39,7 @@ async function publish(show, token, codec) {
   return exchange("/whip/" + show, token);
 }
 
-async function play(show, token, codecs) {
+async function play(show, token, codecs, readsClock) {
   const began = performance.now();
   pc = new RTCPeerConnection();
   const video = document.body.appendChild(document.createElement("video"));
@@ -40,8 +48,9 @@ async function play(show, token, codecs) {
   const stream = new MediaStream();
   pc.addEventListener("track", (event) => { stream.addTrack(event.track); tracks.push(event.track.kind); });
   video.srcObject = stream;
-  const count = () => {
+  const count = (_, frame) => {
     frames += 1;
+    if (readsClock) read(video, frame);
     firstFrameMs ??= performance.now() - began;
     video.requestVideoFrameCallback(count);
   };
@@ -57,7 +66,7 @@ async function play(show, token, codecs) {
 }
 
 async function stats() {
-  const found = { frames, firstFrameMs };
+  const found = { frames, firstFrameMs, shown };
   for (const report of (await pc.getStats()).values()) {
     if (report.type === "inbound-rtp" || report.type === "outbound-rtp") found[report.kind] = report;
     if (report.type === "remote-inbound-rtp") found["remote_" + report.kind] = report;

@@ -1,0 +1,133 @@
+"""One newcomer's way from the last keyframe to live: the cached pictures, hurried, then the fan-out's.
+
+Owns: which packets still wait, and their timestamps. Reads no clock: `now_ms` comes in.
+Invariant: every packet leaves once, in order but for those that came late; the timestamps rise with the host's
+own and are the host's own from `live` on; a packet asked for again has the timestamp it had before; at most
+`STEP_PACKETS` a step.
+
+A burst with the host's timestamps would be played for seconds at normal speed, or fast-forward, and apart from
+the sound. So the pictures between the keyframe and live are pressed together, and each leaves when its new
+timestamp is due: to the browser they are a camera of some 500 pictures a second, without jitter, whose clock
+agrees with the sender reports. It decodes all and shows the last. A keyframe 4 s old, 150 ms to catch up, time
+in ms on the host's clock, joined at 4000:
+
+    host's timestamp       0   1000   2000   3000   4000   4060   4150 (live)   4200
+    the newcomer's      4000   4036   4072   4108   4145   4147   4150          4200
+    leaves at           4000   4036   4072   4108   4145   4147   4150          when it comes
+"""
+
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from media.core.formats import CLOCK_HZ, Kind
+from media.core.gop import sequence_of
+from media.core.history import Packet
+
+STEP_MS: Final = 5
+STEP_PACKETS: Final = 32
+"""61 Mb/s of full packets; a browser's socket buffer holds about 50 of them."""
+MIN_MS: Final = 150
+MAX_PACKETS: Final = 4096
+"""Waiting and kept for resends; beyond it the oldest go (a host whose clock stands still never gets live)."""
+KEEP_MS: Final = 3000
+"""How long after its last packet it can still be asked for one."""
+
+_PLANNED_PACKETS: Final = 24
+"""Of `STEP_PACKETS`: a step may come late, and live packets join in."""
+_TICKS_PER_MS: Final = CLOCK_HZ[Kind.VIDEO] // 1000
+
+
+class CatchUp:
+    """From `packets` (a keyframe's first at the head) to the live edge."""
+
+    def __init__(self, packets: Sequence[Packet], edge: int, now_ms: int) -> None:
+        """`edge`: the timestamp that a packet arriving now would have."""
+        self._packets = list(packets)
+        self.first = packets[0].sequence
+        """The sequence at which the newcomer's line begins."""
+        self._next = 0
+        self._late: list[Packet] = []
+        self._began_ms = now_ms
+        self._sent_ms = now_ms
+        self._pressed = max(MIN_MS, len(packets) * STEP_MS // _PLANNED_PACKETS) * _TICKS_PER_MS
+        self._live = edge + self._pressed & 0xFFFFFFFF
+        # At least as long as what it is pressed into: timestamps are never pulled apart.
+        self._span = max(self._pressed, _signed(self._live - packets[0].timestamp))
+
+    @property
+    def last(self) -> int:
+        """The highest sequence of all that came by here."""
+        return self._packets[-1].sequence
+
+    @property
+    def waits(self) -> bool:
+        """True while packets wait for their step."""
+        return bool(self._late) or self._next < len(self._packets)
+
+    @property
+    def is_done(self) -> bool:
+        """True if whatever comes after `last` has the host's own timestamp, and can go by the fan-out."""
+        return not self.waits and _signed(self._packets[-1].timestamp - self._live) >= 0
+
+    def is_over(self, now_ms: int) -> bool:
+        """True when nobody will ask any more."""
+        return self.is_done and now_ms - self._sent_ms > KEEP_MS
+
+    def add(self, packets: Iterable[Packet]) -> None:
+        """What the fan-out has just taken: it follows in order; what came late leaves with the next step."""
+        for packet in packets:
+            if packet.sequence < self.first:
+                continue
+            if packet.sequence > self.last:
+                self._packets.append(packet)
+                continue
+            at = bisect_left(self._packets, packet.sequence, key=sequence_of)
+            insort(self._packets, packet, key=sequence_of)
+            if at < self._next:
+                self._next += 1
+                self._late.append(packet)
+        excess = len(self._packets) - MAX_PACKETS
+        if excess > 0:
+            del self._packets[:excess]
+            self._next = max(0, self._next - excess)
+
+    def step(self, now_ms: int) -> list[Packet]:
+        """The packets that are due, with their new timestamps; at most `STEP_PACKETS`."""
+        late, self._late = self._late[:STEP_PACKETS], self._late[STEP_PACKETS:]
+        passed = (now_ms - self._began_ms) * _TICKS_PER_MS
+        start, end = self._next, min(len(self._packets), self._next + STEP_PACKETS - len(late))
+        while self._next < end and self._due(self._packets[self._next].timestamp) <= passed:
+            self._next += 1
+        due = late + self._packets[start : self._next]
+        if due:
+            self._sent_ms = now_ms
+        return [self._stamped(packet) for packet in due]
+
+    def get(self, sequence: int) -> Packet | None:
+        """A packet that has left, as it left."""
+        at = bisect_left(self._packets, sequence, 0, self._next, key=sequence_of)
+        if at == self._next or self._packets[at].sequence != sequence or self._packets[at] in self._late:
+            return None
+        return self._stamped(self._packets[at])
+
+    def _due(self, timestamp: int) -> int:
+        """Ticks after the beginning."""
+        return self._pressed - self._before_live(timestamp)
+
+    def _before_live(self, timestamp: int) -> int:
+        ago = _signed(self._live - timestamp)
+        return max(0, ago) * self._pressed // self._span
+
+    def _stamped(self, packet: Packet) -> Packet:
+        if _signed(self._live - packet.timestamp) <= 0:
+            return packet
+        kind, codec, sequence, timestamp, marker, payload, padded, begins_keyframe = packet
+        stamp = self._live - self._before_live(timestamp) & 0xFFFFFFFF
+        # Not `_replace`: it takes three times as long, and a join has hundreds of these.
+        return Packet(kind, codec, sequence, stamp, marker, payload, padded, begins_keyframe)
+
+
+def _signed(ticks: int) -> int:
+    """A difference of two timestamps, across the wrap."""
+    return (ticks + 0x80000000 & 0xFFFFFFFF) - 0x80000000

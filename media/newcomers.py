@@ -1,0 +1,118 @@
+"""Those who have just joined: the picture so far, hurried to them, until the fan-out can take over.
+
+Owns: the group of pictures on air, and who is behind the fan-out. `core/catchup.py` decides, this sends.
+Invariant: a video packet reaches a subscriber by one way, this or the fan-out: where one's line begins, the
+other's ends.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from media.core.catchup import CatchUp
+from media.core.formats import Kind
+from media.core.gop import Gop
+from media.core.history import Packet
+from media.core.rewrite import Line
+from media.core.runs import regroup
+from media.core.track import Track
+from media.egress import Egress
+from media.peer import Peer
+from media.subscriber import Subscriber
+
+ROUND_PACKETS: Final = 512
+"""To all newcomers together in one round of `catchup.STEP_MS`: a burst must not fill the socket's buffer."""
+
+
+class _Ahead:
+    """A subscriber as the egress sees it where the fan-out does not reach it yet."""
+
+    def __init__(self, peer: Peer, line: Line) -> None:
+        self.peer = peer
+        self.lines: tuple[Line | None, Line | None] = (None, line)
+
+
+class Newcomers:
+    """One show's newcomers."""
+
+    def __init__(self, track: Track, egress: Egress, gop_packets: int) -> None:
+        self.gop = Gop(gop_packets)
+        self.served = 0
+        """How many were shown the cached pictures."""
+        self._track = track
+        self._egress = egress
+        self._ahead: dict[Subscriber, _Ahead] = {}
+        self._behind: dict[Subscriber, None] = {}
+        self._highest = 0
+
+    def welcome(self, subscriber: Subscriber, now_ms: int) -> bool:
+        """Begin its picture with the cached ones; False if there is nothing that it could decode."""
+        line, packets = subscriber.lines[Kind.VIDEO], self.gop.packets
+        if line is None or not packets or packets[0].codec not in line.payload_types:
+            return False
+        subscriber.catch_up = CatchUp(packets, self._track.edge(now_ms), now_ms)
+        line.reserve(packets[0].sequence)
+        self._ahead[subscriber] = _Ahead(subscriber.peer, line.ahead(packets[0].sequence))
+        self._behind[subscriber] = None
+        self.served += 1
+        self.step(subscriber, now_ms)
+        return True
+
+    def take(self, packets: Sequence[Packet]) -> None:
+        """Note what goes to the fan-out now; those who are behind get it from here."""
+        late = False
+        for packet in packets:
+            self.gop.put(packet)
+            late = late or packet.sequence < self._highest
+            self._highest = max(self._highest, packet.sequence)
+        if late:  # those who are live may have got the rest of its picture from here, with other timestamps
+            self._behind.update(dict.fromkeys(self._ahead))
+        for subscriber in self._behind:
+            if subscriber.catch_up is not None:
+                subscriber.catch_up.add(self._not_by_fan_out(subscriber, packets))
+
+    def _not_by_fan_out(self, subscriber: Subscriber, packets: Sequence[Packet]) -> Iterator[Packet]:
+        line = subscriber.lines[Kind.VIDEO]
+        return (packet for packet in packets if line is not None and packet.sequence < line.first)
+
+    def waiting(self) -> list[Subscriber]:
+        """Those for whom packets wait."""
+        return [one for one in self._behind if one.catch_up is not None and one.catch_up.waits]
+
+    def step(self, subscriber: Subscriber, now_ms: int) -> int:
+        """Send what is due; how many packets. At the end the fan-out takes over."""
+        catch_up, ahead = subscriber.catch_up, self._ahead.get(subscriber)
+        if catch_up is None or ahead is None:
+            return 0
+        packets = catch_up.step(now_ms)
+        self._send(subscriber, ahead, packets)
+        line = subscriber.lines[Kind.VIDEO]
+        if catch_up.is_done and line is not None:
+            self._behind.pop(subscriber, None)
+            if not line.has_begun:
+                line.go_on(catch_up.last + 1)
+        return len(packets)
+
+    def resend(self, subscriber: Subscriber, packets: Sequence[Packet]) -> None:
+        """Packets it got from here, once more."""
+        ahead = self._ahead.get(subscriber)
+        if ahead is not None:
+            for packet in packets:
+                self._send(subscriber, ahead, [packet])
+
+    def _send(self, subscriber: Subscriber, ahead: _Ahead, packets: Sequence[Packet]) -> None:
+        self._egress.send([ahead], regroup(packets))
+        line, mine = subscriber.lines[Kind.VIDEO], ahead.lines[Kind.VIDEO]
+        if line is not None and mine is not None:  # sender reports count all that was sent
+            line.packets, line.octets = line.packets + mine.packets, line.octets + mine.octets
+            mine.packets = mine.octets = 0
+
+    def watch(self, now_ms: int) -> None:
+        """Forget what nobody will ask for again."""
+        for subscriber in list(self._ahead):
+            if subscriber.catch_up is None or subscriber.catch_up.is_over(now_ms):
+                self.forget(subscriber)
+
+    def forget(self, subscriber: Subscriber) -> None:
+        subscriber.catch_up = None
+        self._ahead.pop(subscriber, None)
+        self._behind.pop(subscriber, None)

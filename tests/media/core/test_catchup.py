@@ -1,0 +1,134 @@
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from media.core.catchup import KEEP_MS, MAX_PACKETS, MIN_MS, STEP_MS, STEP_PACKETS, CatchUp
+from media.core.formats import Codec, Kind
+from media.core.history import Packet
+
+
+def packet(sequence, ms, payload=b"x"):
+    """A packet whose timestamp is `ms` on the host's clock."""
+    return Packet(Kind.VIDEO, Codec.VP8, sequence, ms * 90 & 0xFFFFFFFF, True, payload)
+
+
+def stamps(packets):
+    return [each.timestamp / 90 for each in packets]
+
+
+def test_the_example_of_the_module_holds():
+    catch_up = CatchUp([packet(n, n * 1000) for n in range(4)], 4000 * 90, 50_000)
+    left = {}
+    for now in range(150):
+        if now == 100:
+            catch_up.add([packet(4, 4000), packet(5, 4060)])
+        left |= {each.sequence: (now, round(each.timestamp / 90)) for each in catch_up.step(50_000 + now)}
+    assert left == {0: (0, 4000), 1: (37, 4036), 2: (73, 4072), 3: (109, 4108), 4: (145, 4145), 5: (147, 4147)}
+    assert not catch_up.is_done
+    catch_up.add([packet(6, 4150)])
+    assert catch_up.step(50_150) == [packet(6, 4150)]
+    assert (catch_up.is_done, catch_up.last) == (True, 6)
+
+
+def test_a_keyframe_of_this_moment_is_not_delayed_and_keeps_its_timestamp():
+    catch_up = CatchUp([packet(0, 4000)], 4000 * 90, 0)
+    assert stamps(catch_up.step(0)) == [4000]
+
+
+def test_a_step_is_bounded_and_the_first_leaves_at_once():
+    catch_up = CatchUp([packet(n, 0) for n in range(70)], 4000 * 90, 0)
+    assert [len(catch_up.step(0)) for _ in range(4)] == [32, 32, 6, 0]
+
+
+def test_what_came_late_leaves_with_the_next_step_in_its_pictures_timestamp():
+    catch_up = CatchUp([packet(10, 0), packet(12, 0)], 4000 * 90, 0)
+    before = catch_up.step(0)
+    assert not catch_up.waits
+    catch_up.add([packet(11, 0)])
+    assert catch_up.waits
+    assert catch_up.get(11) is None
+    late = catch_up.step(1)
+    assert [each.sequence for each in late] == [11]
+    assert stamps(late) == stamps(before)[:1]
+    assert catch_up.get(11) == late[0]
+
+
+def test_what_came_before_the_keyframe_is_not_for_the_newcomer():
+    catch_up = CatchUp([packet(10, 0)], 4000 * 90, 0)
+    catch_up.add([packet(9, 0)])
+    assert [each.sequence for each in catch_up.step(0)] == [10]
+
+
+def test_only_what_has_left_can_be_asked_for():
+    catch_up = CatchUp([packet(10, 0), packet(11, 2000), packet(13, 2000)], 4000 * 90, 0)
+    assert catch_up.get(10) is None
+    left = catch_up.step(0)
+    assert [catch_up.get(n) for n in (9, 10, 11, 12, 13, 14)] == [None, left[0], None, None, None, None]
+
+
+def test_it_is_kept_for_resends_and_then_over():
+    catch_up = CatchUp([packet(10, 4000)], 4000 * 90, 0)
+    catch_up.add([packet(11, 4000 + MIN_MS)])
+    catch_up.step(MIN_MS)
+    assert catch_up.is_done
+    assert not catch_up.is_over(MIN_MS + KEEP_MS)
+    assert catch_up.is_over(MIN_MS + KEEP_MS + 1)
+
+
+def test_a_host_whose_clock_stands_still_does_not_fill_the_memory():
+    catch_up = CatchUp([packet(0, 0)], 4000 * 90, 0)
+    for number in range(1, 3 * MAX_PACKETS):
+        catch_up.add([packet(number, 0)])
+        catch_up.step(number)
+    assert len(catch_up._packets) == MAX_PACKETS
+    assert not catch_up.is_done
+    assert catch_up.get(3 * MAX_PACKETS - 1) is not None
+    assert catch_up.get(0) is None
+
+
+@st.composite
+def hosts(draw):
+    """Pictures a millisecond or more apart, some of them cached when the newcomer comes; when each next one comes."""
+    gaps = draw(st.lists(st.tuples(st.integers(1, 200), st.integers(1, 5)), min_size=2, max_size=50))
+    cached = draw(st.integers(1, len(gaps) - 1))
+    late = draw(st.lists(st.integers(0, 400), min_size=len(gaps), max_size=len(gaps)))
+    silence = draw(st.integers(0, 2500))
+    return gaps, cached, late, silence, draw(st.integers(0, 2**32 - 1))
+
+
+@given(hosts())
+def test_whatever_the_host_does_all_leaves_once_in_order_and_ends_at_live(host):
+    gaps, cached, lates, silence, origin = host
+    frames, sequence, ms = [], 1000, 0
+    for gap, count in gaps:
+        ms += gap
+        stamp = origin + ms * 90 & 0xFFFFFFFF
+        frames.append([Packet(Kind.VIDEO, Codec.VP8, sequence + n, stamp, False, b"") for n in range(count)])
+        sequence += count
+    end = Packet(Kind.VIDEO, Codec.VP8, sequence, origin + (ms + 3000) * 90 & 0xFFFFFFFF, True, b"")
+    frames.append([end])
+    edge = frames[cached - 1][0].timestamp + silence * 90 & 0xFFFFFFFF
+    catch_up, sent, now = CatchUp([p for frame in frames[:cached] for p in frame], edge, 0), [], 0
+    arrivals = []
+    for late, frame in zip([*lates[cached:], 0], frames[cached:], strict=True):
+        due = (frame[0].timestamp - edge & 0xFFFFFFFF) // 90 % 5000 + late
+        arrivals.append((max(arrivals[-1][0] if arrivals else 0, due), frame))
+    while arrivals or catch_up.waits:
+        while arrivals and arrivals[0][0] <= now:
+            catch_up.add(arrivals.pop(0)[1])
+        step = catch_up.step(now)
+        assert len(step) <= STEP_PACKETS
+        sent += step
+        now += STEP_MS
+        assert now < 20_000
+    originals = [p for frame in frames for p in frame]
+    assert [p.sequence for p in sent] == [p.sequence for p in originals]
+    ours = [after.timestamp - before.timestamp & 0xFFFFFFFF for before, after in pairwise(sent)]
+    hosts_own = [after.timestamp - before.timestamp & 0xFFFFFFFF for before, after in pairwise(originals)]
+    for our_step, host_step in zip(ours, hosts_own, strict=True):
+        assert 0 <= our_step <= host_step
+        assert (our_step > 0) == (host_step > 0)
+    assert sent[-1] == end
+    assert catch_up.is_done
+    assert all(catch_up.get(p.sequence) == p for p in sent)
