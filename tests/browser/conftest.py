@@ -10,6 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 import uvicorn
+from playwright.async_api import expect
 from starlette.applications import Starlette
 
 from live.auth import issue_token
@@ -19,8 +20,11 @@ from live.web.pages import page_routes
 from schema.people import Role
 
 SHOW, POT, KNIFE = "kitchen", "pot-blue", "knife"
-WAIT_MS = 15_000
+WAIT_MS = 20_000
+"""Only to catch a hang: a page that retries over an outage takes some seconds, and a busy machine more."""
 UP_S = 30
+
+expect.set_options(timeout=WAIT_MS)
 
 PHONE, DESKTOP = (360, 740), (1280, 800)
 

@@ -14,8 +14,11 @@ from pathlib import Path
 import httpx2
 import msgspec
 import pytest
+from playwright.async_api import expect
 
 READY_S = 60
+
+expect.set_options(timeout=20_000)  # only to catch a hang
 
 
 class Reply(msgspec.Struct):
