@@ -305,3 +305,16 @@ async def test_the_clock_is_the_servers(page, module):
         """,
     )
     assert all(abs(each - 60_000) < 1000 for each in offset)
+
+
+async def test_an_answer_that_breaks_off_in_its_body_is_no_answer(live_page, module):
+    code = await module(
+        live_page,
+        "api.js",
+        """
+        const broken = () => new ReadableStream({ start: (body) => body.error(new TypeError("cut")) });
+        window.fetch = async () => new Response(broken(), { status: 201 });
+        return it.api.hold("kitchen", "token", "key", "pot-blue").catch((problem) => problem.code);
+        """,
+    )
+    assert code == "network"  # else the purchase would forget a tap that the server may have taken

@@ -64,7 +64,7 @@ async function attempt(path, { method, token, key, body, keepalive }) {
   if (key) headers["idempotency-key"] = key;
   if (body !== undefined) headers["content-type"] = "application/json";
   const sentMs = Date.now();
-  let response;
+  let response, text;
   try {
     response = await fetch(path, {
       method,
@@ -74,12 +74,13 @@ async function attempt(path, { method, token, key, body, keepalive }) {
       keepalive,
       signal: AbortSignal.timeout(DEADLINE_MS),
     });
+    // An answer that breaks off in its body is no answer: a reload does that, and the tap must not be forgotten for it.
+    if (response.ok) text = await response.text();
   } catch {
     throw new Problem({ status: 0, code: "network", detail: "The server did not answer." });
   }
   learnFromResponse(response, sentMs);
   if (!response.ok) throw await problemOf(response);
-  const text = await response.text();
   return { status: response.status, body: text ? JSON.parse(text) : null };
 }
 
