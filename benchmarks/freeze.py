@@ -67,8 +67,8 @@ async function exchange(path) {
     await pc.setRemoteDescription({type: 'answer', sdp});
 }
 function prefer(transceiver, codec, all) {
-    const rest = ['video/rtx', 'video/red', 'video/ulpfec'];
-    transceiver.setCodecPreferences(all.filter(one => one.mimeType === 'video/' + codec || rest.includes(one.mimeType)));
+    const wanted = ['video/' + codec, 'video/rtx', 'video/red', 'video/ulpfec'];
+    transceiver.setCodecPreferences(all.filter(one => wanted.includes(one.mimeType)));
 }
 async function publish(path, codec, video, maxBitrate) {
     const stream = await navigator.mediaDevices.getUserMedia({audio: true, video});
@@ -280,7 +280,9 @@ def show(found: dict[tuple[str, str, float, float], list[Window]], given: argpar
     print(f"\n## Frozen behind loss: {given.repeats} windows of {given.seconds:g} s each, seed {given.seed}\n")
     print(f"{platform.system()} {platform.release()}, {os.cpu_count()} cores, load before {load:.2f}, after ", end="")
     print(f"{os.getloadavg()[0]:.2f}\n")
-    print("| server | codec | delay each way ms | loss each way | frozen %: median (range) | gaps % | freezes | ", end="")
+    print(
+        "| server | codec | delay each way ms | loss each way | frozen %: median (range) | gaps % | freezes | ", end=""
+    )
     print("over control % | lost for good | NACK | PLI | buffer ms | Mb/s |")
     print("|---|---|---|---|---|---|---|---|---|---|---|---|---|")
     for (name, codec, delay_ms, loss), windows in sorted(found.items()):
