@@ -162,7 +162,7 @@ async def test_a_session_that_ends_takes_its_connection_along_after_its_last_wor
     viewer = await tcp_viewer(floor, peers)
     (session,) = floor.relay._sessions.values()
     floor.relay.end(session)
-    await wait_until(lambda: viewer.reader.at_eof(), "it is hung up on")
+    await wait_until(viewer.reader.at_eof, "it is hung up on")
     await wait_until(lambda: viewer.dtls.state == "closed", "it was told so by DTLS")
     await wait_until(lambda: floor.relay.totals().tcp_links == 0, "nothing stays")
 
@@ -208,7 +208,7 @@ async def test_a_link_that_falls_silent_is_hung_up_on(floor, peers, monkeypatch,
     monkeypatch.setattr(tcp_module, "IDLE_S", 0.1)
     viewer = await tcp_viewer(floor, peers)
     viewer._pulse.cancel()
-    await wait_until(lambda: viewer.reader.at_eof(), "it is closed")
+    await wait_until(viewer.reader.at_eof, "it is closed")
 
 
 async def test_packets_over_tcp_are_handled_without_fault(floor, peers):
