@@ -23,9 +23,9 @@ async def callers(floor):
     opened = []
 
     async def call(count=1):
-        for _ in range(count):
-            opened.append(await asyncio.open_connection("127.0.0.1", floor.relay.tcp_port))
-        return opened[-count:]
+        new = [await asyncio.open_connection("127.0.0.1", floor.relay.tcp_port) for _ in range(count)]
+        opened.extend(new)
+        return new
 
     yield call
     for _, writer in opened:
