@@ -177,7 +177,7 @@ class Peer:
         """A check under `held` was authentic; DTLS starts at the first one (36 ms a join, not 85).
 
         A later one from elsewhere may be a copy that somebody else sent: the address is followed when a check of
-        our own has been answered from there (as RFC 7675 has it for consent; docs/decisions/0009).
+        our own has been answered from there (docs/decisions/0009).
         """
         self.seen_ms = now_ms()
         if held is self.credentials and self._previous is not None:
