@@ -18,7 +18,7 @@ from typing import Any
 
 from media.core.demux import Kind, classify
 from media.core.sdp import Fingerprint
-from media.core.stun import COOKIE
+from media.core.stun import COOKIE, parse_check, success
 from media.dtls import Callee, Certificate, _keys
 
 CHECK_EVERY_S = 4
@@ -173,7 +173,15 @@ class LightPeer:
             elif data[0] > 19:
                 self._queue.put_nowait(data)
             else:
-                self._answered.set()
+                self.stun(data)
+
+    def stun(self, data: bytes) -> None:
+        """The answer to our check; or a check, of an agent that is not lite."""
+        check = parse_check(data)
+        if check is None:
+            self._answered.set()
+        else:
+            self.send_raw(success(check, self.remote, self.password.encode()))
 
     async def _recv(self) -> bytes:
         data = await self._queue.get()
