@@ -173,10 +173,16 @@ class LightPeer:
             self._deliver(data)
         elif data[0] > 19:
             self._queue.put_nowait(data)
-        elif (asked := parse_check(data)) is not None:  # before the relay follows us to another address
-            self.send_raw(success(asked, self.remote, self.password.encode()))
         else:
+            self.stun(data)
+
+    def stun(self, data: bytes) -> None:
+        """The answer to our check; or a check: of a relay before it follows us, of an agent that is not lite."""
+        asked = parse_check(data)
+        if asked is None:
             self._answered.set()
+        else:
+            self.send_raw(success(asked, self.remote, self.password.encode()))
 
     async def _recv(self) -> bytes:
         data = await self._queue.get()
