@@ -57,6 +57,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The addresses that SDP answers advertise. Empty: derived from `media_host`."""
     media_udp_port: Port = 0
     """0: any free one."""
+    media_tcp: bool = True
+    """Media by TCP too, for viewers and hosts whose network lets no UDP through."""
+    media_tcp_port: Port = 0
+    """0: the number of the UDP port where it is free, else any."""
     media_native: Literal["auto", "on", "off"] = "auto"
     """The sending of media in C: where it is built; or no start without it; or never."""
     hold_seconds: Annotated[int, Meta(ge=1, le=86_400)] = 300
@@ -79,8 +83,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         force(self, "base_url", self.base_url or derive_base_url(self.host, self.port))
         if self.token_secret and len(self.token_secret) < SECRET_MIN_CHARS:
             raise ValueError(f"at least {SECRET_MIN_CHARS} characters are needed - at `$.token_secret`")
-        if self.media_udp_port and self.media_udp_port + self.workers > PORT_MAX + 1:
-            raise ValueError(f"each worker has a port of its own, and the last is {PORT_MAX} - at `$.media_udp_port`")
+        for name in ("media_udp_port", "media_tcp_port"):
+            if getattr(self, name) and getattr(self, name) + self.workers > PORT_MAX + 1:
+                raise ValueError(f"each worker has a port of its own, and the last is {PORT_MAX} - at `$.{name}`")
         for proxy in self.trusted_proxies:
             _check_network(proxy)
 

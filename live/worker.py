@@ -32,9 +32,10 @@ class WorkerOrders(Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, settings: Settings, stores: Stores, place: Place) -> Self:
-        """The orders of the worker at `place`; its media port is the first one's plus its number."""
-        port = settings.media_udp_port and settings.media_udp_port + place.worker
-        mine = msgspec.structs.replace(settings, media_udp_port=port)
+        """The orders of the worker at `place`; its media ports are the first one's plus its number."""
+        udp = settings.media_udp_port and settings.media_udp_port + place.worker
+        tcp = settings.media_tcp_port and settings.media_tcp_port + place.worker
+        mine = msgspec.structs.replace(settings, media_udp_port=udp, media_tcp_port=tcp)
         return cls(settings=mine.hand_on(), stores=stores, place=place)
 
 

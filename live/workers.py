@@ -5,7 +5,7 @@ Invariant: the parent answers no request, so nothing stalls it; when it ends, ho
 one that does not come up at the first start ends all, and later ones are tried again with growing pauses.
 
 Each worker listens on the port by itself (SO_REUSEPORT): the kernel spreads connections evenly over those that
-listen, and one that dies is out of the choice in that instant (docs/decisions/0009-workers.md).
+listen, and one that dies is out of the choice in that instant (docs/decisions/0010-workers.md).
 """
 
 import asyncio
