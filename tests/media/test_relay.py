@@ -197,6 +197,7 @@ async def test_a_host_with_another_codec_ends_those_who_cannot_take_it(on_air, p
     both = await peers.viewer(token="viewer-both", codecs=("VP8", "H264"))
     await peers.host(codec="H264")
     await wait_until(lambda: floor.show("demo").publishers == 2, "the newer is on air")
+    await wait_until(lambda: floor.relay.totals().sessions == 2, "the older and the viewer have gone")
     gone = await floor.http.delete(viewer.path, headers={"Authorization": "Bearer viewer-bob"})
     stays = await floor.http.delete(both.path, headers={"Authorization": "Bearer viewer-both"})
     assert (gone.status_code, stays.status_code) == (404, 200)
