@@ -18,6 +18,13 @@ const CONNECT_MS = 10_000;
 const STATS_MS = 1_000;
 const ASK_EVERY = 3;
 
+/** Three layers of 720p, lowest first; a browser leaves out those that a smaller camera has no use for. */
+const LAYERS = [
+  { rid: "q", scaleResolutionDownBy: 4, maxBitrate: 150_000 },
+  { rid: "h", scaleResolutionDownBy: 2, maxBitrate: 600_000 },
+  { rid: "f", maxBitrate: 2_500_000 },
+];
+
 /** Opens a camera and a microphone. Raises DOMException in the browser's words; see `explain` in words.js. */
 export function openDevices({ camera, microphone }) {
   if (!navigator.mediaDevices) throw new DOMException("insecure", "InsecureContextError");
@@ -93,7 +100,9 @@ export class Publisher {
 
   #transceivers(peer) {
     for (const track of this.stream.getTracks()) {
-      const transceiver = peer.addTransceiver(track, { direction: "sendonly", streams: [this.stream] });
+      const init = { direction: "sendonly", streams: [this.stream] };
+      if (track.kind === "video") init.sendEncodings = LAYERS.map((layer) => ({ ...layer }));
+      const transceiver = peer.addTransceiver(track, init);
       if (track.kind === "video" && this.codecs) transceiver.setCodecPreferences(this.codecs);
     }
   }
