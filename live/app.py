@@ -34,7 +34,7 @@ from live.wiring import StoreAddresses, open_services
 def create_app(settings: Settings, stores: StoreAddresses) -> Starlette:
     """The app; it opens nothing before its lifespan does. `settings.token_secret` must be set."""
     tokens = Tokens(settings.token_secret)
-    everything = [*api_routes(), *page_routes()]
+    everything = [*api_routes(), *page_routes(asks_for_ice=bool(settings.ice_urls))]
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[Mapping[str, Any]]:

@@ -26,7 +26,7 @@ from realtime.hub import Hub
 
 Family = GaugeMetricFamily | CounterMetricFamily
 
-_RELAY_GAUGES = {"sessions", "pending", "validated_addresses"}
+_RELAY_GAUGES = {"sessions", "pending", "validated_addresses", "tcp_links"}
 
 
 class Rooms(Collector):
