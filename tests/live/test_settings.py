@@ -100,7 +100,11 @@ def test_a_secret_may_come_from_a_file(tmp_path):
         ({"SHOWFLOOR_TURN_USERNAME": "show"}, "SHOWFLOOR_TURN_USERNAME: the username and the credential go together"),
         ({**TURN, "SHOWFLOOR_TURN_SECRET": "north"}, "SHOWFLOOR_TURN_SECRET: either a secret or"),
         ({**TURN, "SHOWFLOOR_TURN_CREDENTIAL": "a\nb"}, "SHOWFLOOR_TURN_CREDENTIAL: only printable ASCII"),
-        ({"SHOWFLOOR_WORKERS": "2"}, "SHOWFLOOR_WORKERS: Expected `int` <= 1"),
+        ({"SHOWFLOOR_WORKERS": "65"}, "SHOWFLOOR_WORKERS: Expected `int` <= 64"),
+        (
+            {"SHOWFLOOR_WORKERS": "2", "SHOWFLOOR_MEDIA_UDP_PORT": "65535"},
+            "SHOWFLOOR_MEDIA_UDP_PORT: each worker has a port of its own",
+        ),
         ({"SHOWFLOOR_TRUSTED_PROXIES": "10.0.0.1,*"}, "SHOWFLOOR_TRUSTED_PROXIES: '*' is neither an address"),
         ({"SHOWFLOOR_TRUSTED_PROXIES": "10.0.0.1/8"}, "SHOWFLOOR_TRUSTED_PROXIES: '10.0.0.1/8' is neither"),
         ({"SHOWFLOOR_PROT": "1"}, "SHOWFLOOR_PROT is not a setting; did you mean SHOWFLOOR_PORT?"),
