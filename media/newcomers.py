@@ -96,11 +96,14 @@ class Newcomers:
         """Packets it got from here, once more."""
         ahead = self._ahead.get(subscriber)
         if ahead is not None:
-            for packet in packets:
-                self._send(subscriber, ahead, [packet])
+            self._egress.resend(ahead, packets)
+            self._count(subscriber, ahead)
 
     def _send(self, subscriber: Subscriber, ahead: _Ahead, packets: Sequence[Packet]) -> None:
         self._egress.send([ahead], regroup(packets))
+        self._count(subscriber, ahead)
+
+    def _count(self, subscriber: Subscriber, ahead: _Ahead) -> None:
         line, mine = subscriber.lines[Kind.VIDEO], ahead.lines[Kind.VIDEO]
         if line is not None and mine is not None:  # sender reports count all that was sent
             line.packets, line.octets = line.packets + mine.packets, line.octets + mine.octets

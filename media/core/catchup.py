@@ -122,10 +122,12 @@ class CatchUp:
     def _stamped(self, packet: Packet) -> Packet:
         if _signed(self._live - packet.timestamp) <= 0:
             return packet
-        kind, codec, sequence, timestamp, marker, payload, padded, begins_keyframe = packet
+        kind, codec, sequence, timestamp, marker, payload, padded, begins_keyframe, capture = packet
         stamp = self._live - self._before_live(timestamp) & 0xFFFFFFFF
+        if capture:  # browsers derive the pictures between two capture times from the timestamps
+            capture += (_signed(stamp - timestamp) << 32) // CLOCK_HZ[Kind.VIDEO]
         # Not `_replace`: it takes three times as long, and a join has hundreds of these.
-        return Packet(kind, codec, sequence, stamp, marker, payload, padded, begins_keyframe)
+        return Packet(kind, codec, sequence, stamp, marker, payload, padded, begins_keyframe, capture)
 
 
 def _signed(ticks: int) -> int:

@@ -1,4 +1,4 @@
-from media.core.reception import Mapping, Reception, ntp
+from media.core.reception import NTP_EPOCH_MS, Mapping, Reception, ntp, wall_ms_of
 from media.core.rtcp import SenderReport
 
 
@@ -50,3 +50,16 @@ def test_a_mapping_is_guessed_until_it_is_told():
     assert mapping.at(10_001) == 5090
     mapping.begin()
     assert mapping.at(10_002) is None
+
+
+def test_a_mapping_tells_the_wall_time_of_a_timestamp_on_either_side_of_the_wrap():
+    mapping = Mapping(90_000)
+    assert mapping.wall(0) is None
+    mapping.set(100, 10_000)
+    assert mapping.wall(1000) == 10_010
+    assert mapping.wall((1 << 32) - 800) == 9_990
+
+
+def test_an_ntp_stamp_is_read_as_it_was_written():
+    assert ntp(0) == NTP_EPOCH_MS // 1000 << 32
+    assert wall_ms_of(ntp(1_700_000_000_500)) == 1_700_000_000_500
