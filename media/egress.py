@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from media.core.backlog import Backlog, Send
-from media.core.demux import Address
+from media.core.demux import Address, OverTcp
 from media.core.extensions import filled
 from media.core.formats import Codec, Kind
 from media.core.history import Packet
@@ -136,7 +136,11 @@ class Egress:
     def _emit(self, peer: Route, send: Send) -> None:
         self.packets += send.packets
         self.octets += len(send.data)
-        if send.segment_bytes and not peer.uses_gso:
+        if isinstance(send.address, OverTcp):  # it has a queue of its own
+            send.address.link.send(
+                send.data, segment_bytes=send.segment_bytes, packets=send.packets, has_audio=send.has_audio
+            )
+        elif send.segment_bytes and not peer.uses_gso:
             self._one_by_one(send)
         elif not self._try(send):
             peer.uses_gso = False

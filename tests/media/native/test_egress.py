@@ -213,8 +213,8 @@ def test_what_is_no_run_is_refused_and_nothing_is_sent(port, inbox):
             odd = Line(7, {Codec.VP8: 96}, 0, 0)
             odd.begin(0)
             odd.extensions = block
+            run = Run((packet()._replace(capture=1),), 21)
             with pytest.raises(error):
-                run = Run((packet()._replace(capture=1),), 21)
                 fanout.fan(port.socket.fileno(), -1, -1, [Target(inbox.getsockname(), (None, odd))], [run])
     assert waiting(inbox) == []
     assert video.packets == 0
