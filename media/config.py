@@ -38,3 +38,5 @@ class RelayConfig(Struct, frozen=True, kw_only=True):
     sync: pictures would be shown as they come, and stand still for every packet that is sent again."""
     native: bool | None = None
     """The egress: True the native twin or no start, False the pure one, None the native one where it is built."""
+    session_suffix: str = ""
+    """What the ids of this process's sessions end in, so that others know whose they are."""
