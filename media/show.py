@@ -24,6 +24,9 @@ from schema.ids import ShowId
 
 MAX_PENDING: Final = 2048
 AUDIO_HISTORY: Final = 512
+MEANT_AGO_MS: Final = 10_000
+MEANT_AHEAD_MS: Final = 3_000
+"""Between the newest picture here and a moment that the host means: its uplink's delay at most."""
 
 
 class ShowStats(Struct, frozen=True, kw_only=True):
@@ -157,6 +160,20 @@ class Show:
 
     def told(self, kind: Kind, timestamp: int, wall_ms: float) -> None:
         self.tracks[kind].told(timestamp, wall_ms)
+
+    def capture_ms(self, host_ms: float | None) -> int | None:
+        """When a picture was captured, as the sender reports to viewers count: at `host_ms` of the host's own clock.
+
+        Without one, or with one that no host could mean now (another machine's clock, perhaps), the newest picture's.
+        None while no video arrives.
+        """
+        newest = self.tracks[Kind.VIDEO].newest_capture_ms()
+        if newest is None or self.publisher is None or not self.host_present:
+            return None
+        meant = self.publisher.wall_ms(host_ms) if host_ms is not None else None
+        if meant is None or not -MEANT_AGO_MS <= meant - newest <= MEANT_AHEAD_MS:
+            return round(newest)
+        return round(meant)
 
     # The subscribers' side
 

@@ -96,3 +96,10 @@ class Mapping:
         if self._wall_ms is None:
             return None
         return int(self._timestamp + (now_ms - self._wall_ms) * self._clock_hz / 1000) & 0xFFFFFFFF
+
+    def wall(self, timestamp: int) -> float | None:
+        """The wall time, in ms, that a timestamp of the track stands for; None before anything arrived."""
+        if self._wall_ms is None:
+            return None
+        ticks = (timestamp - self._timestamp + 0x80000000 & 0xFFFFFFFF) - 0x80000000
+        return self._wall_ms + ticks * 1000 / self._clock_hz
