@@ -17,8 +17,9 @@ from collections.abc import Callable
 from typing import Any
 
 from media.core.demux import Kind, classify
+from media.core.framing import Deframer, framed
 from media.core.sdp import Fingerprint
-from media.core.stun import COOKIE
+from media.core.stun import COOKIE, parse_check, success
 from media.dtls import Callee, Certificate, _keys
 
 CHECK_EVERY_S = 4
@@ -163,17 +164,22 @@ class LightPeer:
                 data = self._socket.recv(2048)
             except (BlockingIOError, OSError):
                 return
-            if data[0] > 127:
-                self.packets += 1
-                self.octets += len(data)
-                if self.first_packet_at is None and classify(data) is Kind.RTP:
-                    self.first_packet_at = time.monotonic()
-                    self.first_packet.set()
-                self._deliver(data)
-            elif data[0] > 19:
-                self._queue.put_nowait(data)
-            else:
-                self._answered.set()
+            self._take(data)
+
+    def _take(self, data: bytes) -> None:
+        if data[0] > 127:
+            self.packets += 1
+            self.octets += len(data)
+            if self.first_packet_at is None and classify(data) is Kind.RTP:
+                self.first_packet_at = time.monotonic()
+                self.first_packet.set()
+            self._deliver(data)
+        elif data[0] > 19:
+            self._queue.put_nowait(data)
+        elif (asked := parse_check(data)) is not None:  # before the relay follows us to another address
+            self.send_raw(success(asked, self.remote, self.password.encode()))
+        else:
+            self._answered.set()
 
     async def _recv(self) -> bytes:
         data = await self._queue.get()
@@ -194,6 +200,42 @@ class LightPeer:
         if self._socket.fileno() >= 0:
             self._loop.remove_reader(self._socket.fileno())
             self._socket.close()
+
+
+class OverTcp:
+    """Mixed into a peer: it comes by TCP, as from a network that lets no UDP through."""
+
+    def _readable(self) -> None:
+        """The UDP socket stays unused."""
+
+    async def check(self, answer: str) -> None:
+        host, port = re.search(r"a=candidate:\S+ 1 tcp \d+ (\S+) (\d+) typ host tcptype passive", answer).groups()
+        self.deframer = Deframer()
+        self.reader, self.writer = await asyncio.open_connection(host, int(port))
+        self.reading = asyncio.ensure_future(self._reads())
+        await super().check(answer)
+
+    async def _reads(self) -> None:
+        while data := await self.reader.read(2048):
+            self.deframer.room[: len(data)] = data
+            for packet in self.deframer.took(len(data)):
+                self._take(packet)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return self.writer.get_extra_info("sockname")
+
+    def send_raw(self, data: bytes) -> None:
+        self.writer.write(framed(data))
+
+    async def close(self, *, farewell: bool = True) -> None:
+        await super().close(farewell=farewell)
+        self.reading.cancel()
+        self.writer.close()
+
+
+class LightTcpPeer(OverTcp, LightPeer):
+    """A viewer by TCP."""
 
 
 class LightHost(LightPeer):
@@ -233,3 +275,7 @@ class LightHost(LightPeer):
         if not lost:
             header = struct.pack("!BBHII", 0x80, kind | marker << 7, index & 0xFFFF, stamp, ssrc)
             self.send_rtp(header, payload, index)
+
+
+class LightTcpHost(OverTcp, LightHost):
+    """A publisher by TCP."""

@@ -171,6 +171,7 @@ def relay_config(settings: Settings) -> RelayConfig:
     config = RelayConfig(
         bind_host=settings.media_host,
         port=settings.media_udp_port,
+        tcp_port=settings.media_tcp_port if settings.media_tcp else None,
         addresses=tuple(settings.media_addresses),
         native={"auto": None, "on": True, "off": False}[settings.media_native],
     )

@@ -65,6 +65,7 @@ class RelayStats(Struct, frozen=True, kw_only=True):
     sessions: int
     pending: int
     validated_addresses: int
+    tcp_links: int
     packets_out: int
     octets_out: int
     sends: int
@@ -94,6 +95,8 @@ class Relay:
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
         self._port = MediaPort(self.config.bind_host, self.config.port)
+        if self.config.tcp_port is not None:
+            await self._port.open_tcp(self.config.tcp_port)
         self._egress = egress_for(self._port, native=self.config.native)
         await self._tasks.__aenter__()
         self._background = [
@@ -123,6 +126,11 @@ class Relay:
     def udp_port(self) -> int:
         return self._port.number
 
+    @property
+    def tcp_port(self) -> int | None:
+        """Where peers without UDP connect to; None where TCP is off."""
+        return self._port.tcp.number
+
     def stats(self, show_id: ShowId) -> ShowStats:
         """A show's numbers. Raises NotFound for one that has no media here."""
         show = self.shows.get(show_id)
@@ -136,6 +144,7 @@ class Relay:
             sessions=len(self._sessions),
             pending=self._pending(),
             validated_addresses=self._port.roster.addresses,
+            tcp_links=len(self._port.tcp),
             packets_out=self._egress.packets,
             octets_out=self._egress.octets,
             sends=self._egress.sends,
@@ -237,6 +246,7 @@ class Relay:
             setup=peer.setup,
             addresses=self.config.addresses,
             port=self.udp_port,
+            tcp_port=self.tcp_port,
             session=secrets.randbits(62),
         )
 

@@ -61,7 +61,11 @@ def _choose(offer: Offer, *, sending: tuple[str, str], one: bool, profile: str) 
         if formats:
             chosen.append(Chosen(section=section, formats=formats[:1] if one else formats))
     if not chosen:
-        raise NotAcceptable("No common codec: video must be VP8 or H264 (packetization-mode 1), audio must be Opus")
+        names = dict.fromkeys(name for section in offer.sections for name in section.names)
+        raise NotAcceptable(
+            "No common codec: video must be VP8, VP9 or AV1 (profile 0 each), or H264 (packetization-mode 1); "
+            f"audio must be Opus; the offer has {', '.join(names) or 'none'}"
+        )
     return chosen
 
 

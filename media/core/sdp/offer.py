@@ -21,6 +21,17 @@ _FINGERPRINT = re.compile(r"^(sha-256|sha-384|sha-512) ([0-9A-Fa-f]{2}(?::[0-9A-
 _RID = re.compile(r"^[A-Za-z0-9_-]{1,255}$")
 _KINDS: Final = {"audio": Kind.AUDIO, "video": Kind.VIDEO}
 _PORTS, _PAYLOAD_TYPES, _EXTENSIONS = 65_535, 127, 255
+_WANTED: Final = {
+    # Mode 0 forbids the fragments every encoder sends (RFC 6184 section 6.2).
+    Codec.H264: ("packetization-mode", "1", "0"),
+    # Only what every viewer's browser decodes: 4:2:0, for VP9 of 8 bits (RFC 9628 section 6.1; AV1's RTP format 7.2.1).
+    # A host in another profile would be answered, and shown to few of those who were answered the same codec.
+    Codec.VP9: ("profile-id", "0", "0"),
+    Codec.AV1: ("profile", "0", "0"),
+}
+"""Name, value and default of the one parameter that must fit."""
+_NO_MEDIA: Final = frozenset({"rtx", "red", "ulpfec", "flexfec-03", "telephone-event", "cn"})
+_NAME_CHARACTERS, _MOST_NAMES = 20, 12
 _DIRECTIONS: Final = ("sendrecv", "sendonly", "recvonly", "inactive")
 
 
@@ -54,6 +65,8 @@ class Section(Struct, frozen=True, kw_only=True):
     """Number by URI (RFC 8285), of all that were offered."""
     rids: tuple[str, ...] = ()
     """The layers it would send, in its order; those it starts paused (~) too."""
+    names: tuple[str, ...] = ()
+    """Of every codec offered, those that cannot pass too."""
     rtx: Mapping[int, int] = {}
     """Payload type of the retransmissions, by that of what is retransmitted (apt)."""
 
@@ -109,6 +122,7 @@ def _section(block: Block, session: Block, index: int) -> Section:
         mid=mid,
         direction=next((name for name in _DIRECTIONS if name in names), "sendrecv"),
         formats=formats,
+        names=_names(block) if is_media else (),
         extensions=_extensions(block),
         rids=_rids(block) if is_media else (),
         rtx=_rtx(block, words[3:], formats),
@@ -140,10 +154,20 @@ def _codec(rtpmap: str, fmtp: str) -> Codec | None:
     codec = next((codec for codec in Codec if codec.lower() == name.lower()), None)
     if codec is None or rate.partition("/")[0] != str(CLOCK_HZ[codec.kind]):
         return None
-    # Mode 0 forbids the fragments every encoder sends (RFC 6184 section 6.2).
-    if codec is Codec.H264 and "packetization-mode=1" not in fmtp.replace(" ", ""):
-        return None
-    return codec
+    name, value, default = _WANTED.get(codec, ("", "", ""))
+    return codec if parameters(fmtp).get(name, default) == value else None
+
+
+def parameters(fmtp: str) -> dict[str, str]:
+    """`a=1; b=2`, names in lower case."""
+    pairs = (one.partition("=") for one in fmtp.split(";"))
+    return {name.strip().lower(): value.strip() for name, _, value in pairs}
+
+
+def _names(block: Block) -> tuple[str, ...]:
+    """For a refusal that says what was there."""
+    names = (rtpmap.partition("/")[0][:_NAME_CHARACTERS] for rtpmap in block.table("rtpmap").values())
+    return tuple(dict.fromkeys(name for name in names if name.lower() not in _NO_MEDIA))[:_MOST_NAMES]
 
 
 def _rtx(block: Block, payload_types: Sequence[str], formats: Sequence[Format]) -> dict[int, int]:
@@ -154,8 +178,7 @@ def _rtx(block: Block, payload_types: Sequence[str], formats: Sequence[Format]) 
     for payload_type in payload_types:
         value = number(payload_type, _PAYLOAD_TYPES)
         if value is not None and rtpmaps.get(payload_type, "").lower().startswith("rtx/"):
-            parameters = (one.strip().partition("=") for one in fmtps.get(payload_type, "").split(";"))
-            repaired = next((number(is_for, _PAYLOAD_TYPES) for name, _, is_for in parameters if name == "apt"), None)
+            repaired = number(parameters(fmtps.get(payload_type, "")).get("apt", ""), _PAYLOAD_TYPES)
             if repaired in known and value not in known:
                 found.setdefault(repaired, value)
     return found
