@@ -213,9 +213,15 @@ async def studio(site, open_page):
     return page
 
 
+async def knows_its_pictures(viewer):
+    """The viewer's page has learned when the pictures were captured, or sees none."""
+    await expect(viewer.get_by_test_id("statistics-frames")).to_contain_text("VP8")
+    await expect(viewer.get_by_test_id("statistics-age")).to_contain_text("ms")
+
+
 async def skew_ms(studio, viewer):
     """How much newer than the tap the picture was with which the pin appeared, read from the pixels."""
-    await expect(viewer.get_by_test_id("statistics-frames")).to_contain_text("VP8")  # the picture has been running
+    await knows_its_pictures(viewer)
     async with studio.expect_request(f"**/api/v1/shows/{SHOW}/pins") as asked:
         await studio.get_by_test_id(f"pin-{POT}").click()
     tapped_ms = (await asked.value).post_data_json["captured_at_ms"]
@@ -245,7 +251,7 @@ async def test_a_page_that_does_not_wait_shows_the_pin_long_before_its_picture(s
 
 async def test_a_pin_from_elsewhere_belongs_to_the_newest_picture_of_the_relay(site, studio, late_viewer):
     viewer = await late_viewer()
-    await expect(viewer.get_by_test_id("statistics-frames")).to_contain_text("VP8")
+    await knows_its_pictures(viewer)
     await site.pin(KNIFE)  # the request as it always was
     await expect(viewer.get_by_test_id(f"pin-card-{KNIFE}")).to_be_visible()
     (note,) = await viewer.evaluate("() => window.__showfloor.pins")
