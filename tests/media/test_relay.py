@@ -11,6 +11,7 @@ from media.config import RelayConfig
 from media.core import rtcp
 from media.core.nack import ResendBudget
 from media.core.reception import NTP_EPOCH_MS, ntp
+from media.show import Batch
 from schema.errors import NotFound
 
 SIZES = [1180, 1174, 1100]
@@ -197,6 +198,7 @@ async def test_a_host_with_another_codec_ends_those_who_cannot_take_it(on_air, p
     both = await peers.viewer(token="viewer-both", codecs=("VP8", "H264"))
     await peers.host(codec="H264")
     await wait_until(lambda: floor.show("demo").publishers == 2, "the newer is on air")
+    await wait_until(lambda: floor.relay.totals().sessions == 2, "the older and the viewer have gone")
     gone = await floor.http.delete(viewer.path, headers={"Authorization": "Bearer viewer-bob"})
     stays = await floor.http.delete(both.path, headers={"Authorization": "Bearer viewer-both"})
     assert (gone.status_code, stays.status_code) == (404, 200)
@@ -341,7 +343,6 @@ async def turns_of_others_during_a_fan_out(floor, peers, wait_until):
     for number in range(3):
         await peers.viewer(token=f"viewer-{number}")
     show = floor.relay.shows["demo"]
-    show.subscribers = Crowd(show.subscribers, 16)
     turns, is_done = [], asyncio.Event()
 
     async def other():
@@ -350,10 +351,9 @@ async def turns_of_others_during_a_fan_out(floor, peers, wait_until):
             await asyncio.sleep(0)
 
     task = asyncio.ensure_future(other())
-    await floor.relay._fan_out(show, [])
+    await floor.relay._fan_out(show, [Batch(list(Crowd(show.subscribers, 16)), [])])
     is_done.set()
     await task
-    show.subscribers = set(show.subscribers)
     return len(turns)
 
 
@@ -392,7 +392,7 @@ async def told_by_host(host, floor, wait_until, host_ms):
     show = floor.relay.shows["demo"]
     report = rtcp.SenderReport(host.video_ssrc, ntp(host_ms), host.timestamp[96] & 0xFFFFFFFF, 1, 1)
     host.send_rtcp(rtcp.sender_report(report, "host"))
-    await wait_until(lambda: show.publisher.wall_ms(host_ms) is not None, "the host's clock is known")
+    await wait_until(lambda: show.feed.wall_ms(host_ms) is not None, "the host's clock is known")
 
 
 async def test_a_moment_of_the_host_is_where_the_sender_reports_put_its_picture_for_viewers(on_air, floor, wait_until):
