@@ -264,7 +264,7 @@ class Relay:
     def _keep(self, show: Show, account_id: AccountId, member: Publisher | Subscriber, answer: str) -> Session:
         is_publisher = isinstance(member, Publisher)
         session = Session(
-            session_id=SessionId(new_id("pub" if is_publisher else "sub")),
+            session_id=SessionId(new_id("pub" if is_publisher else "sub") + self.config.session_suffix),
             show_id=show.show_id,
             account_id=account_id,
             is_publisher=is_publisher,
