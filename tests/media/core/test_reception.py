@@ -55,12 +55,13 @@ def test_a_mapping_is_guessed_until_it_is_told():
     assert mapping.wall(7900) == 10_013
 
 
-def test_a_mapping_tells_the_wall_time_of_a_timestamp_on_either_side_of_the_wrap():
+def test_a_mapping_leads_from_a_timestamp_back_to_its_time_across_the_wrap():
     mapping = Mapping(90_000)
     assert mapping.wall(0) is None
-    mapping.set(100, 10_000)
-    assert mapping.wall(1000) == 10_010
-    assert mapping.wall((1 << 32) - 800) == 9_990
+    mapping.set(0xFFFFFFFF - 899, 10_000)
+    assert mapping.wall(0) == 10_010
+    assert mapping.wall(0xFFFFFFFF - 1799) == 9990
+    assert mapping.at(10_010) == 0
 
 
 def test_an_ntp_stamp_is_read_as_it_was_written():
