@@ -155,6 +155,14 @@ class Relay:
             dropped=dict(self._port.counts),
         )
 
+    def capture_ms(self, show_id: ShowId, host_ms: float | None = None) -> int | None:
+        """When the host captured what it showed at `host_ms` of its own clock, by the clock of our sender reports.
+
+        Without `host_ms`: the newest picture that arrived. None while the show has no video here.
+        """
+        show = self.shows.get(show_id)
+        return show.capture_ms(host_ms) if show is not None else None
+
     # Sessions
 
     def publish(self, show_id: ShowId, account_id: AccountId, offer: sdp.Offer) -> Session:
