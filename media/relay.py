@@ -21,6 +21,7 @@ from media.config import RelayConfig
 from media.core import sdp
 from media.core.catchup import STEP_MS
 from media.core.formats import Codec, Kind
+from media.core.history import Packet
 from media.core.runs import Run
 from media.native import egress_for
 from media.newcomers import ROUND_PACKETS
@@ -129,6 +130,11 @@ class Relay:
         if show is None:
             raise NotFound("The show has no media on this relay")
         return show.stats()
+
+    def keyframes(self) -> dict[ShowId, Sequence[Packet]]:
+        """For each show on air what it has shown since its last keyframe, that first; for thumbnails."""
+        shows = ((show_id, show.newcomers.gop.packets) for show_id, show in self.shows.items() if show.host_present)
+        return {show_id: packets for show_id, packets in shows if packets}
 
     def totals(self) -> RelayStats:
         """The process's numbers."""
