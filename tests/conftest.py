@@ -5,7 +5,9 @@ The stores are started once a session, by the supervisor that the product uses.
 
 import itertools
 import signal
+import sys
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -21,6 +23,8 @@ from live.stores.valkey import DATABASES
 TEMPLATE = "showfloor_template"
 
 _numbers = itertools.count(1)
+
+sys.path.append(str(Path(__file__).parent))  # for `from netem.udp import UdpRelay`; no package of ours is shadowed
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -16,6 +16,8 @@ class Codec(StrEnum):
 
     OPUS = "opus"
     VP8 = "VP8"
+    VP9 = "VP9"
+    AV1 = "AV1"
     H264 = "H264"
 
     @property

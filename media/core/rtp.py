@@ -14,6 +14,10 @@ import struct
 from typing import Final, NamedTuple
 
 _FIXED: Final = struct.Struct("!BBHII")
+_ONE_BYTE: Final = b"\xbe\xde"
+_TWO_BYTE: Final = 0x10
+_LAST_ONE_BYTE: Final = 15
+"""RFC 8285 section 4.2: this number ends the reading."""
 
 
 class Header(NamedTuple):
@@ -27,6 +31,8 @@ class Header(NamedTuple):
     padded: bool
     size: int
     """Bytes of the whole header, contributing sources and extensions included."""
+    extensions: bytes = b""
+    """Where X is 1: from 0xBEDE or 0x100x on. `extension` finds one in it."""
 
 
 def parse_header(datagram: bytes) -> Header | None:
@@ -36,14 +42,46 @@ def parse_header(datagram: bytes) -> Header | None:
     first, second, sequence, timestamp, ssrc = _FIXED.unpack_from(datagram)
     if first >> 6 != 2:
         return None
-    size = 12 + 4 * (first & 15)
+    at = size = 12 + 4 * (first & 15)
     if first & 0x10:
         if len(datagram) < size + 4:
             return None
         size += 4 + 4 * int.from_bytes(datagram[size + 2 : size + 4], "big")
     if len(datagram) < size:
         return None
-    return Header(second & 127, second > 127, sequence, timestamp, ssrc, bool(first & 0x20), size)
+    extensions = datagram[at:size]
+    return Header(second & 127, second > 127, sequence, timestamp, ssrc, bool(first & 0x20), size, extensions)
+
+
+def extension(block: bytes, number: int) -> bytes | None:
+    """The extension of that number in a header's `extensions` (RFC 8285); None if it is not there. Never raises.
+
+    BE DE | length in words | 4 bits number, 4 bits bytes - 1 | data | ... | 0: padding, one byte
+    10 0x | length in words | 8 bits number, 8 bits bytes     | data | ... | 0: padding, one byte
+    """
+    if block[:2] == _ONE_BYTE:
+        return _one_byte(block, number)
+    return _two_byte(block, number) if len(block) > 4 and block[0] == _TWO_BYTE and block[1] < 16 else None
+
+
+def _one_byte(block: bytes, number: int) -> bytes | None:
+    at = 4
+    while at < len(block) and (head := block[at]) >> 4 != _LAST_ONE_BYTE:
+        end = at + 1 if head == 0 else at + 2 + (head & 15)
+        if head >> 4 == number and head:
+            return block[at + 1 : end] if end <= len(block) else None
+        at = end
+    return None
+
+
+def _two_byte(block: bytes, number: int) -> bytes | None:
+    at = 4
+    while at + 1 < len(block):
+        end = at + 2 + block[at + 1] if block[at] else at + 1
+        if block[at] == number and block[at]:
+            return block[at + 2 : end] if end <= len(block) else None
+        at = end
+    return None
 
 
 def strip_padding(payload: bytes) -> bytes | None:

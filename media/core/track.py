@@ -6,7 +6,7 @@ Invariant: each sequence number of the track is given to one packet, once.
 
 from media.core.formats import CLOCK_HZ, Codec, Kind
 from media.core.history import History, Packet
-from media.core.keyframe import begins_keyframe
+from media.core.payloads import begins_keyframe
 from media.core.reception import Mapping
 from media.core.rewrite import Splice
 

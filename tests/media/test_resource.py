@@ -51,9 +51,10 @@ async def test_a_malformed_offer_is_a_bad_request(floor, body):
 
 
 async def test_an_offer_without_a_common_codec_is_not_acceptable(floor, offer):
-    answer = await floor.post("/whep/demo", offer.replace("VP8", "VP9").replace("opus", "ilbc"), "viewer-bob")
+    answer = await floor.post("/whep/demo", offer.replace("VP8", "H265").replace("opus", "ilbc"), "viewer-bob")
     assert (answer.status_code, answer.json()["code"]) == (406, "not_acceptable")
-    assert "VP8 or H264" in answer.json()["detail"]
+    assert "VP8, VP9 or AV1" in answer.json()["detail"]
+    assert "H265" in answer.json()["detail"]
 
 
 async def test_a_viewer_without_the_codec_on_air_is_told(floor, peers):

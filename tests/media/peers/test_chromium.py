@@ -3,7 +3,7 @@
 import pytest
 
 
-@pytest.mark.parametrize("codec", ["VP8", "H264"])
+@pytest.mark.parametrize("codec", ["VP8", "H264", "VP9", "AV1"])
 async def test_chromium_publishes_and_another_decodes_frames(floor, tabs, wait_until, codec):
     host, viewer = await tabs(), await tabs()
     await host.publish("demo", "host-ann", codec)

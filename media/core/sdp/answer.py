@@ -1,0 +1,107 @@
+"""The answer to an offer: a lite agent, everything bundled (RFC 9429, RFC 8839, RFC 9725).
+
+Reads no clock and does no I/O. Invariant: each section of the offer is answered in its place, served or rejected
+with port 0; nothing is answered that was not offered.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
+
+from media.core.extensions import FROM_PUBLISHER
+from media.core.formats import Kind
+from media.core.sdp.choose import Chosen
+from media.core.sdp.offer import Format, Offer, Section
+
+
+class Local(Struct, frozen=True, kw_only=True):
+    """Our side of the transport."""
+
+    ufrag: str
+    password: str
+    fingerprint: str
+    setup: str
+    addresses: tuple[str, ...]
+    port: int
+    session: int
+
+
+def answer(offer: Offer, chosen: Sequence[Chosen], local: Local, *, ssrcs: Mapping[Kind, int] | None) -> str:
+    """The answer. `ssrcs` for a subscriber (we send), None for a publisher (we receive)."""
+    served = {choice.section.mid: choice for choice in chosen}
+    lines = [
+        "v=0",
+        f"o=- {local.session} 1 IN IP4 127.0.0.1",
+        "s=-",
+        "t=0 0",
+        "a=ice-lite",
+        "a=group:BUNDLE " + " ".join(mid for mid in (s.mid for s in offer.sections) if mid in served),
+        "a=msid-semantic: WMS *",
+    ]
+    for section in offer.sections:
+        choice = served.get(section.mid)
+        lines += _rejected(section) if choice is None else _served(choice, local, ssrcs)
+    return "\r\n".join(lines) + "\r\n"
+
+
+def _rejected(section: Section) -> list[str]:
+    head = f"m={section.media} 0 {section.protocol} {section.first_format}"
+    return [head, "c=IN IP4 0.0.0.0", f"a=mid:{section.mid}", "a=inactive"]
+
+
+def _served(choice: Chosen, local: Local, ssrcs: Mapping[Kind, int] | None) -> list[str]:
+    section, kind = choice.section, choice.section.kind
+    assert kind is not None, "only audio and video are chosen"
+    types = " ".join(str(item.payload_type) for item in choice.formats)
+    lines = [
+        f"m={section.media} {local.port} {section.protocol} {types}",
+        _connection(local.addresses[0]),
+        f"a=mid:{section.mid}",
+        "a=sendonly" if ssrcs else "a=recvonly",
+        "a=rtcp-mux",
+        "a=rtcp-rsize",
+        f"a=setup:{local.setup}",
+        f"a=ice-ufrag:{local.ufrag}",
+        f"a=ice-pwd:{local.password}",
+        f"a=fingerprint:sha-256 {local.fingerprint}",
+        *candidates(local),
+    ]
+    for item in choice.formats:
+        lines += _format(item, kind)
+    return lines + (_received(section) if ssrcs is None else _sent(section, ssrcs[kind]))
+
+
+def _received(section: Section) -> list[str]:
+    """What we take of a publisher. Every layer: OBS ends a session in which one was refused (RFC 8853 lets it)."""
+    numbers = [(section.extensions[uri], uri) for uri in FROM_PUBLISHER if uri in section.extensions]
+    lines = [f"a=extmap:{number} {uri}" for number, uri in numbers]
+    if section.rids:
+        lines += [f"a=rid:{rid} recv" for rid in section.rids] + ["a=simulcast:recv " + ";".join(section.rids)]
+    return lines
+
+
+def _sent(section: Section, ssrc: int) -> list[str]:
+    track = f"show show-{section.media}"
+    return [f"a=msid:{track}", f"a=ssrc:{ssrc} cname:show", f"a=ssrc:{ssrc} msid:{track}"]
+
+
+def _connection(address: str) -> str:
+    return f"c=IN {'IP6' if ':' in address else 'IP4'} {address}"
+
+
+def candidates(local: Local) -> list[str]:
+    """One host candidate per address, the first preferred (RFC 8445 section 5.1.2)."""
+    return [
+        f"a=candidate:{n} 1 udp {126 << 24 | (65535 - n) << 8 | 255} {address} {local.port} typ host"
+        for n, address in enumerate(local.addresses, 1)
+    ] + ["a=end-of-candidates"]
+
+
+def _format(item: Format, kind: Kind) -> list[str]:
+    number = item.payload_type
+    lines = [f"a=rtpmap:{number} {item.rtpmap}"]
+    if item.fmtp:
+        lines.append(f"a=fmtp:{number} {item.fmtp}")
+    if kind is Kind.VIDEO:
+        lines += [f"a=rtcp-fb:{number} {feedback}" for feedback in ("nack", "nack pli", "goog-remb")]
+    return lines

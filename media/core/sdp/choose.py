@@ -1,0 +1,89 @@
+"""What of an offer is served: the codecs both sides know.
+
+Reads no clock and does no I/O. Invariant: at most one section of each kind is chosen, and none without a format.
+"""
+
+import re
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from media.core.formats import Codec
+from media.core.sdp.offer import Format, Offer, Section
+from schema.errors import NotAcceptable
+
+
+class Chosen(Struct, frozen=True, kw_only=True):
+    """What is served of one section of the offer."""
+
+    section: Section
+    formats: tuple[Format, ...]
+
+
+def choose_from_publisher(offer: Offer) -> list[Chosen]:
+    """One format for the first section of each kind that sends. Raises NotAcceptable if there is none."""
+    return _choose(offer, sending=("sendrecv", "sendonly"), one=True, profile="")
+
+
+def choose_for_subscriber(offer: Offer, profile: str = "") -> list[Chosen]:
+    """Every codec the subscriber can take, once each, so that a publisher may come, or return, with any of them.
+
+    `profile` is the publisher's H264 profile-level-id, if it has one; among several H264 formats the one of the
+    same profile is taken. Raises NotAcceptable if nothing fits, or if the subscriber waits to be called: players
+    offer actpass, and to be a DTLS client is work that only a host's token may ask of us.
+    """
+    if offer.setup == "passive":
+        raise NotAcceptable("A player must offer a=setup:actpass or a=setup:active")
+    return _choose(offer, sending=("sendrecv", "recvonly"), one=False, profile=profile)
+
+
+def must_take(chosen: Sequence[Chosen], on_air: Sequence[Codec]) -> None:
+    """Raise NotAcceptable if a kind that was chosen is on air in a codec that was not."""
+    taken = {item.codec for choice in chosen for item in choice.formats}
+    kinds = {codec.kind for codec in taken}
+    missing = [codec for codec in on_air if codec.kind in kinds and codec not in taken]
+    if missing:
+        raise NotAcceptable(f"The show is sent in {', '.join(missing)}, which the offer does not accept")
+
+
+def our_setup(offered: str) -> str:
+    """Passive towards whoever can be active; FFmpeg's WHIP muxer offers passive and waits to be called."""
+    return "active" if offered == "passive" else "passive"
+
+
+def _choose(offer: Offer, *, sending: tuple[str, str], one: bool, profile: str) -> list[Chosen]:
+    chosen: list[Chosen] = []
+    for section in offer.sections:
+        taken = {choice.section.kind for choice in chosen}
+        if section.kind is None or section.kind in taken or section.direction not in sending:
+            continue
+        formats = _one_each(section.formats, profile)
+        if formats:
+            chosen.append(Chosen(section=section, formats=formats[:1] if one else formats))
+    if not chosen:
+        names = dict.fromkeys(name for section in offer.sections for name in section.names)
+        raise NotAcceptable(
+            "No common codec: video must be VP8, VP9 or AV1 (profile 0 each), or H264 (packetization-mode 1); "
+            f"audio must be Opus; the offer has {', '.join(names) or 'none'}"
+        )
+    return chosen
+
+
+def _one_each(formats: Sequence[Format], profile: str) -> tuple[Format, ...]:
+    best: dict[Codec, Format] = {}
+    for item in formats:
+        held = best.get(item.codec)
+        if held is None or (_profile(item) == profile[:2].lower() != _profile(held)):
+            best[item.codec] = item
+    return tuple(best.values())
+
+
+def _profile(item: Format) -> str:
+    """The profile_idc, two digits of profile-level-id; the same family decodes whatever its constraints."""
+    return profile_level_id(item)[:2]
+
+
+def profile_level_id(item: Format) -> str:
+    """H264's profile-level-id in lower case; 42e01f, constrained baseline 3.1, where none is given."""
+    match = re.search(r"profile-level-id=([0-9A-Fa-f]{6})", item.fmtp)
+    return match[1].lower() if match else "42e01f"

@@ -1,0 +1,241 @@
+"""What a peer offers (RFC 8866, RFC 9429; simulcast RFC 8851 and 8853; retransmission RFC 4588).
+
+Reads no clock and does no I/O. Invariant: `parse_offer` returns a usable offer or raises BadRequest with what is
+wrong.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from media.core.formats import CLOCK_HZ, Codec, Kind
+from media.core.sdp.lines import TOKEN, Block, blocks, number, text
+from schema.errors import BadRequest
+
+MAX_RIDS: Final = 8
+"""Layers of one section; browsers and OBS send three or four."""
+
+_FINGERPRINT = re.compile(r"^(sha-256|sha-384|sha-512) ([0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){31,63})$", re.IGNORECASE)
+_RID = re.compile(r"^[A-Za-z0-9_-]{1,255}$")
+_KINDS: Final = {"audio": Kind.AUDIO, "video": Kind.VIDEO}
+_PORTS, _PAYLOAD_TYPES, _EXTENSIONS = 65_535, 127, 255
+_WANTED: Final = {
+    # Mode 0 forbids the fragments every encoder sends (RFC 6184 section 6.2).
+    Codec.H264: ("packetization-mode", "1", "0"),
+    # Only what every viewer's browser decodes: 4:2:0, for VP9 of 8 bits (RFC 9628 section 6.1; AV1's RTP format 7.2.1).
+    # A host in another profile would be answered, and shown to few of those who were answered the same codec.
+    Codec.VP9: ("profile-id", "0", "0"),
+    Codec.AV1: ("profile", "0", "0"),
+}
+"""Name, value and default of the one parameter that must fit."""
+_NO_MEDIA: Final = frozenset({"rtx", "red", "ulpfec", "flexfec-03", "telephone-event", "cn"})
+_NAME_CHARACTERS, _MOST_NAMES = 20, 12
+_DIRECTIONS: Final = ("sendrecv", "sendonly", "recvonly", "inactive")
+
+
+class Fingerprint(Struct, frozen=True):
+    """The hash of the peer's certificate."""
+
+    algorithm: str
+    value: str
+
+
+class Format(Struct, frozen=True, kw_only=True):
+    """One payload type of a section."""
+
+    payload_type: int
+    codec: Codec
+    rtpmap: str
+    fmtp: str = ""
+
+
+class Section(Struct, frozen=True, kw_only=True):
+    """One m= section, as far as we understand it."""
+
+    media: str
+    protocol: str
+    first_format: str
+    mid: str
+    direction: str
+    formats: tuple[Format, ...] = ()
+    """Those we can pass through, in the offer's order of preference."""
+    extensions: Mapping[str, int] = {}
+    """Number by URI (RFC 8285), of all that were offered."""
+    rids: tuple[str, ...] = ()
+    """The layers it would send, in its order; those it starts paused (~) too."""
+    names: tuple[str, ...] = ()
+    """Of every codec offered, those that cannot pass too."""
+    rtx: Mapping[int, int] = {}
+    """Payload type of the retransmissions, by that of what is retransmitted (apt)."""
+
+    @property
+    def kind(self) -> Kind | None:
+        return _KINDS.get(self.media)
+
+
+class Offer(Struct, frozen=True, kw_only=True):
+    """What a peer offers: one transport (everything is bundled) and its sections."""
+
+    ufrag: str
+    password: str
+    fingerprint: Fingerprint
+    setup: str
+    sections: tuple[Section, ...]
+
+
+def parse_offer(body: bytes) -> Offer:
+    """The offer in a request's body. Raises BadRequest, saying what is wrong."""
+    session, found = blocks(text(body))
+    sections = tuple(_section(block, session, index) for index, block in enumerate(found))
+    if len({section.mid for section in sections}) != len(sections):
+        raise BadRequest("SDP: two sections share one mid")
+    carriers = [block for block in found if block.head.split()[1] != "0" or _bundle_only(block)] or found
+    return Offer(
+        ufrag=_required(carriers, session, "ice-ufrag"),
+        password=_required(carriers, session, "ice-pwd"),
+        fingerprint=_fingerprint(carriers, session),
+        setup=_setup(carriers, session),
+        sections=sections,
+    )
+
+
+def _bundle_only(block: Block) -> bool:
+    return block.first("bundle-only") is not None
+
+
+def _section(block: Block, session: Block, index: int) -> Section:
+    words = block.head.split()
+    if len(words) < 4 or number(words[1].partition("/")[0], _PORTS) is None:
+        raise BadRequest(f"SDP: m={block.head[:80]} is not a media section")
+    mid = block.first("mid")
+    if mid is None or not TOKEN.match(mid):
+        raise BadRequest(f"SDP: section {index} has no a=mid, and everything must be bundled (RFC 9725 section 4.2)")
+    names = {name for name, _ in block.attributes} | {name for name, _ in session.attributes}
+    is_media = words[2].upper().endswith(("RTP/SAVPF", "RTP/SAVP")) and words[0] in _KINDS
+    formats = _formats(block, words[3:]) if is_media else ()
+    return Section(
+        media=words[0],
+        protocol=words[2],
+        first_format=words[3],
+        mid=mid,
+        direction=next((name for name in _DIRECTIONS if name in names), "sendrecv"),
+        formats=formats,
+        names=_names(block) if is_media else (),
+        extensions=_extensions(block),
+        rids=_rids(block) if is_media else (),
+        rtx=_rtx(block, words[3:], formats),
+    )
+
+
+def _formats(block: Block, payload_types: Sequence[str]) -> tuple[Format, ...]:
+    rtpmaps, fmtps = block.table("rtpmap"), block.table("fmtp")
+    found = []
+    for payload_type in payload_types:
+        value = number(payload_type, _PAYLOAD_TYPES)
+        if value is None:
+            raise BadRequest(f"SDP: {payload_type[:20]} is not a payload type")
+        codec = _codec(rtpmaps.get(payload_type, ""), fmtps.get(payload_type, ""))
+        if codec is not None and codec.kind is _KINDS.get(block.head.split()[0]):
+            found.append(
+                Format(
+                    payload_type=value,
+                    codec=codec,
+                    rtpmap=rtpmaps[payload_type],
+                    fmtp=fmtps.get(payload_type, ""),
+                )
+            )
+    return tuple(found)
+
+
+def _codec(rtpmap: str, fmtp: str) -> Codec | None:
+    name, _, rate = rtpmap.partition("/")
+    codec = next((codec for codec in Codec if codec.lower() == name.lower()), None)
+    if codec is None or rate.partition("/")[0] != str(CLOCK_HZ[codec.kind]):
+        return None
+    name, value, default = _WANTED.get(codec, ("", "", ""))
+    return codec if parameters(fmtp).get(name, default) == value else None
+
+
+def parameters(fmtp: str) -> dict[str, str]:
+    """`a=1; b=2`, names in lower case."""
+    pairs = (one.partition("=") for one in fmtp.split(";"))
+    return {name.strip().lower(): value.strip() for name, _, value in pairs}
+
+
+def _names(block: Block) -> tuple[str, ...]:
+    """For a refusal that says what was there."""
+    names = (rtpmap.partition("/")[0][:_NAME_CHARACTERS] for rtpmap in block.table("rtpmap").values())
+    return tuple(dict.fromkeys(name for name in names if name.lower() not in _NO_MEDIA))[:_MOST_NAMES]
+
+
+def _rtx(block: Block, payload_types: Sequence[str], formats: Sequence[Format]) -> dict[int, int]:
+    """RFC 4588 section 8.6: `a=rtpmap:97 rtx/90000` and `a=fmtp:97 apt=96`."""
+    rtpmaps, fmtps = block.table("rtpmap"), block.table("fmtp")
+    known = {item.payload_type for item in formats}
+    found: dict[int, int] = {}
+    for payload_type in payload_types:
+        value = number(payload_type, _PAYLOAD_TYPES)
+        if value is not None and rtpmaps.get(payload_type, "").lower().startswith("rtx/"):
+            repaired = number(parameters(fmtps.get(payload_type, "")).get("apt", ""), _PAYLOAD_TYPES)
+            if repaired in known and value not in known:
+                found.setdefault(repaired, value)
+    return found
+
+
+def _extensions(block: Block) -> dict[str, int]:
+    """RFC 8285 section 5: `a=extmap:4/sendonly URI attributes`. The first number of a URI counts."""
+    found: dict[str, int] = {}
+    for name, rest in block.table("extmap").items():
+        value, uri = number(name.partition("/")[0], _EXTENSIONS), rest.partition(" ")[0]
+        if value and TOKEN.match(uri):
+            found.setdefault(uri, value)
+    return found
+
+
+def _rids(block: Block) -> tuple[str, ...]:
+    """The layers in the order of `a=simulcast`, of its alternatives (h,h2) the first; ~ says that one starts paused.
+
+    A rid that no `a=rid` declares to be sent is no layer (RFC 8853 section 5.2); its restrictions are the sender's
+    affair: what comes is passed on.
+    """
+    declared = {words[0] for line in block.all("rid") if len(words := line.split()) >= 2 and words[1] == "send"}
+    words = (block.first("simulcast") or "").split()
+    streams = words[words.index("send") + 1] if "send" in words[:-1] else ""
+    found: list[str] = []
+    for stream in streams.split(";"):
+        rid = next((name for one in stream.split(",") if (name := one.removeprefix("~")) in declared), "")
+        if _RID.match(rid) and rid not in found:
+            found.append(rid)
+    if len(found) > MAX_RIDS:
+        raise BadRequest(f"SDP: {len(found)} layers of simulcast; at most {MAX_RIDS} are taken")
+    return tuple(found)
+
+
+def _required(found: Sequence[Block], session: Block, name: str) -> str:
+    value = next((held for block in [*found, session] if (held := block.first(name))), None)
+    if value is None or not TOKEN.match(value):
+        raise BadRequest(f"SDP: no usable a={name}")
+    return value
+
+
+def _fingerprint(found: Sequence[Block], session: Block) -> Fingerprint:
+    match = _FINGERPRINT.match(" ".join(_required_line(found, session, "fingerprint").split()))
+    if match is None:
+        raise BadRequest("SDP: a=fingerprint must be sha-256, sha-384 or sha-512 and its bytes")
+    return Fingerprint(match[1].lower(), match[2].upper())
+
+
+def _required_line(found: Sequence[Block], session: Block, name: str) -> str:
+    value = next((held for block in [*found, session] if (held := block.first(name))), None)
+    if value is None:
+        raise BadRequest(f"SDP: no a={name}")
+    return value
+
+
+def _setup(found: Sequence[Block], session: Block) -> str:
+    setup = next((held for block in [*found, session] if (held := block.first("setup"))), "actpass")
+    if setup not in ("actpass", "active", "passive"):
+        raise BadRequest(f"SDP: a=setup:{setup[:20]} cannot be answered")
+    return setup

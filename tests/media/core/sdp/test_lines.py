@@ -1,0 +1,40 @@
+import pytest
+
+from media.core.sdp.lines import blocks, number, text
+from schema.errors import BadRequest
+
+
+def test_lines_belong_to_the_section_above_them():
+    session, sections = blocks("v=0\r\na=ice-lite\r\nm=audio 9 X 0\r\na=mid:0\r\na=rid:a send\r\nb=AS:9\r\n")
+    assert session.attributes == [("ice-lite", "")]
+    assert [block.head for block in sections] == ["audio 9 X 0"]
+    assert sections[0].first("mid") == "0"
+    assert sections[0].table("rid") == {"a": "send"}
+    assert sections[0].all("rid") == ["a send"]
+    assert sections[0].first("none") is None
+
+
+@pytest.mark.parametrize(
+    ("broken", "says"),
+    [
+        (b"", "first line"),
+        (b"v=0\r\n", "media sections"),
+        (b"\xff", "UTF-8"),
+        (b"v=0\r\nnonsense\r\n", "line 2"),
+        (b"v=0\r\n" + b"a=x\r\n" * 7000, "bytes"),
+        (b"v=0\r\n" + b"a=\r\n" * 3000, "lines"),
+        (b"v=0\r\n" + b"m=audio 9 X 0\r\n" * 20, "20 media sections"),
+    ],
+)
+def test_what_is_no_sdp_says_why(broken, says):
+    with pytest.raises(BadRequest, match=says) as raised:
+        blocks(text(broken))
+    assert raised.value.detail.startswith("SDP: ")
+
+
+@pytest.mark.parametrize(
+    ("digits", "value"),
+    [("0", 0), ("255", 255), ("256", None), ("²", None), ("٣", None), ("", None), ("-1", None), ("9" * 5000, None)],
+)
+def test_a_number_is_ascii_digits_within_bounds(digits, value):
+    assert number(digits, 255) == value
