@@ -37,10 +37,12 @@ from live.recent_shows import RecentShows
 from live.republish import Republisher
 from live.settings import Settings
 from live.shows import ShowService
+from live.thumbnail import anyone_may_watch
 from live.tickets import Tickets
 from live.turns import Pool, Turns
 from media.config import RelayConfig
 from media.relay import Relay
+from media.thumbnails import Thumbnails
 from realtime.chat import ChatService
 from realtime.hub import Hub
 from schema.ids import ShowId
@@ -86,6 +88,7 @@ class Services(TypedDict):
     chat: ChatService
     relay: Relay
     media_gate: Gate
+    thumbnails: Thumbnails
     metrics: CollectorRegistry
 
 
@@ -109,7 +112,9 @@ async def open_services(stack: AsyncExitStack, settings: Settings, stores: Store
     relay = await stack.enter_async_context(Relay(relay_config(settings), hosts))
     republisher = Republisher(pool, turns, shows, announcer, teller)
     await republisher.look()
-    await own(stack, {"republisher": republisher.run(), "stock-teller": teller.run()})
+    thumbnails = Thumbnails(relay, anyone_may_watch(recent))
+    jobs = {"republisher": republisher.run(), "stock-teller": teller.run(), "thumbnails": thumbnails.run()}
+    await own(stack, jobs)
     return Services(
         shows=shows,
         recent=recent,
@@ -129,6 +134,7 @@ async def open_services(stack: AsyncExitStack, settings: Settings, stores: Store
         chat=ChatService(hub, limiter, recent),
         relay=relay,
         media_gate=Gate(tokens, recent, limiter),
+        thumbnails=thumbnails,
         metrics=make_registry([Rooms(hub, desk, relay, recent)]),
     )
 

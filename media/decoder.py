@@ -66,6 +66,7 @@ def confine() -> None:
         resource.RLIMIT_FSIZE: 0,
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_NOFILE: 16,
+        resource.RLIMIT_NPROC: 0,
     }
     for limit, value in limits.items():
         hard = resource.getrlimit(limit)[1]
@@ -88,7 +89,9 @@ def thumbnail(request: Request) -> Picture:
     sent = frames[-1]
     tries = ((*_fitted(sent, share), quality) for share, quality in TRIES)
     made = (_jpeg(sent.reformat(width=w, height=h, format="yuvj420p"), quality) for w, h, quality in tries)
-    return Picture(jpeg=next((jpeg for jpeg in made if len(jpeg) <= MAX_BYTES), b""), width=sent.width, height=sent.height)
+    return Picture(
+        jpeg=next((jpeg for jpeg in made if len(jpeg) <= MAX_BYTES), b""), width=sent.width, height=sent.height
+    )
 
 
 def _fitted(sent: av.VideoFrame, share: float) -> tuple[int, int]:
@@ -102,6 +105,7 @@ def _decoder(codec: str) -> av.VideoCodecContext:
     for name in _DECODERS.get(codec, ()):
         with contextlib.suppress(UnknownCodecError):
             context = av.VideoCodecContext.create(name, "r")
+            assert isinstance(context, av.VideoCodecContext), "these names are of video"
             context.thread_count = 1
             context.options = {"max_pixels": str(MAX_PIXELS)}
             return context

@@ -1,7 +1,6 @@
 """The decoder's process, asked over its pipes: pictures of real encoders, mangled ones, and what it is allowed."""
 
 import random
-import re
 import resource
 import subprocess
 import sys
@@ -25,9 +24,9 @@ def pictures(count: int, width: int = WIDTH, height: int = HEIGHT) -> Iterator[a
         for number, made in enumerate(source.decode(video=0)):
             if number == count:
                 return
-            made = made.reformat(format="yuv420p")
-            made.pts, made.time_base = number, Fraction(1, 30)
-            yield made
+            ready = made.reformat(format="yuv420p")
+            ready.pts, ready.time_base = number, Fraction(1, 30)
+            yield ready
 
 
 def from_aiortc(codec: str) -> tuple[bytes, ...]:
@@ -112,7 +111,7 @@ def test_noise_that_hardly_compresses_stays_within_the_bound():
     noisy.pts, noisy.time_base = 0, Fraction(1, 30)
     data = bytes([*encoder.encode(noisy), *encoder.encode(None)][0])
     made = thumbnail(Request("VP8", (b"\x10" + data,)))
-    assert JPEG == made.jpeg[:3]
+    assert made.jpeg[:3] == JPEG
     assert len(made.jpeg) <= MAX_BYTES
 
 

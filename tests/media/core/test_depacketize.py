@@ -47,22 +47,20 @@ def test_h264_units_get_start_codes():
     stap = b"\x18" + b"\x00\x02\x67\x42" + b"\x00\x01\x68"
     fragments = [b"\x7c\x85AB", b"\x7c\x05CD", b"\x7c\x45EF"]
     assert picture("H264", [stap, *fragments, b"\x06sei"]) == (
-        b"\0\0\0\1\x67\x42" b"\0\0\0\1\x68" b"\0\0\0\1\x65ABCDEF" b"\0\0\0\1\x06sei"
+        b"\0\0\0\1\x67\x42\0\0\0\1\x68\0\0\0\1\x65ABCDEF\0\0\0\1\x06sei"
     )
 
 
 def test_av1_units_are_joined_and_sized():
     sequence, first, rest = b"\x08seq", b"\x30fra", b"me"
     # N and W=2: a whole unit with its length, then one that goes on (Y); Z and W=1: the rest of it.
-    assert picture("AV1", [b"\x68\x04" + sequence + first, b"\x90" + rest]) == (
-        b"\x12\x00" b"\x0a\x03seq" b"\x32\x05frame"
-    )
+    assert picture("AV1", [b"\x68\x04" + sequence + first, b"\x90" + rest]) == (b"\x12\x00\x0a\x03seq\x32\x05frame")
 
 
 def test_av1_units_all_with_lengths_and_extensions():
     delimiter, extended, sized = b"\x10", b"\x34\x20abc", b"\x32\x01z"
     units = b"".join(bytes((len(unit),)) + unit for unit in (delimiter, extended, sized))
-    assert picture("AV1", [b"\x08" + units]) == b"\x12\x00" b"\x36\x20\x03abc" b"\x32\x01z"
+    assert picture("AV1", [b"\x08" + units]) == b"\x12\x00\x36\x20\x03abc\x32\x01z"
 
 
 def test_a_length_of_av1_may_take_two_bytes():
