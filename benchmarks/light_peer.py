@@ -14,12 +14,12 @@ import socket
 import struct
 import time
 from collections.abc import Callable
-from typing import Any
 
 from media.core.demux import Kind, classify
+from media.core.framing import Deframer, framed
 from media.core.sdp import Fingerprint
-from media.core.stun import COOKIE
-from media.dtls import Callee, Certificate, _keys
+from media.core.stun import COOKIE, parse_check, success
+from media.dtls import Callee, Certificate
 
 CHECK_EVERY_S = 4
 _FORMATS = {
@@ -30,18 +30,9 @@ _FORMATS = {
 
 
 class ClientDtls(Callee):
-    """The client's side, and its view of the keys."""
+    """The client's side of OpenSSL."""
 
-    def __init__(self, transport: Any, certificate: Certificate, peer: Fingerprint) -> None:
-        super().__init__(transport, certificate, peer)
-        self._set_role("client")
-
-    def _setup_srtp(self) -> None:
-        name = self._ssl.get_selected_srtp_profile()
-        profile = next(p for p in self._srtp_profiles if p.openssl_profile == name)
-        size = 2 * (profile.key_length + profile.salt_length)
-        material = self._ssl.export_keying_material(b"EXTRACTOR-dtls_srtp", size)
-        self.sender, self.receiver = _keys(profile, material, is_client=True)
+    is_client = True
 
 
 class LightPeer:
@@ -66,12 +57,18 @@ class LightPeer:
         self._early: list[bytes] = []
         self._answered = asyncio.Event()
         self._pulse: asyncio.Task[None] | None = None
+        self._pump: asyncio.Task[None] | None = None
         self.remote = ("127.0.0.1", 0)
         self._loop.add_reader(self._socket.fileno(), self._readable)
 
     @property
     def address(self) -> tuple[str, int]:
         return self._socket.getsockname()
+
+    @property
+    def is_up(self) -> bool:
+        """True between the handshake and the other side's farewell."""
+        return self._pump is not None and not self._pump.done()
 
     def offer(self, *codecs: str, direction: str = "recvonly") -> str:
         """An offer of these codecs, one section a kind."""
@@ -107,6 +104,7 @@ class LightPeer:
         """DTLS as a client."""
         self.dtls = ClientDtls(self, self.certificate, self.fingerprint)
         is_up = await self.dtls.shake_hands()
+        self._pump = asyncio.ensure_future(self.dtls.until_closed())
         early, self._early = self._early, []
         for data in early:
             self._deliver(data)
@@ -163,17 +161,28 @@ class LightPeer:
                 data = self._socket.recv(2048)
             except (BlockingIOError, OSError):
                 return
-            if data[0] > 127:
-                self.packets += 1
-                self.octets += len(data)
-                if self.first_packet_at is None and classify(data) is Kind.RTP:
-                    self.first_packet_at = time.monotonic()
-                    self.first_packet.set()
-                self._deliver(data)
-            elif data[0] > 19:
-                self._queue.put_nowait(data)
-            else:
-                self._answered.set()
+            self._take(data)
+
+    def _take(self, data: bytes) -> None:
+        if data[0] > 127:
+            self.packets += 1
+            self.octets += len(data)
+            if self.first_packet_at is None and classify(data) is Kind.RTP:
+                self.first_packet_at = time.monotonic()
+                self.first_packet.set()
+            self._deliver(data)
+        elif data[0] > 19:
+            self._queue.put_nowait(data)
+        else:
+            self.stun(data)
+
+    def stun(self, data: bytes) -> None:
+        """The answer to our check; or a check: of a relay before it follows us, of an agent that is not lite."""
+        asked = parse_check(data)
+        if asked is None:
+            self._answered.set()
+        else:
+            self.send_raw(success(asked, self.remote, self.password.encode()))
 
     async def _recv(self) -> bytes:
         data = await self._queue.get()
@@ -186,14 +195,51 @@ class LightPeer:
 
     async def close(self, *, farewell: bool = True) -> None:
         """Without a farewell it is a tab that was killed."""
-        if self._pulse:
-            self._pulse.cancel()
+        for task in (self._pulse, self._pump):
+            if task:
+                task.cancel()
         if self.dtls and farewell:
             await self.dtls.farewell()
         self._queue.put_nowait(None)
         if self._socket.fileno() >= 0:
             self._loop.remove_reader(self._socket.fileno())
             self._socket.close()
+
+
+class OverTcp:
+    """Mixed into a peer: it comes by TCP, as from a network that lets no UDP through."""
+
+    def _readable(self) -> None:
+        """The UDP socket stays unused."""
+
+    async def check(self, answer: str) -> None:
+        host, port = re.search(r"a=candidate:\S+ 1 tcp \d+ (\S+) (\d+) typ host tcptype passive", answer).groups()
+        self.deframer = Deframer()
+        self.reader, self.writer = await asyncio.open_connection(host, int(port))
+        self.reading = asyncio.ensure_future(self._reads())
+        await super().check(answer)
+
+    async def _reads(self) -> None:
+        while data := await self.reader.read(2048):
+            self.deframer.room[: len(data)] = data
+            for packet in self.deframer.took(len(data)):
+                self._take(packet)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return self.writer.get_extra_info("sockname")
+
+    def send_raw(self, data: bytes) -> None:
+        self.writer.write(framed(data))
+
+    async def close(self, *, farewell: bool = True) -> None:
+        await super().close(farewell=farewell)
+        self.reading.cancel()
+        self.writer.close()
+
+
+class LightTcpPeer(OverTcp, LightPeer):
+    """A viewer by TCP."""
 
 
 class LightHost(LightPeer):
@@ -233,3 +279,7 @@ class LightHost(LightPeer):
         if not lost:
             header = struct.pack("!BBHII", 0x80, kind | marker << 7, index & 0xFFFF, stamp, ssrc)
             self.send_rtp(header, payload, index)
+
+
+class LightTcpHost(OverTcp, LightHost):
+    """A publisher by TCP."""

@@ -6,6 +6,7 @@ the repeats are printed, and the CPU time of this process (not of the stores).
 
     desk        Desk.hold(): gate, then batched reserve_many(), then the answer       <- the product
     insert 500  one connection inserting rows in batches of 500, nothing decided      <- limit (a)
+    holds 500   the same, of the very rows a hold is, with their indexes              <- limit (a')
     update      UPDATE ... WHERE taken < stocked, a row for the hold, 32 connections  <- peer (b)
     lua         one EVALSHA per reserve, not durable                                  <- peer (c)
 
@@ -42,6 +43,14 @@ redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
 return 1
 """
 
+INSERT = "INSERT INTO peer_holds SELECT h, 'buyer', now() + interval '5 min' FROM unnest($1::text[]) h"
+INSERT_HOLDS = """
+INSERT INTO peer_rows (hold_id, show_id, variant_id, buyer_id, buyer_name, quantity, unit_amount, currency,
+        created_at_ms, held_until_ms, expires_at_ms)
+    SELECT h, 'bench', 'pot', 'acct_' || h, 'B', 1, 4900, 'EUR', 1790000000000, 1790000300000, 1790000300000
+    FROM unnest($1::text[]) h
+"""
+
 One = Callable[[int], Awaitable[None]]
 
 
@@ -61,6 +70,7 @@ async def prepare(database_url: str) -> None:
         INSERT INTO variants (variant_id, product_id, price_amount, currency) VALUES ('{POT}', 'p', 4900, 'EUR');
         INSERT INTO show_items VALUES ('{SHOW}', '{POT}', 0, 4900, 'EUR', 1000);
         CREATE TABLE peer_holds (hold_id text PRIMARY KEY, buyer text NOT NULL, expires_at timestamptz NOT NULL);
+        CREATE TABLE peer_rows (LIKE holds INCLUDING ALL);
         CREATE TABLE peer_stock (sku int PRIMARY KEY, stocked int NOT NULL, taken int NOT NULL) WITH (fillfactor = 20);
         INSERT INTO peer_stock VALUES (1, {STOCK}, 0);
     """)
@@ -84,10 +94,10 @@ async def measure(one: One, buyers: int, seconds: float, numbers: "count[int]") 
 
 
 class Inserter:
-    """Limit (a): what one connection can make durable when nothing has to be decided."""
+    """Limits (a) and (a'): what one connection can make durable when nothing has to be decided."""
 
-    def __init__(self, connection: asyncpg.Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: asyncpg.Connection, statement: str) -> None:
+        self._connection, self._statement = connection, statement
         self._waiting: list[tuple[str, asyncio.Future[None]]] = []
         self._busy: asyncio.Task[None] | None = None
 
@@ -102,10 +112,7 @@ class Inserter:
         await asyncio.sleep(0)
         while self._waiting:
             batch, self._waiting = self._waiting[:500], self._waiting[500:]
-            await self._connection.execute(
-                "INSERT INTO peer_holds SELECT h, 'buyer', now() + interval '5 min' FROM unnest($1::text[]) h",
-                [hold_id for hold_id, _ in batch],
-            )
+            await self._connection.execute(self._statement, [hold_id for hold_id, _ in batch])
             for _, future in batch:
                 future.set_result(None)
         self._busy = None
@@ -129,7 +136,8 @@ async def main() -> None:
         await desk.allocate(SHOW, POT, STOCK)
         await desk.set_sales(SHOW, open=True)
         await client.hset("peer", "available", STOCK)
-        inserter = Inserter(await asyncpg.connect(stores.database_url))
+        inserter = Inserter(await asyncpg.connect(stores.database_url), INSERT)
+        holds = Inserter(await asyncpg.connect(stores.database_url), INSERT_HOLDS)
         script = peer.register_script(LUA)
         request = HoldRequest(variant_id=POT)
 
@@ -151,7 +159,7 @@ async def main() -> None:
             assert await script(keys=["peer", "peer:holds"], args=[f"l{number}", "buyer"]) == 1
 
         ways: dict[str, One] = {
-            "desk": by_desk, "insert 500": inserter.one, "update": by_update, "lua": by_lua,
+            "desk": by_desk, "insert 500": inserter.one, "holds 500": holds.one, "update": by_update, "lua": by_lua,
         }  # fmt: skip
         numbers = count()
         for one in ways.values():

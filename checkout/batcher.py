@@ -2,12 +2,13 @@
 
 Owns: the queue of one line (one product at one store) and the tasks that send its batches.
 Invariant: at most `in_flight` batches are away, a batch has at most `most` items, at most `room` items wait;
-every item gets an answer or an error. `after` runs when the items have their answers.
+every item gets an answer or an error. What `send` has no answer for (None) goes `onward` with the future it has,
+to the next line: one future and one wake-up for the whole way. `after` runs when the items have their answers.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, Generic, TypeVar
 
@@ -26,33 +27,44 @@ class Batcher(Generic[I, O]):
 
     def __init__(
         self,
-        send: Callable[[list[I]], Awaitable[list[O]]],
+        send: Callable[[list[I]], Awaitable[Sequence[O | None]]],
         *,
         spawn: Spawn,
         most: int = 500,
         in_flight: int = 1,
         room: int = 20_000,
-        after: Callable[[list[I], list[O]], Awaitable[None]] | None = None,
+        after: Callable[[list[I], Sequence[O | None]], Awaitable[None]] | None = None,
+        onward: "Batcher[I, O] | None" = None,
     ) -> None:
-        self._send, self._spawn, self._after = send, spawn, after
+        self._send, self._spawn, self._after, self._onward = send, spawn, after, onward
         self._most, self._in_flight, self._room = most, in_flight, room
         self._queue: deque[tuple[I, asyncio.Future[O]]] = deque()
         self._away = 0
         self._trailing = 0
         self._scheduled = False
 
-    async def put(self, item: I) -> O:
-        """The outcome of `item`."""
+    def put(self, item: I) -> "asyncio.Future[O]":
+        """The outcome of `item`, to be awaited. Raises Unavailable at once when the queue is full."""
+        future: asyncio.Future[O] = asyncio.get_running_loop().create_future()
+        self.take(item, future)
+        return future
+
+    def take(self, item: I, future: "asyncio.Future[O]") -> None:
+        """The same, for one who has a future already."""
         if len(self._queue) >= self._room:
             raise Unavailable("Too many are waiting for this", retry_after_ms=1000)
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[O] = loop.create_future()
         self._queue.append((item, future))
         if not self._scheduled:
             # Not at once: the other taps of this turn of the loop go with it.
             self._scheduled = True
-            loop.call_soon(self._flush)
-        return await future
+            future.get_loop().call_soon(self._flush)
+
+    def _pass_on(self, item: I, future: "asyncio.Future[O]") -> None:
+        assert self._onward is not None, "only a line with a next one leaves items unanswered"
+        try:
+            self._onward.take(item, future)
+        except Unavailable as error:
+            future.set_exception(error)
 
     def _flush(self) -> None:
         self._scheduled = False
@@ -75,9 +87,14 @@ class Batcher(Generic[I, O]):
         except ShowfloorError as error:
             self._fail(batch, error)
             return
-        for (_, future), outcome in zip(batch, outcomes, strict=True):
-            if not future.done():
+        for (item, future), outcome in zip(batch, outcomes, strict=True):
+            if future.done():
+                continue
+            if outcome is None:
+                self._pass_on(item, future)
+            else:
                 future.set_result(outcome)
+        batch.clear()  # answered, or another line's: `_ended` has nothing left to fail
         if self._after:
             await self._trail(self._after(items, outcomes))
 

@@ -5,6 +5,9 @@ Invariant: a tap is answered "held" only after Postgres committed it. Whatever t
 rebuilt) makes the shelf forget the gate, and taps go straight to Postgres until the gate has been rebuilt.
 """
 
+import asyncio
+from collections.abc import Sequence
+
 import structlog
 
 from checkout.batcher import Batcher, Spawn
@@ -47,24 +50,23 @@ class Shelf:
         self._refreshing = False
         self._told_version = 0
         self._drift_rounds = 0
-        self._at_gate: Batcher[Tap, Code | None] = Batcher(self._ask_gate, spawn=spawn, most=GATE_BATCH, in_flight=2)
         # One batch at a time: they would only queue for the same row lock, holding a connection each.
         self._at_truth: Batcher[Tap, Decision] = Batcher(
             self._ask_truth, spawn=spawn, most=TRUTH_BATCH, after=self._tell_gate
         )
+        self._at_gate: Batcher[Tap, Decision] = Batcher(
+            self._ask_gate, spawn=spawn, most=GATE_BATCH, in_flight=2, onward=self._at_truth
+        )
 
-    async def take(self, tap: Tap) -> Decision:
-        """What becomes of the tap. Raises Unavailable if Postgres does not answer: then nothing was promised."""
+    def take(self, tap: Tap) -> "asyncio.Future[Decision]":
+        """What becomes of the tap, to be awaited. Raises Unavailable, promising nothing, while Postgres is down."""
         self._counts.taps += 1
         if self._truth.is_down:
             raise Unavailable("Stock cannot be confirmed right now", retry_after_ms=1000)
-        code = await self._at_gate.put(tap) if self._trusts_gate() else None
-        if code is None:
-            self._counts.straight_to_truth += 1
-        elif code < 0:
-            self._counts.gate_refused += 1
-            return Decision(code=code, for_gate=code)
-        return await self._at_truth.put(tap)
+        if self._trusts_gate():
+            return self._at_gate.put(tap)
+        self._counts.straight_to_truth += 1
+        return self._at_truth.put(tap)
 
     def tell(self, item: Row) -> None:
         """Tell the listener of a stock row, unless it knows a newer one."""
@@ -102,30 +104,39 @@ class Shelf:
             self._spawn(self.refresh())
         return self._epoch is not None
 
-    async def _ask_gate(self, taps: list[Tap]) -> list[Code | None]:
-        if self._epoch is None:
+    async def _ask_gate(self, taps: list[Tap]) -> list[Decision | None]:
+        """The refusals; None for each tap that goes on to the truth."""
+        codes = await self._codes(taps)
+        if codes is None:
+            self._counts.straight_to_truth += len(taps)
             return [None] * len(taps)
+        self._counts.gate_refused += sum(code < 0 for code in codes)
+        return [Decision(code=code, for_gate=code) if code < 0 else None for code in codes]
+
+    async def _codes(self, taps: list[Tap]) -> list[Code] | None:
+        if self._epoch is None:
+            return None
         try:
             codes = await self._gate.reserve_many(self.product, self._epoch, taps)
         except GateDown:
             self.distrust()
-            codes = None
+            return None
         if codes is None:
             self._epoch = None
-            return [None] * len(taps)
-        return list(codes)
+        return codes
 
-    async def _ask_truth(self, taps: list[Tap]) -> list[Decision]:
+    async def _ask_truth(self, taps: list[Tap]) -> Sequence[Decision]:
         batch = await self._truth.reserve_many(self.product, taps, self._hold_ms)
         self._counts.holds += sum(decision.code is Code.HELD for decision in batch.decisions)
         if batch.item is not None:
             self.tell(batch.item)
         return batch.decisions
 
-    async def _tell_gate(self, taps: list[Tap], decisions: list[Decision]) -> None:
-        decided = [(tap, decision.for_gate) for tap, decision in zip(taps, decisions, strict=True)]
+    async def _tell_gate(self, taps: list[Tap], decisions: Sequence[Decision | None]) -> None:
+        decided = [(tap, said.for_gate) for tap, said in zip(taps, decisions, strict=True) if said is not None]
+        epoch = next(said.epoch for said in decisions if said is not None)
         try:
-            await self._gate.settle_many(self.product, decisions[0].epoch, decided)
+            await self._gate.settle_many(self.product, epoch, decided)
         except GateDown:
             self.distrust()
 

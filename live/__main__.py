@@ -171,7 +171,8 @@ def bench(
 
 def _programs(folder: Path) -> dict[str, Path]:
     """Those that run by themselves: `fanout_client.py` beside `fanout.py` is a part of it."""
-    found = {path.stem: path for path in sorted(folder.glob("*.py")) if "__main__" in path.read_text(encoding="utf-8")}
+    files = [path for path in folder.glob("*.py") if "__main__" in path.read_text(encoding="utf-8")]
+    found = {path.stem: path for path in sorted([*files, *(path.parent for path in folder.glob("*/__main__.py"))])}
     parts = {name for name in found for other in found if name.startswith(f"{other}_")}
     return {name: path for name, path in found.items() if name not in parts}
 

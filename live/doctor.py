@@ -197,7 +197,18 @@ def _ports(settings: Settings) -> list[Finding]:
     return [
         _port("HTTP port", socket.SOCK_STREAM, settings.host, settings.port, "SHOWFLOOR_PORT", running=running),
         _port("Media port (UDP)", socket.SOCK_DGRAM, *media, "SHOWFLOOR_MEDIA_UDP_PORT", running=running),
+        _tcp_port(settings, running=running),
     ]
+
+
+def _tcp_port(settings: Settings, *, running: bool) -> Finding:
+    """Without a number of its own it takes that of UDP where it can: only a number that was asked for can be taken."""
+    about = "Media port (TCP)"
+    if not settings.media_tcp:
+        text, mend = "off: who has no UDP sees nothing without a TURN server", "Unset SHOWFLOOR_MEDIA_TCP."
+        return Finding(about=about, verdict=Verdict.NOTE, text=text, mend=mend)
+    place = settings.media_host, settings.media_tcp_port
+    return _port(about, socket.SOCK_STREAM, *place, "SHOWFLOOR_MEDIA_TCP_PORT", running=running)
 
 
 def _port(about: str, kind: socket.SocketKind, host: str, port: int, setting: str, *, running: bool) -> Finding:

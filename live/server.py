@@ -77,7 +77,8 @@ async def _serve_app(
         await server.up(running)
         relay = getattr(app.state, "relay", None)  # an app without media has none
         bound = msgspec.structs.replace(settings, media_udp_port=relay.udp_port) if relay else settings
-        log.info("serving", base_url=bound.base_url, media_udp_port=bound.media_udp_port)
+        tcp_port = relay.tcp_port if relay else None
+        log.info("serving", base_url=bound.base_url, media_udp_port=bound.media_udp_port, media_tcp_port=tcp_port)
         if ready:
             await ready(bound)
         await asyncio.shield(running)

@@ -55,6 +55,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The addresses that SDP answers advertise. Empty: derived from `media_host`."""
     media_udp_port: Port = 0
     """0: any free one."""
+    media_tcp: bool = True
+    """Media by TCP too, for viewers and hosts whose network lets no UDP through."""
+    media_tcp_port: Port = 0
+    """0: the number of the UDP port where it is free, else any."""
     media_native: Literal["auto", "on", "off"] = "auto"
     """The sending of media in C: where it is built; or no start without it; or never."""
     hold_seconds: Annotated[int, Meta(ge=1, le=86_400)] = 300

@@ -23,7 +23,7 @@ from checkout.desk import Desk
 from checkout.fake_client import FakeProvider
 from checkout.fakepay import FakePay
 from checkout.payments import WebhookForged
-from live.adapters import DeskBook, Gate, HostBoard, HubAnnouncer, StockTeller
+from live.adapters import DeskBook, Gate, HostBoard, HubAnnouncer, PageReports, StockTeller
 from live.auth import Tokens
 from live.catalog import Catalog
 from live.flights import Flights
@@ -42,6 +42,8 @@ from live.tickets import Tickets
 from live.turns import Pool, Turns
 from media.config import RelayConfig
 from media.relay import Relay
+from media.reports import Reports
+from media.stats import Statistics
 from media.thumbnails import Thumbnails
 from realtime.chat import ChatService
 from realtime.hub import Hub
@@ -89,6 +91,8 @@ class Services(TypedDict):
     relay: Relay
     media_gate: Gate
     thumbnails: Thumbnails
+    statistics: Statistics
+    reports: PageReports
     metrics: CollectorRegistry
 
 
@@ -113,7 +117,14 @@ async def open_services(stack: AsyncExitStack, settings: Settings, stores: Store
     republisher = Republisher(pool, turns, shows, announcer, teller)
     await republisher.look()
     thumbnails = Thumbnails(relay, anyone_may_watch(recent))
-    jobs = {"republisher": republisher.run(), "stock-teller": teller.run(), "thumbnails": thumbnails.run()}
+    reports = Reports()
+    statistics = Statistics(relay, reports)
+    jobs = {
+        "republisher": republisher.run(),
+        "stock-teller": teller.run(),
+        "thumbnails": thumbnails.run(),
+        "media-statistics": statistics.run(),
+    }
     await own(stack, jobs)
     return Services(
         shows=shows,
@@ -135,7 +146,9 @@ async def open_services(stack: AsyncExitStack, settings: Settings, stores: Store
         relay=relay,
         media_gate=Gate(tokens, recent, limiter),
         thumbnails=thumbnails,
-        metrics=make_registry([Rooms(hub, desk, relay, recent)]),
+        statistics=statistics,
+        reports=PageReports(reports),
+        metrics=make_registry([Rooms(hub, desk, relay, recent, statistics)]),
     )
 
 
@@ -177,6 +190,7 @@ def relay_config(settings: Settings) -> RelayConfig:
     config = RelayConfig(
         bind_host=settings.media_host,
         port=settings.media_udp_port,
+        tcp_port=settings.media_tcp_port if settings.media_tcp else None,
         addresses=tuple(settings.media_addresses),
         native={"auto": None, "on": True, "off": False}[settings.media_native],
     )

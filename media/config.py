@@ -9,6 +9,8 @@ class RelayConfig(Struct, frozen=True, kw_only=True):
     bind_host: str = "0.0.0.0"  # noqa: S104 - media comes from everywhere; the demultiplexer is the guard
     port: int = 0
     """0: the kernel picks one; `Relay.udp_port` tells."""
+    tcp_port: int | None = 0
+    """For peers whose network lets no UDP through. 0: the number of the UDP port where it is free; None: no TCP."""
     addresses: tuple[str, ...] = ("127.0.0.1",)
     """Advertised to peers, one host candidate each; the first is preferred."""
     max_sessions: int = 2000

@@ -66,7 +66,6 @@ def confine() -> None:
         resource.RLIMIT_FSIZE: 0,
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_NOFILE: 16,
-        resource.RLIMIT_NPROC: 0,
     }
     for limit, value in limits.items():
         hard = resource.getrlimit(limit)[1]

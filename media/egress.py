@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from media.core.backlog import Backlog, Send
-from media.core.demux import Address
+from media.core.demux import Address, OverTcp
 from media.core.formats import Codec
 from media.core.history import Packet
 from media.core.rewrite import Line, pack_header
@@ -116,7 +116,11 @@ class Egress:
     def _emit(self, peer: Route, send: Send) -> None:
         self.packets += send.packets
         self.octets += len(send.data)
-        if send.segment_bytes and not peer.uses_gso:
+        if isinstance(send.address, OverTcp):  # it has a queue of its own
+            send.address.link.send(
+                send.data, segment_bytes=send.segment_bytes, packets=send.packets, has_audio=send.has_audio
+            )
+        elif send.segment_bytes and not peer.uses_gso:
             self._one_by_one(send)
         elif not self._try(send):
             peer.uses_gso = False

@@ -2,9 +2,9 @@
 
 Owns: the session's life from the answer to the end. Quacks like aiortc's RTCIceTransport (`role`, `_recv`,
 `_send`) towards the handshake.
-Invariant: nothing is sent to an address that no authenticated check came from; the queue towards the
-handshake holds at most 64 datagrams; at most two generations of ICE credentials hold; a bad handshake packet
-never ends the peer, the deadline does.
+Invariant: nothing is sent to an address that no authenticated check came from, and once there is one, nothing but
+checks of our own to another that has not answered one; the queue towards the handshake holds at most 64 datagrams; at
+most two generations of ICE credentials hold; a bad handshake packet never ends the peer, the deadline does.
 """
 
 import asyncio
@@ -13,12 +13,16 @@ from collections.abc import Coroutine
 from typing import Final, NamedTuple, Protocol
 
 from media.clock import now_ms
-from media.core.demux import Address, is_plain_alert
+from media.core import stun
+from media.core.demux import Address, OverTcp, is_plain_alert
 from media.core.rtp import Header
 from media.core.sdp import Offer, our_setup
 from media.dtls import Association, Certificate, Receiver, Sender, associate
 
 DTLS_QUEUE: Final = 64
+MAX_PROBES: Final = 4
+"""Addresses that are being asked at a time whether the peer is there."""
+PROBE_EVERY_MS: Final = 50
 HANDSHAKE_TRIES: Final = 5
 """A forged or broken flight ruins one; the peer sends its own again within a second."""
 
@@ -50,15 +54,24 @@ class PeerListener(Protocol):
 
 
 class Credentials(NamedTuple):
-    """One ICE generation: our name and password, and the name the peer goes by."""
+    """One ICE generation: our name and password, and the peer's."""
 
     ufrag: str
     password: str
     remote_ufrag: str
+    remote_password: str
 
 
-def _fresh(remote_ufrag: str) -> Credentials:
-    return Credentials(secrets.token_hex(4), secrets.token_hex(16), remote_ufrag)
+def _fresh(remote_ufrag: str, remote_password: str) -> Credentials:
+    return Credentials(secrets.token_hex(4), secrets.token_hex(16), remote_ufrag, remote_password)
+
+
+class Probe(NamedTuple):
+    """A check of ours that is on its way."""
+
+    transaction: bytes
+    held: Credentials
+    sent_ms: int
 
 
 class Peer:
@@ -67,7 +80,7 @@ class Peer:
     role = "controlled"
 
     def __init__(self, wire: Wire, offer: Offer, *, handshake_ms: int) -> None:
-        self.credentials = _fresh(offer.ufrag)
+        self.credentials = _fresh(offer.ufrag, offer.password)
         self.setup = our_setup(offer.setup)
         self.address: Address | None = None
         self.sender: Sender | None = None
@@ -77,7 +90,10 @@ class Peer:
         self.uses_gso = True
         self.listener: PeerListener | None = None
         self._previous: Credentials | None = None
+        self._tie_breaker = secrets.token_bytes(8)
         self._wire = wire
+        self._links: set[OverTcp] = set()
+        self._probes: dict[Address, Probe] = {}
         self._handshake_ms = handshake_ms
         self._fingerprint = offer.fingerprint
         self._queue: asyncio.Queue[bytes | None] = asyncio.Queue(DTLS_QUEUE)
@@ -121,6 +137,8 @@ class Peer:
     def _hang_up(self) -> None:
         """Only after the farewell: a transport that has lost its peer says nothing any more."""
         self.address = None
+        for address in list(self._links):
+            address.link.close()
         if self._queue.full():
             self._queue.get_nowait()
         self._queue.put_nowait(None)
@@ -156,23 +174,66 @@ class Peer:
         return next((held for held in (self.credentials, self._previous) if held and held.ufrag == ufrag), None)
 
     def checked(self, address: Address, held: Credentials, *, nominated: bool) -> None:
-        """A check under `held` was authentic; DTLS starts at the first one (36 ms a join, not 85)."""
+        """A check under `held` was authentic; DTLS starts at the first one (36 ms a join, not 85).
+
+        A later one from elsewhere may be a copy that somebody else sent: the address is followed when a check of
+        our own has been answered from there (docs/decisions/0009).
+        """
         self.seen_ms = now_ms()
         if held is self.credentials and self._previous is not None:
             self._wire.retire(self._previous.ufrag)
             self._previous = None
-        if self.address is None or (nominated and self.address != address):
-            self.address = address
-            self.uses_gso = True
+        if isinstance(address, OverTcp):
+            self._links.add(address)
+        if not self._checked.is_set():
+            self._move(address)
+        elif self.address != address and (nominated or self.address is None):
+            self._probe(address, held)
         self._checked.set()
 
-    def restart(self, remote_ufrag: str) -> None:
+    def _move(self, address: Address) -> None:
+        self.address = address
+        self.uses_gso = True
+        self._probes.clear()
+
+    def _probe(self, address: Address, held: Credentials) -> None:
+        """Ask at `address`, in few words and not too often: it may be that of somebody who knows nothing of us."""
+        now, asked = now_ms(), self._probes.pop(address, None)
+        if asked is not None and now - asked.sent_ms < PROBE_EVERY_MS:
+            self._probes[address] = asked
+            return
+        if asked is None and len(self._probes) >= MAX_PROBES:
+            del self._probes[next(iter(self._probes))]
+        probe = Probe(asked.transaction if asked else secrets.token_bytes(12), held, now)
+        self._probes[address] = probe
+        user = f"{held.remote_ufrag}:{held.ufrag}"
+        request = stun.request(probe.transaction, user, self._tie_breaker, held.remote_password.encode())
+        self._wire.sendto(request, address)
+
+    def confirmed(self, address: Address, reply: stun.Reply) -> bool:
+        """Move to `address` if the reply is the peer's, to what we asked there; else False."""
+        probe = self._probes.get(address)
+        if probe is None or reply.transaction != probe.transaction:
+            return False
+        if not stun.is_authentic(reply, probe.held.remote_password.encode()):
+            return False
+        self._move(address)
+        return True
+
+    def lost(self, address: OverTcp) -> None:
+        """A connection of this peer has ended."""
+        self._links.discard(address)
+        self._probes.pop(address, None)
+        if self.address == address:
+            self.address = None
+
+    def restart(self, remote_ufrag: str, remote_password: str) -> None:
         """New ICE credentials (RFC 9725 section 4.3.2); those in use hold until the first check under the new."""
         if self._previous is None:
             self._previous = self.credentials
         else:  # never used: only the last restart counts
             self._wire.retire(self.credentials.ufrag)
-        self.credentials = _fresh(remote_ufrag)
+        self.credentials = _fresh(remote_ufrag, remote_password)
         self._wire.enrol(self.credentials.ufrag, self)
 
     def feed(self, datagram: bytes) -> bool:

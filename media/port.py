@@ -1,8 +1,8 @@
-"""The one UDP port: everything comes in here, and is dropped here unless it proves itself.
+"""The one UDP port, and the TCP port beside it: everything comes in here, and is dropped unless it proves itself.
 
 Owns: the socket, the roster of peers, the counters of what was dropped.
 Invariant: a datagram from a stranger costs a table lookup and leaves nothing behind; no datagram, whatever it
-holds, raises out of `_readable`.
+holds, raises out of `take`.
 """
 
 import asyncio
@@ -17,10 +17,11 @@ import structlog
 
 from media.clock import now_ms
 from media.core import stun
-from media.core.demux import Address, Kind, Roster, classify, is_sound_dtls
+from media.core.demux import Address, Kind, OverTcp, Roster, classify, is_sound_dtls
 from media.core.rtp import parse_header
 from media.dtls import Certificate
 from media.peer import Peer
+from media.tcp import TcpPort
 
 log = structlog.get_logger()
 
@@ -45,9 +46,11 @@ class MediaPort:
         self.pktinfo = self._ask_for_own_address(host, family)
         """Level and type of the control message that names our end; None where there is but one."""
         self.socket.bind((host, port))
+        self._host = host
         self.certificate = Certificate.generateCertificate()
         self.roster: Roster[Peer] = Roster()
         self.counts: Counter[str] = Counter()
+        self.tcp = TcpPort(self.take, self._lost, self.counts)
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self.socket.fileno(), self._readable)
 
@@ -71,6 +74,10 @@ class MediaPort:
             return []
         return [(*self.pktinfo, address[2])]
 
+    async def open_tcp(self, port: int) -> None:
+        """Listen on TCP too; 0: the number of the UDP port where it is free. Raises OSError."""
+        await self.tcp.open(self._host, port, preferred=self.number)
+
     @property
     def number(self) -> int:
         number: int = self.socket.getsockname()[1]
@@ -80,6 +87,7 @@ class MediaPort:
         self._loop.remove_reader(self.socket.fileno())
         self._loop.remove_writer(self.socket.fileno())
         self.socket.close()
+        self.tcp.close()
 
     def enrol(self, ufrag: str, peer: Peer) -> None:
         self.roster.enrol(ufrag, peer)
@@ -92,6 +100,9 @@ class MediaPort:
 
     def sendto(self, data: bytes | memoryview, address: Address) -> None:
         """Send or drop: what goes through here (STUN, DTLS, RTCP, resends) is asked for again if it matters."""
+        if isinstance(address, OverTcp):
+            address.link.send(data)
+            return
         try:
             if len(address) == 2:
                 self.socket.sendto(data, address)
@@ -117,13 +128,22 @@ class MediaPort:
             except OSError:  # an ICMP error of an earlier send
                 self.counts["receive_failed"] += 1
                 continue
-            try:
-                self.datagram(datagram, source)
-            except Exception:
-                # A fault of ours must not silence the port for every other peer.
-                self.counts["fault"] += 1
-                if self.counts["fault"] < 10:
-                    log.exception("a datagram was not handled", kind=classify(datagram).name)
+            self.take(datagram, source)
+
+    def take(self, datagram: bytes, source: Address) -> None:
+        """`datagram`, and no fault of ours silences the port for every other peer."""
+        try:
+            self.datagram(datagram, source)
+        except Exception:
+            self.counts["fault"] += 1
+            if self.counts["fault"] < 10:
+                log.exception("a datagram was not handled", kind=classify(datagram).name)
+
+    def _lost(self, address: OverTcp) -> None:
+        """A connection has ended, and with it its address."""
+        peer = self.roster.leave(address)
+        if peer is not None:
+            peer.lost(address)
 
     def _receive(self) -> tuple[bytes, Address]:
         datagram, source = self.socket.recvfrom(_DATAGRAM)
@@ -141,7 +161,7 @@ class MediaPort:
         """Hand one datagram to whom it belongs, or drop it."""
         kind = classify(datagram)
         if kind is Kind.STUN:
-            self._check(datagram, source)
+            self._stun(datagram, source)
             return
         peer = self.roster.at(source) if kind is not Kind.JUNK else None
         if peer is None:
@@ -154,17 +174,28 @@ class MediaPort:
         else:
             self._media(peer, kind, datagram)
 
-    def _check(self, datagram: bytes, source: Address) -> None:
+    def _stun(self, datagram: bytes, source: Address) -> None:
         check = stun.parse_check(datagram)
-        peer = self.roster.named(check.local) if check else None
-        held = peer.named(check.local) if check and peer else None
-        if check is None or peer is None or held is None or check.remote != held.remote_ufrag:
+        if check is not None:
+            self._check(check, source)
+            return
+        peer = self.roster.at(source)
+        reply = stun.parse_reply(datagram) if peer is not None else None
+        if peer is None or reply is None or not peer.confirmed(source, reply):
+            self.counts["dropped_stun"] += 1
+
+    def _check(self, check: stun.Check, source: Address) -> None:
+        peer = self.roster.named(check.local)
+        held = peer.named(check.local) if peer else None
+        password = held.password.encode() if held else b""
+        if not peer or not held or check.remote != held.remote_ufrag or not stun.is_authentic(check, password):
             self.counts["dropped_stun"] += 1
             return
-        password = held.password.encode()
-        if not stun.is_authentic(check, password) or not self.roster.validate(source, peer):
-            self.counts["dropped_stun"] += 1
-            return
+        driven_out = self.roster.validate(source, peer, keep=peer.address)
+        if isinstance(driven_out, OverTcp):
+            driven_out.link.abort()
+        if isinstance(source, OverTcp):
+            source.link.prove()
         self.sendto(stun.success(check, source, password), source)
         peer.checked(source, held, nominated=check.nominates)
 

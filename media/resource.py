@@ -66,7 +66,7 @@ async def patched(request: Request, principal: Principal, *, is_publisher: bool)
     if fragment.password is None:
         raise Invalid("An ICE restart needs a=ice-pwd")
     assert fragment.ufrag is not None, "None was answered above"
-    session.peer.restart(fragment.ufrag)
+    session.peer.restart(fragment.ufrag, fragment.password)
     ours = session.peer.credentials
     body = f"a=ice-lite\r\na=ice-ufrag:{ours.ufrag}\r\na=ice-pwd:{ours.password}\r\n"
     return Response(body, 200, {"ETag": session.etag}, media_type=FRAGMENT_TYPE)

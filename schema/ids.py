@@ -23,12 +23,14 @@ SLUG_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 Slug = Annotated[str, Meta(pattern=SLUG_PATTERN, description="Letters, digits, dash and underscore; at most 64.")]
 
 _CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS = tuple(one + two for one in _CROCKFORD for two in _CROCKFORD)
 
 
 def ulid(now_ms: int, entropy: int) -> str:
     """26 characters: 48 bits of milliseconds, then 80 of `entropy`, in Crockford's base 32 (github.com/ulid/spec)."""
     value = (now_ms & (1 << 48) - 1) << 80 | entropy & (1 << 80) - 1
-    return "".join(_CROCKFORD[value >> shift & 31] for shift in range(125, -1, -5))
+    # Two characters a step; the first pair has 8 bits only. A loop over 26 took a quarter of a reservation's time.
+    return "".join([_PAIRS[value >> shift & 1023] for shift in range(120, -1, -10)])
 
 
 def new_id(prefix: str) -> str:

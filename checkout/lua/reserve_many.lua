@@ -22,10 +22,13 @@ for i = 1, #taps, 3 do
   names[#names + 1] = taps[i + 1]
 end
 -- unpack() overflows Lua's stack past some thousand values; the wrapper sends at most 500 taps.
-local known = redis.call('HMGET', KEYS[2], unpack(ids))
-local units = redis.call('HMGET', KEYS[3], unpack(names))
-local said_now, said_before = redis.call('HMGET', KEYS[5], unpack(ids)), redis.call('HMGET', KEYS[6], unpack(ids))
-local was_now, was_before = redis.call('HMGET', KEYS[7], unpack(ids)), redis.call('HMGET', KEYS[8], unpack(ids))
+-- Before the first refusal and the first ended hold four of these keys are not there: then they cost one look.
+local function look(key, fields)
+  if redis.call('EXISTS', key) == 0 then return {} end
+  return redis.call('HMGET', key, unpack(fields))
+end
+local known, units = look(KEYS[2], ids), look(KEYS[3], names)
+local said_now, said_before, was_now, was_before = look(KEYS[5], ids), look(KEYS[6], ids), look(KEYS[7], ids), look(KEYS[8], ids)
 
 local has, fresh, heard, codes = {}, {}, {}, {}
 local holds, buyers, pending, said = {}, {}, {}, {}
@@ -60,8 +63,11 @@ for j = 1, #ids do
       pending[#pending + 1] = now
     end
     heard[id] = code .. '|' .. print
-    said[#said + 1] = id
-    said[#said + 1] = heard[id]
+    -- An admitted one stands in holds, and once it has ended in was.
+    if code < 0 then
+      said[#said + 1] = id
+      said[#said + 1] = heard[id]
+    end
   end
   codes[j] = code
 end

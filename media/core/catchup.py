@@ -48,6 +48,7 @@ class CatchUp:
         """The sequence at which the newcomer's line begins."""
         self._next = 0
         self._late: list[Packet] = []
+        self._is_repeated = False
         self._began_ms = now_ms
         self._sent_ms = now_ms
         self._pressed = max(MIN_MS, len(packets) * STEP_MS // _PLANNED_PACKETS) * _TICKS_PER_MS
@@ -59,6 +60,11 @@ class CatchUp:
     def last(self) -> int:
         """The highest sequence of all that came by here."""
         return self._packets[-1].sequence
+
+    @property
+    def sent(self) -> int:
+        """The highest sequence that has left."""
+        return self._packets[max(0, self._next - 1)].sequence
 
     @property
     def waits(self) -> bool:
@@ -103,6 +109,21 @@ class CatchUp:
         if due:
             self._sent_ms = now_ms
         return [self._stamped(packet) for packet in due]
+
+    def again(self) -> list[Packet]:
+        """The first picture's packets as they left, once; at most `STEP_PACKETS`."""
+        if self._is_repeated:
+            return []
+        self._is_repeated = True
+        origin, left = self._packets[0], self._packets[: self._next]
+        is_whole = origin.sequence == self.first
+        first = [packet for packet in left[:STEP_PACKETS] if is_whole and packet.timestamp == origin.timestamp]
+        return [self._stamped(packet) for packet in first if packet not in self._late]
+
+    def end(self) -> None:
+        """Nothing leaves any more."""
+        del self._packets[self._next :]
+        self._late.clear()
 
     def get(self, sequence: int) -> Packet | None:
         """A packet that has left, as it left."""

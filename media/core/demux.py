@@ -6,14 +6,41 @@ leaves it only with the peer it points to. Nothing here grows for a stranger.
 """
 
 from enum import IntEnum
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
 P = TypeVar("P")
-Address = tuple[str, int] | tuple[str, int, bytes]
+
+
+class Link(Protocol):
+    """A connection that carries framed packets."""
+
+    def send(
+        self, data: bytes | memoryview, *, segment_bytes: int = 0, packets: int = 1, has_audio: bool = True
+    ) -> None:
+        """Send one packet, or a run of `segment_bytes` each; never blocks, never raises."""
+        ...
+
+    def prove(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def abort(self) -> None: ...
+
+
+class OverTcp(NamedTuple):
+    """The far end of a TCP connection: what is equal to it came over that very connection."""
+
+    host: str
+    port: int
+    own: bytes
+    link: Link
+
+
+Address = tuple[str, int] | tuple[str, int, bytes] | OverTcp
 """The far end; on a port that is bound to every address also our own end, as the kernel writes it (pktinfo)."""
 
 MAX_ADDRESSES: Final = 8
-"""Validated addresses per peer: a browser tries one per network interface."""
+"""Validated addresses per peer: a browser tries one per network interface and way."""
 
 _STUN_HEADER: Final = 20
 _DTLS_HEADER: Final = 13
@@ -82,7 +109,8 @@ class Roster(Generic[P]):
     def __init__(self) -> None:
         self._by_ufrag: dict[str, P] = {}
         self._by_address: dict[Address, P] = {}
-        self._addresses: dict[int, set[Address]] = {}
+        self._addresses: dict[int, dict[Address, None]] = {}
+        """In the order of their last checks."""
         self._ufrags: dict[int, set[str]] = {}
 
     def __len__(self) -> int:
@@ -109,15 +137,29 @@ class Roster(Generic[P]):
     def at(self, address: Address) -> P | None:
         return self._by_address.get(address)
 
-    def validate(self, address: Address, peer: P) -> bool:
-        """Note that a valid check of `peer` came from `address`; False if it has too many already."""
-        held = self._addresses.setdefault(id(peer), set())
-        if address not in held:
-            if len(held) >= MAX_ADDRESSES:
-                return False
-            held.add(address)
+    def validate(self, address: Address, peer: P, *, keep: Address | None = None) -> Address | None:
+        """Note that a valid check of `peer` came from `address`.
+
+        One too many drives out the one that has checked least recently, but never `keep`, and that is returned: so
+        checks replayed from elsewhere cannot keep a peer from an address to which it moves.
+        """
+        held = self._addresses.setdefault(id(peer), {})
+        held.pop(address, None)
+        driven_out = next((old for old in held if old != keep), None) if len(held) >= MAX_ADDRESSES else None
+        if driven_out is not None:
+            del held[driven_out]
+            if self._by_address.get(driven_out) is peer:
+                del self._by_address[driven_out]
+        held[address] = None
         self._by_address[address] = peer
-        return True
+        return driven_out
+
+    def leave(self, address: Address) -> P | None:
+        """Forget one address; whose it was."""
+        peer = self._by_address.pop(address, None)
+        if peer is not None:
+            self._addresses.get(id(peer), {}).pop(address, None)
+        return peer
 
     def forget(self, peer: P) -> None:
         """Remove a peer. An address that has since been validated for another stays with that other."""

@@ -52,10 +52,19 @@ class Reception:
         """Note a sender report, for the round-trip time that the publisher derives from our answer."""
         self._last_sr = (report.ntp >> 16 & 0xFFFFFFFF, now_ms)
 
+    @property
+    def expected(self) -> int:
+        """Packets that the source has sent since its first here, by its numbers."""
+        return (self.sequence.highest or 0) - self._first + 1 if self.packets else 0
+
+    @property
+    def jitter_ms(self) -> float:
+        """Of arrival (RFC 3550 section 6.4.1)."""
+        return self._jitter * 1000 / self._clock_hz
+
     def block(self, now_ms: int) -> ReportBlock:
         """A report since the last one."""
-        highest = self.sequence.highest or 0
-        expected = highest - self._first + 1 if self.packets else 0
+        highest, expected = self.sequence.highest or 0, self.expected
         expected_now, received_now = expected - self._reported[0], self.packets - self._reported[1]
         self._reported = (expected, self.packets)
         lost_now = max(0, expected_now - received_now)
@@ -79,19 +88,27 @@ class Mapping:
         self._clock_hz = clock_hz
         self._wall_ms: float | None = None
         self._timestamp = 0
+        self._is_new = True
 
     def begin(self) -> None:
-        """Another source begins; what the last one said no longer holds."""
-        self._wall_ms = None
+        """Another source begins; what the last one said holds until it has come."""
+        self._is_new = True
 
     def guess(self, timestamp: int, now_ms: int) -> None:
-        if self._wall_ms is None:
-            self._wall_ms, self._timestamp = now_ms, timestamp
+        if self._is_new:
+            self.set(timestamp, now_ms)
 
     def set(self, timestamp: int, wall_ms: float) -> None:
-        self._wall_ms, self._timestamp = wall_ms, timestamp
+        self._wall_ms, self._timestamp, self._is_new = wall_ms, timestamp, False
 
-    def at(self, now_ms: int) -> int | None:
+    def wall(self, timestamp: int) -> float | None:
+        """The wall time of a timestamp; None before anything arrived."""
+        if self._wall_ms is None:
+            return None
+        ticks = (timestamp - self._timestamp + 0x80000000 & 0xFFFFFFFF) - 0x80000000
+        return self._wall_ms + ticks * 1000 / self._clock_hz
+
+    def at(self, now_ms: float) -> int | None:
         """The track's timestamp for `now_ms`; None before anything arrived."""
         if self._wall_ms is None:
             return None

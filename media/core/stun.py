@@ -1,7 +1,10 @@
-"""STUN as an ICE-lite agent needs it: binding requests in, success responses out (RFC 8489, RFC 8445).
+"""STUN as our agent needs it: binding requests in, success responses out (RFC 8489, RFC 8445).
+
+The other way round for one purpose: before media follows a peer to another address, a request of ours asks there.
 
 Reads no clock and does no I/O. Invariant: whatever is not a well-formed binding request with USERNAME,
-MESSAGE-INTEGRITY and FINGERPRINT is None, at a cost bounded by its size; nothing here raises on input.
+MESSAGE-INTEGRITY and FINGERPRINT, or a response with the latter two, is None, at a cost bounded by its size; nothing
+here raises on input.
 """
 
 import binascii
@@ -24,8 +27,10 @@ _XOR_MAPPED_ADDRESS: Final = 0x0020
 _PRIORITY: Final = 0x0024
 _USE_CANDIDATE: Final = 0x0025
 _FINGERPRINT: Final = 0x8028
+_ICE_CONTROLLED: Final = 0x8029
 _FINGERPRINT_XOR: Final = 0x5354554E
-_KNOWN_REQUIRED: Final = frozenset({_USERNAME, _MESSAGE_INTEGRITY, _PRIORITY, _USE_CANDIDATE})
+_KNOWN_REQUIRED: Final = frozenset({_USERNAME, _MESSAGE_INTEGRITY, _XOR_MAPPED_ADDRESS, _PRIORITY, _USE_CANDIDATE})
+_HOST_PRIORITY: Final = 126 << 24 | 65535 << 8 | 255
 _MAX_USERNAME: Final = 513
 _OPTIONAL: Final = 0x8000
 
@@ -44,23 +49,47 @@ class Check(NamedTuple):
     """What the MAC covers: the message up to MESSAGE-INTEGRITY, with the length as it was then (RFC 8489 14.5)."""
 
 
+class Reply(NamedTuple):
+    """An answer to a request of ours, not yet authenticated: see `is_authentic`."""
+
+    transaction: bytes
+    mac: bytes
+    signed: bytes
+
+
 def parse_check(datagram: bytes) -> Check | None:
     """The binding request in a datagram, or None if anything about it is amiss."""
+    attributes = _message(datagram, _BINDING_REQUEST)
+    if attributes is None or _USERNAME not in attributes:
+        return None
+    names = _split(attributes[_USERNAME][1])
+    if names is None:
+        return None
+    return Check(datagram[8:20], *names, _USE_CANDIDATE in attributes, *_signature(datagram, attributes))
+
+
+def parse_reply(datagram: bytes) -> Reply | None:
+    """The success response in a datagram, or None if anything about it is amiss."""
+    attributes = _message(datagram, _BINDING_SUCCESS)
+    return None if attributes is None else Reply(datagram[8:20], *_signature(datagram, attributes))
+
+
+def _message(datagram: bytes, wanted: int) -> dict[int, tuple[int, bytes]] | None:
+    """The attributes of a signed message of the wanted type."""
     size = len(datagram)
     if not 20 <= size <= MAX_BYTES or size & 3:
         return None
     kind, length, cookie = struct.unpack_from("!HHI", datagram)
-    if kind != _BINDING_REQUEST or cookie != COOKIE or length + 20 != size:
+    if kind != wanted or cookie != COOKIE or length + 20 != size:
         return None
     attributes = _attributes(datagram)
-    if attributes is None or _USERNAME not in attributes or _MESSAGE_INTEGRITY not in attributes:
-        return None
-    names = _split(attributes[_USERNAME][1])
+    is_signed = attributes is not None and len(attributes.get(_MESSAGE_INTEGRITY, (0, b""))[1]) == 20
+    return attributes if is_signed else None
+
+
+def _signature(datagram: bytes, attributes: dict[int, tuple[int, bytes]]) -> tuple[bytes, bytes]:
     at, mac = attributes[_MESSAGE_INTEGRITY]
-    if names is None or len(mac) != 20:
-        return None
-    signed = datagram[:2] + struct.pack("!H", at + 4) + datagram[4:at]
-    return Check(datagram[8:20], *names, _USE_CANDIDATE in attributes, mac, signed)
+    return mac, datagram[:2] + struct.pack("!H", at + 4) + datagram[4:at]
 
 
 def _attributes(datagram: bytes) -> dict[int, tuple[int, bytes]] | None:
@@ -97,17 +126,28 @@ def _split(user: bytes) -> tuple[str, str] | None:
     return (local, remote) if local and colon and remote else None
 
 
-def is_authentic(check: Check, password: bytes) -> bool:
-    """True if whoever sent the check knows `password`."""
+def is_authentic(check: Check | Reply, password: bytes) -> bool:
+    """True if whoever sent it knows `password`."""
     return hmac.compare_digest(hmac.digest(password, check.signed, "sha1"), check.mac)
 
 
 def success(check: Check, address: Address, password: bytes) -> bytes:
     """The response to a check that came from `address`: at most 80 bytes, so it amplifies nothing."""
-    body = _mapped(address, check.transaction)
-    head = struct.pack("!HHI", _BINDING_SUCCESS, len(body) + 24, COOKIE) + check.transaction
+    return _signed(_BINDING_SUCCESS, check.transaction, _mapped(address, check.transaction), password)
+
+
+def request(transaction: bytes, user: str, tie_breaker: bytes, password: bytes) -> bytes:
+    """A check of ours, as the controlled side. `user` is the peer's name fragment, a colon, and ours."""
+    name = user.encode("ascii")
+    body = struct.pack("!HH", _USERNAME, len(name)) + name + bytes(-len(name) % 4)
+    body += struct.pack("!HHI", _PRIORITY, 4, _HOST_PRIORITY) + struct.pack("!HH", _ICE_CONTROLLED, 8) + tie_breaker
+    return _signed(_BINDING_REQUEST, transaction, body, password)
+
+
+def _signed(kind: int, transaction: bytes, body: bytes, password: bytes) -> bytes:
+    head = struct.pack("!HHI", kind, len(body) + 24, COOKIE) + transaction
     body += struct.pack("!HH", _MESSAGE_INTEGRITY, 20) + hmac.digest(password, head + body, "sha1")
-    head = struct.pack("!HHI", _BINDING_SUCCESS, len(body) + 8, COOKIE) + check.transaction
+    head = struct.pack("!HHI", kind, len(body) + 8, COOKIE) + transaction
     return head + body + struct.pack("!HHI", _FINGERPRINT, 4, _crc(head + body))
 
 

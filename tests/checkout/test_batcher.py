@@ -59,9 +59,9 @@ async def test_a_full_queue_refuses(spawn):
         return items
 
     batcher = Batcher(send, spawn=spawn, most=1, room=3)
-    first = asyncio.create_task(batcher.put(0))
+    first = batcher.put(0)
     await turns_until(lambda: batcher._away)
-    waiting = [asyncio.create_task(batcher.put(i)) for i in range(1, 4)]
+    waiting = [batcher.put(i) for i in range(1, 4)]
     await asyncio.sleep(0)
     with pytest.raises(Unavailable):
         await batcher.put(4)
@@ -93,7 +93,7 @@ async def test_a_request_given_up_does_not_hurt_its_neighbours(spawn):
         return items
 
     batcher = Batcher(send, spawn=spawn)
-    gone, stays = asyncio.create_task(batcher.put(1)), asyncio.create_task(batcher.put(2))
+    gone, stays = batcher.put(1), batcher.put(2)
     await turns_until(lambda: batcher._away)
     gone.cancel()
     go.set()
@@ -119,6 +119,27 @@ async def test_what_follows_a_batch_keeps_neither_its_answer_nor_the_next_waitin
     await turns_until(lambda: not batcher._away and not batcher._trailing)
 
 
+async def test_what_a_line_cannot_answer_goes_to_the_next_one(spawn):
+    async def odd(items):
+        return [item if item % 2 else None for item in items]
+
+    async def tens(items):
+        return [item * 10 for item in items]
+
+    onward = Batcher(tens, spawn=spawn)
+    batcher = Batcher(odd, spawn=spawn, onward=onward)
+    assert await asyncio.gather(*(batcher.put(i) for i in range(5))) == [0, 1, 20, 3, 40]
+
+
+async def test_what_the_next_line_has_no_room_for_is_refused(spawn):
+    async def nothing(items):
+        return [None for _ in items]
+
+    batcher = Batcher(nothing, spawn=spawn, onward=Batcher(nothing, spawn=spawn, room=0))
+    with pytest.raises(Unavailable):
+        await batcher.put(1)
+
+
 async def test_a_closed_owner_refuses():
     async def send(items):
         return items
@@ -142,7 +163,7 @@ async def test_a_task_that_dies_answers_unavailable():
         await asyncio.Event().wait()
 
     batcher = Batcher(send, spawn=spawn)
-    asked = asyncio.create_task(batcher.put(1))
+    asked = batcher.put(1)
     await turns_until(lambda: tasks)
     tasks[0].cancel()
     with pytest.raises(Unavailable):

@@ -98,13 +98,20 @@ class TestRush:
 class TestEachDefenceAlone:
     """100 units, 400 taps: either store alone holds exactly 100; with both disarmed it oversells."""
 
-    CONDITION = "tap.quantity > free"
+    CONDITIONS = (
+        ("reserve_many", "wanted <= product.free", "true"),
+        ("reserve_one_by_one", "tap.quantity > free", "false"),
+    )
     SCRIPT_CHECK = "n > available"
 
+    async def disarm_conditions(self, pg: asyncpg.Pool) -> None:
+        for function, condition, always in self.CONDITIONS:
+            source = await pg.fetchval("SELECT pg_get_functiondef($1::regproc)", function)
+            assert source.count(condition) == 1
+            await pg.execute(source.replace(condition, always))
+
     async def disarm_postgres(self, pg: asyncpg.Pool) -> None:
-        source = await pg.fetchval("SELECT pg_get_functiondef('reserve_many'::regproc)")
-        assert source.count(self.CONDITION) == 1
-        await pg.execute(source.replace(self.CONDITION, "false"))
+        await self.disarm_conditions(pg)
         await pg.execute("ALTER TABLE stock DROP CONSTRAINT never_oversold")
 
     def disarmed_scripts(self) -> dict[str, str]:
@@ -127,8 +134,7 @@ class TestEachDefenceAlone:
 
     async def test_the_check_is_the_last_line_when_its_condition_is_gone_too(self, shop):
         await shop.open(pace=shop.idle, scripts=self.disarmed_scripts())
-        source = await shop.pg.fetchval("SELECT pg_get_functiondef('reserve_many'::regproc)")
-        await shop.pg.execute(source.replace(self.CONDITION, "false"))
+        await self.disarm_conditions(shop.pg)
         await shop.item(stock=100)
         assert await shop.rush(buyers=400, taps=400) == {"ok": 100, "sold_out": 300}
         assert (await shop.stock()).held == 100

@@ -92,6 +92,16 @@ async def test_a_taken_port_is_named_with_its_setting(settings):
     assert "SHOWFLOOR_PORT" in found.mend
 
 
+async def test_the_tcp_port_of_media_is_looked_at_and_may_be_off(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        asked = Settings(data_dir=tmp_path, port=free_port(), media_tcp_port=taken.getsockname()[1])
+        found = await finding(asked, "Media port (TCP)")
+        assert (found.verdict, "SHOWFLOOR_MEDIA_TCP_PORT" in found.mend) == (Verdict.MISSING, True)
+    assert (await finding(asked, "Media port (TCP)")).verdict is Verdict.OK
+    off = await finding(Settings(data_dir=tmp_path, port=free_port(), media_tcp=False), "Media port (TCP)")
+    assert (off.verdict, off.text[:3]) == (Verdict.NOTE, "off")
+
+
 async def test_a_directory_in_use_is_named_with_its_holder_and_is_no_fault(settings):
     async with EmbeddedStores(settings.data_dir, postgres=False):
         found = await finding(settings, "Data directory")

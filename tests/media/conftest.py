@@ -291,6 +291,18 @@ class Peers:
         self.all.append(peer)
         return peer
 
+    def light_tcp(self) -> Any:
+        """A viewer's peer whose network lets no UDP through."""
+        peer = light.LightTcpPeer(self.certificate)
+        self.all.append(peer)
+        return peer
+
+    def light_tcp_host(self) -> Any:
+        """A host's peer, likewise."""
+        peer = light.LightTcpHost(self.certificate)
+        self.all.append(peer)
+        return peer
+
     async def host(self, show: str = "demo", token: str = "host-ann", codec: str = "VP8") -> Any:
         peer = self.light_host()
         peer.path = await self._post(peer, f"/whip/{show}", token, peer.offer("opus", codec, direction="sendonly"))

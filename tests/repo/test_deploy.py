@@ -40,7 +40,7 @@ def test_a_compose_file_that_does_not_is_noticed(tmp_path):
 
 def test_every_port_is_published_on_loopback_unless_asked_otherwise():
     ports = [port for service in compose()["services"].values() for port in service["ports"]]
-    assert len(ports) == 4
+    assert len(ports) == 5
     for port in ports:
         assert re.match(r"127\.0\.0\.1:|\$\{MEDIA_BIND:-127\.0\.0\.1\}:", port), port
 

@@ -9,6 +9,14 @@ def test_the_published_example_of_the_ulid_specification_encodes_alike():
     assert ulid(1469918176385, 0) == "01aryz6s410000000000000000"
 
 
+@given(st.integers(0, (1 << 48) - 1), st.integers(0, (1 << 80) - 1))
+def test_an_id_is_its_128_bits_in_digits_of_five(now_ms, entropy):
+    value = 0
+    for digit in ulid(now_ms, entropy):
+        value = value << 5 | "0123456789abcdefghjkmnpqrstvwxyz".index(digit)
+    assert value == now_ms << 80 | entropy
+
+
 @given(st.integers(0, (1 << 48) - 2), st.integers(0, (1 << 80) - 1), st.integers(0, (1 << 80) - 1))
 def test_an_id_born_later_sorts_later(now_ms, one, other):
     assert ulid(now_ms, one) < ulid(now_ms + 1, other)

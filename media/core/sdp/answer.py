@@ -24,6 +24,7 @@ class Local(Struct, frozen=True, kw_only=True):
     addresses: tuple[str, ...]
     port: int
     session: int
+    tcp_port: int | None = None
 
 
 def answer(offer: Offer, chosen: Sequence[Chosen], local: Local, *, ssrcs: Mapping[Kind, int] | None) -> str:
@@ -90,11 +91,23 @@ def _connection(address: str) -> str:
 
 
 def candidates(local: Local) -> list[str]:
-    """One host candidate per address, the first preferred (RFC 8445 section 5.1.2)."""
-    return [
+    """Host candidates for each address, the first preferred (RFC 8445 section 5.1.2), and TCP behind all UDP.
+
+    By TCP we only wait to be called, `tcptype passive` (RFC 6544 section 4.5). Its preference of 90 stands above any
+    relay's: a TURN server is asked for only where neither way is open.
+    """
+    numbered = list(enumerate(local.addresses, 1))
+    udp = [
         f"a=candidate:{n} 1 udp {126 << 24 | (65535 - n) << 8 | 255} {address} {local.port} typ host"
-        for n, address in enumerate(local.addresses, 1)
-    ] + ["a=end-of-candidates"]
+        for n, address in numbered
+    ]
+    tcp = [
+        f"a=candidate:{n + len(numbered)} 1 tcp {90 << 24 | (4 << 13 | 8191 - n) << 8 | 255} {address} "
+        f"{local.tcp_port} typ host tcptype passive"
+        for n, address in numbered
+        if local.tcp_port
+    ]
+    return [*udp, *tcp, "a=end-of-candidates"]
 
 
 def _format(item: Format, kind: Kind) -> list[str]:

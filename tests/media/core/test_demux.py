@@ -67,20 +67,44 @@ def test_an_address_belongs_to_whoever_validated_it_last():
     roster.enrol("a", first)
     roster.enrol("b", second)
     assert (roster.named("a"), roster.named("c"), roster.at(ONE)) == (first, None, None)
-    assert roster.validate(ONE, first)
-    assert roster.validate(ONE, second)
+    assert roster.validate(ONE, first) is None
+    assert roster.validate(ONE, second) is None
     roster.forget(first)
     assert (roster.at(ONE), roster.named("a")) == (second, None)
     roster.forget(second)
     assert (roster.at(ONE), len(roster), roster.addresses) == (None, 0, 0)
 
 
-def test_a_peer_has_at_most_so_many_addresses():
+def test_a_peer_has_at_most_so_many_addresses_and_one_more_drives_out_the_oldest_but_that_in_use():
     roster, peer = Roster(), Peer()
     roster.enrol("a", peer)
-    accepted = [roster.validate(("192.0.2.1", number), peer) for number in range(MAX_ADDRESSES + 2)]
-    assert accepted == [True] * MAX_ADDRESSES + [False] * 2
+    for number in range(MAX_ADDRESSES):
+        assert roster.validate(("192.0.2.1", number), peer) is None
+    roster.validate(("192.0.2.1", 1), peer)
+    in_use = ("192.0.2.1", 0)
+    driven_out = [roster.validate(("192.0.2.2", number), peer, keep=in_use)[1] for number in range(3)]
+    assert driven_out == [2, 3, 4]
+    assert roster.at(in_use) is roster.at(("192.0.2.1", 1)) is peer
+    assert roster.at(("192.0.2.1", 2)) is None
     assert roster.addresses == MAX_ADDRESSES
+
+
+def test_what_is_driven_out_of_one_peer_stays_with_another_who_validated_it_since():
+    roster, first, second = Roster(), Peer(), Peer()
+    for number in range(MAX_ADDRESSES):
+        roster.validate(("192.0.2.1", number), first)
+    roster.validate(("192.0.2.1", 0), second)
+    assert roster.validate(("192.0.2.2", 0), first) == ("192.0.2.1", 0)
+    assert roster.at(("192.0.2.1", 0)) is second
+
+
+def test_an_address_can_leave_alone():
+    roster, peer = Roster(), Peer()
+    roster.validate(ONE, peer)
+    roster.validate(TWO, peer)
+    assert roster.leave(ONE) is peer
+    assert roster.leave(ONE) is None
+    assert (roster.at(ONE), roster.at(TWO)) == (None, peer)
 
 
 def test_a_name_can_leave_alone():

@@ -106,3 +106,31 @@ def test_a_changed_byte_never_passes(at, flip):
 @given(st.integers(0, len(SAMPLE) - 1))
 def test_a_truncated_check_is_none(size):
     assert stun.parse_check(SAMPLE[:size]) is None
+
+
+def test_a_check_of_ours_is_one_that_a_peer_takes_and_its_answer_is_one_that_we_take():
+    asked = stun.request(b"t" * 12, "theirs:ours", b"tiebreak", PASSWORD)
+    check = stun.parse_check(asked)
+    assert (check.transaction, check.local, check.remote, check.nominates) == (b"t" * 12, "theirs", "ours", False)
+    assert stun.is_authentic(check, PASSWORD)
+    assert b"\x80\x29\0\x08tiebreak" in asked
+    reply = stun.parse_reply(stun.success(check, ("192.0.2.7", 32853), PASSWORD))
+    assert reply.transaction == b"t" * 12
+    assert stun.is_authentic(reply, PASSWORD)
+    assert not stun.is_authentic(reply, b"another")
+
+
+def test_only_a_signed_success_is_a_reply():
+    check = stun.parse_check(request())
+    whole = stun.success(check, ("192.0.2.7", 32853), PASSWORD)
+    assert stun.parse_reply(whole) is not None
+    assert stun.parse_reply(request()) is None
+    assert stun.parse_check(whole) is None
+    for size in range(len(whole)):
+        assert stun.parse_reply(whole[:size]) is None
+
+
+@given(st.binary(max_size=120))
+def test_no_bytes_make_a_reply_raise(data):
+    assert stun.parse_reply(data) is None
+    assert stun.parse_reply(b"\1\1" + data) is None

@@ -4,6 +4,8 @@ let frames = 0;
 let firstFrameMs = null;
 let tracks = [];
 let shown = []; // [when it was on the screen (ms since 1970), a row of luma from the machine's clock]
+let rewritten = (sdp) => sdp; // what a test makes of an answer on its way: a network that lets no UDP through, say
+let settings = {}; // of the next peer connection
 const pen = new OffscreenCanvas(640, 1).getContext("2d", { willReadFrequently: true });
 
 function read(video, frame) {
@@ -22,13 +24,13 @@ async function exchange(path, token) {
   });
   const text = await answer.text();
   if (answer.status !== 201) throw new Error(answer.status + " " + text);
-  await pc.setRemoteDescription({ type: "answer", sdp: text });
+  await pc.setRemoteDescription({ type: "answer", sdp: rewritten(text) });
   return answer.headers.get("Location");
 }
 
 async function publish(show, token, codec) {
   const stream = await navigator.mediaDevices.getUserMedia({ audio: true, video: { width: 640, height: 360, frameRate: 30 } });
-  pc = new RTCPeerConnection();
+  pc = new RTCPeerConnection(settings);
   for (const track of stream.getTracks()) {
     const transceiver = pc.addTransceiver(track, { direction: "sendonly" });
     if (track.kind === "video") {
@@ -41,7 +43,7 @@ async function publish(show, token, codec) {
 
 async function play(show, token, codecs, readsClock) {
   const began = performance.now();
-  pc = new RTCPeerConnection();
+  pc = new RTCPeerConnection(settings);
   const video = document.body.appendChild(document.createElement("video"));
   video.autoplay = true;
   video.playsInline = true;
@@ -67,11 +69,16 @@ async function play(show, token, codecs, readsClock) {
 
 async function stats() {
   const found = { frames, firstFrameMs, shown };
-  for (const report of (await pc.getStats()).values()) {
+  const all = await pc.getStats();
+  for (const report of all.values()) {
     if (report.type === "inbound-rtp" || report.type === "outbound-rtp") found[report.kind] = report;
     if (report.type === "remote-inbound-rtp") found["remote_" + report.kind] = report;
     if (report.type === "codec") found["codec_" + report.mimeType] = report.payloadType;
-    if (report.type === "transport") found.transport = report;
+    if (report.type === "transport") {
+      found.transport = report;
+      const pair = all.get(report.selectedCandidatePairId);
+      found.way = pair && { local: all.get(pair.localCandidateId), remote: all.get(pair.remoteCandidateId) };
+    }
   }
   return found;
 }

@@ -1,0 +1,52 @@
+"""The relay's harness: servers, a stamped host, a load of light viewers, and the limit.
+
+Owns: what its programs share. Invariant: the server that is measured runs on one core, all else on another.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from schema.ids import AccountId, ShowId
+from schema.people import Principal, Role
+
+FRAME = [1180, 1176, 1180, 1171, 1180, 1180, 1165, 1178, 640]  # 2 Mb/s at 25 pictures a second
+PICTURES, GOP = 25, 100
+CLOCK = os.sysconf("SC_CLK_TCK")
+PACKETS_A_SECOND = len(FRAME) * PICTURES + 50
+
+
+def user_and_system(pid: int) -> tuple[float, float]:
+    """User and system time of a process and all its threads, in seconds."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) / CLOCK, int(fields[12]) / CLOCK
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process."""
+    return sum(user_and_system(pid))
+
+
+def pin(pid: int, *, server: bool) -> None:
+    """A process and its threads to the server's core or to the other; nothing where there is but one."""
+    cores = sorted(os.sched_getaffinity(0) | os.sched_getaffinity(1))
+    if len(cores) < 2:
+        return
+    for task in Path(f"/proc/{pid or os.getpid()}/task").iterdir():
+        os.sched_setaffinity(int(task.name), {cores[0] if server else cores[1]})
+
+
+class Anybody:
+    """Lets everybody in, under the token's name."""
+
+    async def publisher(self, token: str | None, show: str) -> Principal:  # noqa: ARG002 - the gate's signature
+        return Principal(account_id=AccountId(token or "host"), role=Role.HOST, name="")
+
+    async def subscriber(self, token: str | None, show: str, *, joining: bool) -> Principal:  # noqa: ARG002
+        return Principal(account_id=AccountId(token or "viewer"), role=Role.VIEWER, name="")
+
+    def host_changed(self, show_id: ShowId, present: bool) -> None:  # noqa: FBT001 - the listener's signature
+        pass
+
+
+Figures = dict[str, Any]

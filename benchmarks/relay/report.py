@@ -1,0 +1,67 @@
+"""What the harness prints: medians and ranges of the windows, and the ratios of one run."""
+
+import argparse
+import os
+import platform
+import statistics
+from collections.abc import Sequence
+
+from media.native.loader import load
+from relay import Figures
+from relay.window import share_of
+
+Windows = dict[tuple[str, int], list[Figures]]
+"""By name and number of viewers."""
+_HEAD = "| what | viewers | us a packet | user, sys | core used | lost | latency ms: p50, p99 | first ms: p50, p95 |"
+CAPACITY_HEAD = (
+    "| viewers | windows | worst loss | median | us a packet | core used | p50 ms | p99 ms | overflow | load |"
+)
+
+
+def spread(values: list[float], digits: int = 1) -> str:
+    if not values:
+        return ""
+    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f} - {max(values):.{digits}f})"
+
+
+def report(windows: Windows, given: argparse.Namespace, before: Sequence[float]) -> None:
+    print("\n## Relay: CPU per delivered packet\n")
+    print(f"{platform.system()} {platform.release()}, {os.cpu_count()} cores, Python {platform.python_version()},")
+    print(f"load before {before[0]:.2f}, after {os.getloadavg()[0]:.2f}; native: {load().reason};")
+    print(f"{given.repeats} interleaved windows of {given.window:g} s: median (range)\n")
+    print(_HEAD + "\n" + "|---" * 8 + "|")
+    for (name, viewers), row in windows.items():
+        if row:
+            print(f"| {name} | {viewers} | {spread([one['us'] for one in row], 2)} | {_rest(row)} |")
+    _ratios(windows)
+
+
+def _rest(row: list[Figures]) -> str:
+    def middle(key: str) -> float:
+        return statistics.median(one[key] for one in row)
+
+    times = f"{middle('user'):.1f}, {middle('sys'):.1f}"
+    if "lost" not in row[0]:
+        return f"{times} | | | |"
+    first = sorted(ms for one in row for ms in one["first_ms"])
+    latency = f"{spread([one['p50'] for one in row])}, {spread([one['p99'] for one in row])}"
+    soon, late = share_of(first, 0.5), share_of(first, 0.95)
+    return f"{times} | {middle('busy'):.0%} | {middle('lost'):.3%} | {latency} | {soon:.0f}, {late:.0f}"
+
+
+def _ratios(windows: Windows) -> None:
+    """Ours to each other row, of the same number of viewers."""
+    medians = {of: statistics.median(one["us"] for one in row) for of, row in windows.items() if row}
+    for (name, viewers), median in medians.items():
+        if name.startswith("ours"):
+            others = [of for of in medians if of[1] == viewers and not of[0].startswith("ours")]
+            found = ", ".join(f"{median / medians[of]:.2f} of {of[0]}" for of in others)
+            print(f"\n{name}, {viewers} viewers: {found}")
+
+
+def print_capacity(viewers: int, row: list[Figures]) -> None:
+    lost = [one["lost"] for one in row]
+    middles = [spread([one[key] for one in row], 2) for key in ("us", "busy", "p50", "p99")]
+    more = f"{sum(one['overflow'] for one in row)} | {statistics.median(one['load'] for one in row):.0%}"
+    cells = [str(viewers), str(len(row)), f"{max(lost):.4%}", f"{statistics.median(lost):.4%}", *middles, more]
+    print("| " + " | ".join(cells) + " |", flush=True)

@@ -1,0 +1,96 @@
+"""One window: viewers join a server, settle, are counted, and leave."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx2
+
+from media.dtls import Certificate
+from relay import PACKETS_A_SECOND, Figures, user_and_system
+from relay.doors import Door, Janus, Whep
+from relay.viewers import Load, Viewer, scouts
+
+JOINING = 8
+"""At a time."""
+SETTLE_S = 1.5
+
+
+class Server(NamedTuple):
+    """Somebody to measure."""
+
+    name: str
+    pid: int
+    whep: str = ""
+    whip: str = ""
+    janus: str = ""
+    ports: tuple[int, int] = (0, 0)
+
+
+async def watch(server: Server, viewers: int, window: float) -> Figures:
+    """Join, settle, count for a window, leave."""
+    load_, certificate = Load(), Certificate.generateCertificate()
+    async with httpx2.AsyncClient(timeout=30) as http:
+        door: Door = Janus(http, server.janus) if server.janus else Whep(http, server.whep)
+        joined = sum(user_and_system(server.pid))
+        await _join_all(door, load_, certificate, viewers)
+        joined = sum(user_and_system(server.pid)) - joined
+        await asyncio.sleep(SETTLE_S)
+        figures = await _count(load_, server.pid, window)
+        first = sorted((v.decodable_ns - v.posted_ns) / 1e6 for v in load_.viewers if v.decodable_ns)
+        await load_.close()
+        await door.leave()
+    return figures | {"first_ms": first, "join_ms": joined / viewers * 1e3}
+
+
+async def _join_all(door: Door, load_: Load, certificate: Certificate, viewers: int) -> None:
+    places, names = scouts(viewers), iter(range(viewers))
+
+    async def some() -> None:
+        for number in names:
+            viewer = Viewer(certificate, is_scout=number in places)
+            await door.enter(viewer, f"viewer-{number}")
+            load_.add(viewer)
+
+    async with asyncio.timeout(60):
+        await asyncio.gather(*(some() for _ in range(JOINING)))
+
+
+async def _count(load_: Load, pid: int, window: float) -> Figures:
+    load_.delays_ms()
+    before, overflow, busy = load_.tally(), _overflows(), load_.busy_s
+    cpu, at = user_and_system(pid), time.monotonic()
+    await asyncio.sleep(window)
+    after, seconds = load_.tally(), time.monotonic() - at
+    cpu = [later - earlier for later, earlier in zip(user_and_system(pid), cpu, strict=True)]
+    gone = {key: after[key] - before[key] for key in after}
+    delays = load_.delays_ms()
+    return {
+        "us": sum(cpu) / gone["packets"] * 1e6,
+        "user": cpu[0] / gone["packets"] * 1e6,
+        "sys": cpu[1] / gone["packets"] * 1e6,
+        "busy": sum(cpu) / seconds,
+        "rate": gone["packets"] / seconds,
+        "share": gone["packets"] / seconds / (PACKETS_A_SECOND * len(load_.viewers)),
+        "lost": gone["missing"] / (gone["came"] + max(0, gone["missing"])),
+        "missing": gone["missing"],
+        "resent": gone["resent"],
+        "overflow": _overflows() - overflow,
+        "reads": gone["packets"] / max(1, gone["reads"]),
+        "load": (load_.busy_s - busy) / seconds,
+        "p50": share_of(delays, 0.5),
+        "p99": share_of(delays, 0.99),
+        "most": delays[-1] if delays else float("nan"),
+    }
+
+
+def share_of(values: Sequence[float], share: float) -> float:
+    return values[int(len(values) * share)] if values else float("nan")
+
+
+def _overflows() -> int:
+    """Datagrams that found a full socket (the kernel's RcvbufErrors)."""
+    names, values = [line.split() for line in Path("/proc/net/snmp").read_text().splitlines() if line[:4] == "Udp:"]
+    return int(values[names.index("RcvbufErrors")])
