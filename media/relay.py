@@ -165,6 +165,14 @@ class Relay:
             dropped=dict(self._port.counts),
         )
 
+    def capture_ms(self, show_id: ShowId, host_ms: float | None = None) -> int | None:
+        """When the host captured what it showed at `host_ms` of its own clock, by the clock of our sender reports.
+
+        Without `host_ms`: the newest picture that arrived. None while the show has no video here.
+        """
+        show = self.shows.get(show_id)
+        return show.capture_ms(host_ms) if show is not None else None
+
     # Sessions
 
     def publish(self, show_id: ShowId, account_id: AccountId, offer: sdp.Offer) -> Session:
@@ -266,7 +274,7 @@ class Relay:
     def _keep(self, show: Show, account_id: AccountId, member: Publisher | Subscriber, answer: str) -> Session:
         is_publisher = isinstance(member, Publisher)
         session = Session(
-            session_id=SessionId(new_id("pub" if is_publisher else "sub")),
+            session_id=SessionId(new_id("pub" if is_publisher else "sub") + self.config.session_suffix),
             show_id=show.show_id,
             account_id=account_id,
             is_publisher=is_publisher,

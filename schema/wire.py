@@ -48,11 +48,14 @@ class ChatDeleted(Event, frozen=True, kw_only=True, tag="chat_deleted"):
     id: MessageId
 
 
-class Pinned(Event, frozen=True, kw_only=True, tag="pin"):
+class Pinned(Event, frozen=True, kw_only=True, omit_defaults=True, tag="pin"):
     """An item is now shown beside the video."""
 
     variant_id: VariantId
     at_ms: int
+    captured_at_ms: int | None = None
+    """The capture time of the picture it belongs to, on the clock of the video's sender reports and abs-capture-time:
+    whoever plays the video shows the pin with that picture, and at once if nothing plays."""
 
 
 class Unpinned(Event, frozen=True, kw_only=True, tag="unpin"):

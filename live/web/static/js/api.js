@@ -125,7 +125,9 @@ export const api = {
 
   setState: (showId, token, state) => body(call(show(showId, "/state"), { method: "PUT", token, body: { state } })),
   setSales: (showId, token, open) => body(call(show(showId, "/sales"), { method: "PUT", token, body: { open } })),
-  pin: (showId, token, variant_id) => call(show(showId, "/pins"), { method: "POST", token, body: { variant_id } }),
+  /** `captured_at_ms`: the moment of the video that it belongs to, by `captureClock()` of the page that publishes it. */
+  pin: (showId, token, variant_id, captured_at_ms = null) =>
+    call(show(showId, "/pins"), { method: "POST", token, body: { variant_id, ...(captured_at_ms !== null && { captured_at_ms }) } }),
   unpin: (showId, token, variant) => call(show(showId, `/pins/${id(variant)}`), { method: "DELETE", token }),
   setPrice: (showId, token, variant, price_amount) =>
     body(call(show(showId, `/items/${id(variant)}/price`), { method: "PUT", token, body: { price_amount } })),
