@@ -22,6 +22,7 @@ from media.core import sdp
 from media.core.catchup import STEP_MS
 from media.core.extensions import RID
 from media.core.formats import Codec, Kind
+from media.core.history import Packet
 from media.layer import Layer
 from media.native import egress_for
 from media.newcomers import ROUND_PACKETS
@@ -139,6 +140,15 @@ class Relay:
         if show is None:
             raise NotFound("The show has no media on this relay")
         return show.stats()
+
+    def keyframes(self) -> dict[ShowId, Sequence[Packet]]:
+        """For each show on air what its lowest layer has shown since a keyframe, that first; for thumbnails."""
+        shows = ((show_id, show.pictures()) for show_id, show in self.shows.items() if show.host_present)
+        return {show_id: packets for show_id, packets in shows if packets}
+
+    def sessions(self, show_id: ShowId | None = None) -> list[Session]:
+        """The sessions now; of one show, if it is named."""
+        return [one for one in self._sessions.values() if show_id is None or one.show_id == show_id]
 
     def totals(self) -> RelayStats:
         """The process's numbers."""
