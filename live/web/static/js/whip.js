@@ -6,9 +6,10 @@
  *
  * Owns: one peer connection; the MediaStream belongs to the page, which shows and swaps it. Reports "connecting",
  * "live", "waiting" (with the pause), "stopped", "replaced" and "refused" (with the Problem) to `onStatus`, and once a second
- * `{bitrateBps, framesPerSecond}` to `onStats`.
+ * `{bitrateBps, framesPerSecond, codec}` to `onStats`.
  */
 import { api } from "./api.js";
+import { preferring } from "./codecs.js";
 import { counters, farewell, hangUp, isOver, offerTo } from "./rtc.js";
 
 const BACKOFF_BASE_MS = 500;
@@ -24,6 +25,8 @@ const LAYERS = [
   { rid: "h", scaleResolutionDownBy: 2, maxBitrate: 600_000 },
   { rid: "f", maxBitrate: 2_500_000 },
 ];
+/** Of these an encoder makes several layers at too high a price, and some browsers one stream that holds them all. */
+const ONE_LAYER = /^(vp9|av1)$/i;
 
 /** Opens a camera and a microphone. Raises DOMException in the browser's words; see `explain` in words.js. */
 export function openDevices({ camera, microphone }) {
@@ -47,7 +50,8 @@ export class Publisher {
   constructor({ show, token, onStatus = () => {}, onStats = () => {} }) {
     Object.assign(this, { show, path: `/whip/${encodeURIComponent(show)}`, token, onStatus, onStats });
     this.failures = 0;
-    this.codecs = null;
+    /** The video format to send; "": one that plays everywhere. */
+    this.format = "";
     this.leave = () => this.#hangUp();
   }
 
@@ -101,9 +105,9 @@ export class Publisher {
   #transceivers(peer) {
     for (const track of this.stream.getTracks()) {
       const init = { direction: "sendonly", streams: [this.stream] };
-      if (track.kind === "video") init.sendEncodings = LAYERS.map((layer) => ({ ...layer }));
+      if (track.kind === "video" && !ONE_LAYER.test(this.format)) init.sendEncodings = LAYERS.map((layer) => ({ ...layer }));
       const transceiver = peer.addTransceiver(track, init);
-      if (track.kind === "video" && this.codecs) transceiver.setCodecPreferences(this.codecs);
+      if (track.kind === "video") transceiver.setCodecPreferences?.(preferring(this.format));
     }
   }
 
@@ -137,10 +141,6 @@ export class Publisher {
   }
 
   #failed(problem) {
-    if (problem.status === 406 && !this.codecs) {
-      this.codecs = plainCodecs();
-      return this.#connect();
-    }
     const passing = problem.status === 0 || problem.status === 409 || problem.status === 429 || problem.status >= 500;
     if (passing) {
       this.#again(problem.retryAfterMs ?? 0);
@@ -175,14 +175,13 @@ export class Publisher {
     this.sent = now;
     if (!sent) return undefined;
     const seconds = (now.atMs - sent.atMs) / 1000;
-    this.onStats({ bitrateBps: ((now.bytes - sent.bytes) * 8) / seconds, framesPerSecond: (now.frames - sent.frames) / seconds });
+    this.onStats({ bitrateBps: ((now.bytes - sent.bytes) * 8) / seconds, framesPerSecond: (now.frames - sent.frames) / seconds, codec: sentCodec(peer) });
     return undefined;
   }
 }
 
-/** H264 and VP8 first, which every relay and every viewer has; the rest of the browser's list after them. */
-function plainCodecs() {
-  const all = RTCRtpSender.getCapabilities("video").codecs;
-  const common = ({ mimeType }) => /\/(h264|vp8)$/i.test(mimeType);
-  return [...all.filter(common), ...all.filter((codec) => !common(codec))];
+/** The video format that was agreed on. */
+function sentCodec(peer) {
+  const video = peer.getSenders().find(({ track }) => track?.kind === "video");
+  return video?.getParameters().codecs?.[0]?.mimeType.split("/")[1] ?? "";
 }
