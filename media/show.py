@@ -414,6 +414,11 @@ class Show:
     def video(self) -> Codec | None:
         return self.feed.video if self.feed else None
 
+    def pictures(self) -> Sequence[Packet]:
+        """What the lowest layer on air has shown since its last keyframe, that first; empty if none is kept."""
+        kept = (self.layers[rung.layer].newcomers.gop.packets for rung in self.rungs)
+        return next((packets for packets in kept if packets), ())
+
     def stats(self) -> ShowStats:
         feed, now_ms = self.feed, clock()
         on_air = {rung.layer for rung in self.rungs}

@@ -105,6 +105,8 @@ const body = async (answer) => (await answer).body;
 /** Every operation the pages use. `token` is a Bearer token; `key` comes from `intent()`. */
 export const api = {
   shows: (cursor = "") => body(call(`/api/v1/shows${cursor ? `?cursor=${id(cursor)}` : ""}`)),
+  /** An address, not a call: images are asked for by the browser itself. */
+  thumbnail: (showId) => show(showId, "/thumbnail"),
   show: (showId) => body(call(show(showId))),
   join: (showId, name = "") => body(call(show(showId, "/guests"), { method: "POST", body: { name } })),
   ticket: (showId, token) => body(call(show(showId, "/tickets"), { method: "POST", token })),

@@ -35,7 +35,7 @@ function start() {
       await camera.publish();
       if (store.show.value?.state !== "live") await changeTo("live");
     } catch (refused) {
-      toast(explain(refused), "bad");
+      toast(explain(refused, "publish"), "bad");
     } finally {
       busy.value = false;
     }
