@@ -26,8 +26,7 @@ export function complaints({ host, viewers }) {
     [host.loss > 0.02, `The host's own connection loses ${percent(host.loss)}: a cable, or less bitrate, helps every viewer.`],
     [host.newest_frame_age_ms > 1000, `The host's pictures come ${ms(host.newest_frame_age_ms)} late: the encoder or the host's uplink is overloaded.`],
     [layers.some((layer) => layer.frames_per_second !== null && layer.frames_per_second < 15), "The host sends fewer than 15 pictures a second."],
-    [layers.some((layer) => layer.keyframe_interval_ms > 10_000), "More than 10 s between keyframes: newcomers wait longer. Set 2 s in the encoder."],
-    [viewers.frozen.p95 > 0.02, `One viewer in twenty sees the picture stand still ${percent(viewers.frozen.p95)} of the time.`],
+    [viewers.frozen.p95 > 0.02, `One viewer in twenty sees the picture stand still ${percent(viewers.frozen.p95)} of the time or more.`],
     [viewers.loss.p95 > 0.05, `One viewer in twenty loses ${percent(viewers.loss.p95)} or more.`],
     [viewers.age_ms.p95 > 1000, `One viewer in twenty is ${ms(viewers.age_ms.p95)} or more behind.`],
   ];
