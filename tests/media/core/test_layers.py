@@ -42,7 +42,8 @@ class Viewer:
         self.bandwidth.estimate_bps = bps
         return self
 
-    def congested(self, bps):
+    def congested(self, bps, loss=0.5):
+        self.bandwidth.loss = loss
         self.bandwidth.estimate_bps, self.bandwidth.congested_ms = bps, self.now_ms + 1
         return self
 
@@ -111,6 +112,13 @@ def test_a_network_that_does_not_carry_the_lowest_gets_sound_alone_and_is_tried_
     assert viewer.moves == [], "once is not enough"
     assert viewer.congested(60_000).for_ms(1000).moves == [Move(OFF, True)]
     assert viewer.for_ms(TRY_AGAIN_MS + 100).moves[1:] == [Move(2, False)]
+
+
+def test_a_remb_that_dips_without_loss_does_not_take_the_lowest_layer_away():
+    viewer = Viewer()
+    for _ in range(10):
+        viewer.congested(60_000, loss=0.0).for_ms(1000)
+    assert viewer.moves == []
 
 
 def test_a_network_that_nearly_carries_the_lowest_keeps_it():
