@@ -156,12 +156,12 @@ async def is_lost_to(playing, kind):
 
 async def test_without_message_integrity_and_the_round_trip_it_would_be_lost(playing, monkeypatch):
     monkeypatch.setattr(stun, "is_authentic", lambda *_: True)
-    monkeypatch.setattr(peer_module.Peer, "_probe", lambda self, address, _: self._move(address))
+    monkeypatch.setattr(peer_module.Peer, "probe", lambda self, address, _: self._move(address))
     assert await is_lost_to(playing, "stun_wrongly_signed")
 
 
 async def test_without_the_round_trip_alone_a_replay_would_take_it(playing, monkeypatch):
-    monkeypatch.setattr(peer_module.Peer, "_probe", lambda self, address, _: self._move(address))
+    monkeypatch.setattr(peer_module.Peer, "probe", lambda self, address, _: self._move(address))
     assert await is_lost_to(playing, "stun_replayed")
 
 
