@@ -315,11 +315,10 @@ class Campaign:
             await self._dark()
         elif self.shaking_session.peer.is_closed:
             await self._handshake()
-        gone, self.peers = self.peers[:-8], self.peers[-8:]
-        for peer in gone:
-            if peer not in (self.host, self.viewer):
-                await peer.close(farewell=False)
-        self.peers = [self.host, self.viewer, *(one for one in self.peers if one not in (self.host, self.viewer))]
+        used = (self.host, self.viewer, self.dark_host, self.dark_viewer, self.shaking)
+        for peer in [one for one in self.peers if one not in used]:
+            self.peers.remove(peer)
+            await peer.close(farewell=False)
         del self.offers[20:]
 
 
