@@ -164,9 +164,7 @@ async def measure_joins(joins: int) -> None:
                     if age is not None and span is not None:
                         seen[span].append(age)
             await browser.close()
-    print(
-        f"\n{joins} joins between the keyframes of a host that has 4 s between them; POST to the first frame: ", end=""
-    )
+    print(f"\n{joins} joins between the keyframes of a host that has 4 s between them; ", end="")
     print(f"POST to the first frame: median {statistics.median(firsts):.0f}, longest {max(firsts):.0f} ms")
     print(f"{'since POST':12}{'median':>8}{'p95':>8}{'oldest':>8}{'read':>8}   age in ms")
     for (start, end), ages in seen.items():
