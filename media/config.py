@@ -2,6 +2,8 @@
 
 from msgspec import Struct
 
+from media.core.ice_servers import IceServers
+
 
 class RelayConfig(Struct, frozen=True, kw_only=True):
     """How one process relays."""
@@ -11,6 +13,8 @@ class RelayConfig(Struct, frozen=True, kw_only=True):
     """0: the kernel picks one; `Relay.udp_port` tells."""
     tcp_port: int | None = 0
     """For peers whose network lets no UDP through. 0: the number of the UDP port where it is free; None: no TCP."""
+    ice_servers: IceServers = IceServers()
+    """Handed out with every session."""
     addresses: tuple[str, ...] = ("127.0.0.1",)
     """Advertised to peers, one host candidate each; the first is preferred."""
     max_sessions: int = 2000
