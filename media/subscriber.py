@@ -32,7 +32,7 @@ from media.core.history import Packet
 from media.core.hold import Hold
 from media.core.keyframe import KeyframeBudget
 from media.core.layers import OFF, Choice, Move, Rung
-from media.core.nack import ResendBudget
+from media.core.nack import ResendBudget, ResendShare
 from media.core.probe import Probe
 from media.core.reception import ntp
 from media.core.rewrite import Line, Repair, nearest
@@ -126,6 +126,7 @@ class Subscriber:
         self._next: int | None = None
         self._stage = stage
         self._budget = ResendBudget()
+        self._share = ResendShare()
         self._wishes = KeyframeBudget()
         self._hold, self._least_ms = Hold(), playout_delay_ms[0]
         peer.listener = self
@@ -337,7 +338,7 @@ class Subscriber:
         for number in numbers:
             sequence = nearest(number, track.highest + line.shift) - line.shift
             packet = track.history.get(sequence) if sequence >= line.first else None
-            if packet is not None and self._budget.allows(Kind.AUDIO, sequence, now_ms):
+            if packet is not None and self._may_resend(packet, sequence, now_ms):
                 packets.append(packet)
         self.resent += len(packets)
         self._stage.resend(self, packets)
@@ -349,10 +350,15 @@ class Subscriber:
             for span in spans:
                 index = nearest(number, span.last)
                 sent = span.sent(index) if span.has(index) else None
-                if sent is not None and self._budget.allows(Kind.VIDEO, index, now_ms):
+                if sent is not None and self._may_resend(sent, index, now_ms):
                     self.resent += 1
                     self._stage.resend_of(self, span, sent)
                     break
+
+    def _may_resend(self, packet: Packet, number: int, now_ms: int) -> bool:
+        sent = sum(line.octets for line in self.lines if line is not None)
+        in_budget = self._budget.allows(packet.kind, number, now_ms)
+        return in_budget and self._share.allows(len(packet.payload), sent)
 
     # Reports
 
