@@ -31,7 +31,7 @@ from media.core.formats import CLOCK_HZ, Codec, Kind
 from media.core.history import Packet
 from media.core.keyframe import KeyframeBudget
 from media.core.layers import OFF, Choice, Move, Rung
-from media.core.nack import ResendBudget
+from media.core.nack import ResendBudget, ResendShare
 from media.core.probe import Probe
 from media.core.reception import ntp
 from media.core.rewrite import Line, Repair, nearest
@@ -125,6 +125,7 @@ class Subscriber:
         self._next: int | None = None
         self._stage = stage
         self._budget = ResendBudget()
+        self._share = ResendShare()
         self._wishes = KeyframeBudget()
         peer.listener = self
 
@@ -327,7 +328,7 @@ class Subscriber:
         for number in numbers:
             sequence = nearest(number, track.highest + line.shift) - line.shift
             packet = track.history.get(sequence) if sequence >= line.first else None
-            if packet is not None and self._budget.allows(Kind.AUDIO, sequence, now_ms):
+            if packet is not None and self._may_resend(packet, sequence, now_ms):
                 packets.append(packet)
         self.resent += len(packets)
         self._stage.resend(self, packets)
@@ -339,10 +340,15 @@ class Subscriber:
             for span in spans:
                 index = nearest(number, span.last)
                 sent = span.sent(index) if span.has(index) else None
-                if sent is not None and self._budget.allows(Kind.VIDEO, index, now_ms):
+                if sent is not None and self._may_resend(sent, index, now_ms):
                     self.resent += 1
                     self._stage.resend_of(self, span, sent)
                     break
+
+    def _may_resend(self, packet: Packet, number: int, now_ms: int) -> bool:
+        sent = sum(line.octets for line in self.lines if line is not None)
+        in_budget = self._budget.allows(packet.kind, number, now_ms)
+        return in_budget and self._share.allows(len(packet.payload), sent)
 
     # Reports
 
