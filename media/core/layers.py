@@ -3,7 +3,7 @@
 Owns: when it last moved, and how long it must wait after a move up that failed. Reads no clock: `now_ms` comes in.
 Invariant: up only to what the estimate clears by `MARGIN` for `HOLD_MS`, and not while barred; down at once with
 congestion, to what fits, and never below the lowest but to nothing (`OFF`: sound alone), which takes congestion twice
-in a row on the lowest, with loss.
+in a row on the lowest.
 
     estimate (kb/s)   150 ......... 1900 ......... 270 . 270 ...... 1900 ......... 1900
     layers            l:150 m:500 h:1500
@@ -14,7 +14,7 @@ in a row on the lowest, with loss.
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from media.core.bandwidth import VERY_LOSSY, Bandwidth
+from media.core.bandwidth import Bandwidth
 
 OFF: Final = -1
 MARGIN: Final = 1.2
@@ -24,10 +24,10 @@ TRIAL_MS: Final = 10_000
 SETTLED_MS: Final = 30_000
 FIRST_BAR_MS: Final = 5_000
 LONGEST_BAR_MS: Final = 60_000
-STRIKES_MS: Final = 5_000
-"""Within so much of one another they count together."""
 CALM_MS: Final = 3_000
 """After congestion, before a train may be sent: the queue must be empty for it."""
+IN_A_ROW_MS: Final = 5_000
+"""Congestion lasts from report to report; twice in an hour is not twice in a row."""
 TRY_AGAIN_MS: Final = 10_000
 """A viewer who gets sound alone is shown the lowest layer again, whatever its reports say or do not say."""
 
@@ -57,7 +57,7 @@ class Choice:
         self._clear_ms: int | None = None
         self._barred_ms = 0
         self._bar_ms = FIRST_BAR_MS
-        self._strikes = self._struck_ms = 0
+        self._strikes, self._struck_ms = 0, 0
 
     def decide(
         self, rungs: Sequence[Rung], current: int, bandwidth: Bandwidth, sound_bps: int, now_ms: int
@@ -95,10 +95,9 @@ class Choice:
             self._strikes = 0
             rung = _fitting(rungs[:at], room_bps)
             return self._moves(rung, now_ms, is_urgent=rungs[at].rate_bps > 2 * max(1, room_bps))
-        # A browser's REMB of a low layer dips under what the link carries: only loss shows that it is too much.
-        if at == OFF or bandwidth.loss <= VERY_LOSSY or room_bps * 2 > rungs[0].rate_bps:
+        if at == OFF or room_bps * 2 > rungs[0].rate_bps or bandwidth.carries:
             return None
-        self._strikes = self._strikes + 1 if now_ms - self._struck_ms <= STRIKES_MS else 1
+        self._strikes = self._strikes + 1 if now_ms - self._struck_ms <= IN_A_ROW_MS else 1
         self._struck_ms = now_ms
         return self._moves(None, now_ms, is_urgent=True) if self._strikes > 1 else None
 

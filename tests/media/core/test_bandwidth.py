@@ -49,7 +49,9 @@ def test_a_remb_that_lags_behind_a_layer_just_taken_is_not():
     assert bandwidth.estimate_bps == 1_500_000
 
 
-@pytest.mark.parametrize(("report", "is_congested"), [({}, False), ({"loss": 0.05}, True), ({"rtt_ms": 120}, True)])
+@pytest.mark.parametrize(
+    ("report", "is_congested"), [({}, False), ({"loss": 0.05}, False), ({"loss": 0.12}, True), ({"rtt_ms": 120}, True)]
+)
 def test_a_remb_that_falls_a_little_needs_a_report_that_agrees(report, is_congested):
     bandwidth = sending(1_000_000)
     bandwidth.told(1_200_000, 3000)
@@ -68,7 +70,8 @@ def test_a_suspicion_is_forgotten():
 
 
 @pytest.mark.parametrize(
-    ("losses", "is_congested"), [([0.08] * 5, False), ([0.15], False), ([0.15] * 2, True), ([0.3], True)]
+    ("losses", "is_congested"),
+    [([0.08] * 5, False), ([0.15], False), ([0.15] * 2, False), ([0.15] * 5, True), ([0.3], True)],
 )
 def test_without_a_remb_loss_decides(losses, is_congested):
     bandwidth = sending(1_000_000)

@@ -43,7 +43,7 @@ class Viewer:
         return self
 
     def congested(self, bps, loss=0.5):
-        self.bandwidth.loss = loss
+        self.bandwidth.mean_loss = loss
         self.bandwidth.estimate_bps, self.bandwidth.congested_ms = bps, self.now_ms + 1
         return self
 
