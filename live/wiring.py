@@ -43,7 +43,8 @@ from live.shows import ShowService
 from live.siblings import Others, session_suffix
 from live.tickets import Tickets
 from live.turns import Pool, Turns
-from media.config import RelayConfig
+from media.config import LinkConfig, RelayConfig
+from media.links import Links
 from media.relay import Relay
 from realtime.chat import ChatService
 from realtime.hub import Hub
@@ -116,10 +117,12 @@ async def open_services(
     desk = await open_desk(stack, settings, stores, teller)
     book = DeskBook(desk)
     catalog, pins = Catalog(pool, turns, book, announcer), Pins(pool, turns, announcer)
-    shows = ShowService(pool, turns, catalog=catalog, pins=pins, stock=book, presence=hosts, announcer=announcer)
+    links = await open_links(stack, settings, hosts, place) if place else None
+    presence = links or hosts
+    shows = ShowService(pool, turns, catalog=catalog, pins=pins, stock=book, presence=presence, announcer=announcer)
     recent, reads = RecentShows(shows.row), Flights(shows.get)
     stack.push_async_callback(reads.aclose)
-    relay = await stack.enter_async_context(Relay(relay_config(settings, place), hosts))
+    relay = await stack.enter_async_context(Relay(relay_config(settings, place), links or hosts, links))
     republisher = Republisher(pool, turns, shows, announcer, teller)
     await republisher.look()
     await own(stack, {"republisher": republisher.run(), "stock-teller": teller.run()})
@@ -174,6 +177,12 @@ async def open_desk(stack: AsyncExitStack, settings: Settings, stores: StoreAddr
     hold_ms = settings.hold_seconds * 1000
     desk = await stack.enter_async_context(Desk(pool, redis, provider, teller, hold_ms=hold_ms, lead=lead))
     return desk
+
+
+async def open_links(stack: AsyncExitStack, settings: Settings, hosts: HostBoard, place: Place) -> Links:
+    """The links to the other workers, and what they have on air."""
+    config = LinkConfig(worker=place.worker, others=tuple(place.others), folder=place.folder)
+    return await stack.enter_async_context(Links(config, hosts, gop_packets=relay_config(settings).gop_packets))
 
 
 def webhook_secret(token_secret: str) -> str:
