@@ -19,7 +19,7 @@ from starlette.routing import BaseRoute, Route
 import checkout.routes
 import media.routes
 import realtime.routes
-from live import health, metrics, routes
+from live import health, media_numbers, metrics, routes, thumbnail
 from live.asyncapi import asyncapi
 from live.auth import Authentication, Tokens
 from live.docs_page import docs_page
@@ -39,7 +39,7 @@ def create_app(settings: Settings, stores: StoreAddresses, place: Place | None =
     `place`: where this process stands among several that serve together.
     """
     tokens = Tokens(settings.token_secret)
-    everything = [*api_routes(), *page_routes()]
+    everything = [*api_routes(), *page_routes(asks_for_ice=bool(settings.ice_urls))]
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[Mapping[str, Any]]:
@@ -71,6 +71,8 @@ def api_routes() -> list[BaseRoute]:
         *media.routes.routes,
         *health.routes,
         *metrics.routes,
+        *thumbnail.routes,
+        *media_numbers.routes,
     ]
 
 

@@ -24,7 +24,7 @@ from checkout.fake_client import FakeProvider
 from checkout.fakepay import FakePay
 from checkout.lead import Lead
 from checkout.payments import WebhookForged
-from live.adapters import DeskBook, Gate, HostBoard, HubAnnouncer, StockTeller
+from live.adapters import DeskBook, Gate, HostBoard, HubAnnouncer, PageReports, StockTeller
 from live.auth import Tokens
 from live.catalog import Catalog
 from live.flights import Flights
@@ -41,11 +41,16 @@ from live.settings import Settings
 from live.shared_stock import SharedStockTeller
 from live.shows import ShowService
 from live.siblings import Others, session_suffix
+from live.thumbnail import anyone_may_watch
 from live.tickets import Tickets
 from live.turns import Pool, Turns
 from media.config import LinkConfig, RelayConfig
+from media.core.ice_servers import IceServers
 from media.links import Links
 from media.relay import Relay
+from media.reports import Reports
+from media.stats import Statistics
+from media.thumbnails import Thumbnails
 from realtime.chat import ChatService
 from realtime.hub import Hub
 from schema.ids import ShowId
@@ -96,8 +101,12 @@ class Services(TypedDict):
     chat: ChatService
     relay: Relay
     media_gate: Gate
+    thumbnails: Thumbnails
+    statistics: Statistics
+    reports: PageReports
     metrics: CollectorRegistry
     others: Others | None
+    links: Links | None
 
 
 async def open_services(
@@ -125,7 +134,16 @@ async def open_services(
     relay = await stack.enter_async_context(Relay(relay_config(settings, place), links or hosts, links))
     republisher = Republisher(pool, turns, shows, announcer, teller)
     await republisher.look()
-    await own(stack, {"republisher": republisher.run(), "stock-teller": teller.run()})
+    thumbnails = Thumbnails(relay, anyone_may_watch(recent))
+    reports = Reports()
+    statistics = Statistics(relay, reports)
+    jobs = {
+        "republisher": republisher.run(),
+        "stock-teller": teller.run(),
+        "thumbnails": thumbnails.run(),
+        "media-statistics": statistics.run(),
+    }
+    await own(stack, jobs)
     return Services(
         shows=shows,
         recent=recent,
@@ -145,7 +163,11 @@ async def open_services(
         chat=ChatService(hub, limiter, recent),
         relay=relay,
         media_gate=Gate(tokens, recent, limiter),
-        metrics=make_registry([Rooms(hub, desk, relay, recent)]),
+        thumbnails=thumbnails,
+        statistics=statistics,
+        reports=PageReports(reports),
+        metrics=make_registry([Rooms(hub, desk, relay, recent, statistics)]),
+        links=links,
         others=await stack.enter_async_context(Others(place)) if place else None,
     )
 
@@ -197,6 +219,13 @@ def relay_config(settings: Settings, place: Place | None = None) -> RelayConfig:
         bind_host=settings.media_host,
         port=settings.media_udp_port,
         tcp_port=settings.media_tcp_port if settings.media_tcp else None,
+        ice_servers=IceServers(
+            urls=settings.ice_urls,
+            username=settings.turn_username,
+            credential=settings.turn_credential,
+            secret=settings.turn_secret,
+            ttl_s=settings.turn_ttl_seconds,
+        ),
         addresses=tuple(settings.media_addresses),
         native={"auto": None, "on": True, "off": False}[settings.media_native],
         session_suffix=session_suffix(place),

@@ -25,6 +25,7 @@ import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
+from media.clock import START_NS
 from media.config import LinkConfig
 from media.core.linkwire import (
     AllTold,
@@ -157,6 +158,11 @@ class Links:
         best = self._best(show_id)
         return best is not None and best[1].present
 
+    def host_worker(self, show_id: ShowId) -> int | None:
+        """The worker that has the host; None if nobody has."""
+        best = self._best(show_id)
+        return best[0] if best else None
+
     def stats(self) -> LinkStats:
         """The numbers."""
         outlets, pulled = self._outlets.values(), self._pulled.values()
@@ -175,7 +181,13 @@ class Links:
         assert feed is not None
         self._outlets[show.show_id] = outlet
         host = OnAir(
-            show.show_id, time.monotonic_ns(), show.host_present, dict(feed.codecs), feed.h264_profile, feed.rids
+            show.show_id,
+            time.monotonic_ns(),
+            show.host_present,
+            dict(feed.codecs),
+            feed.h264_profile,
+            feed.rids,
+            START_NS,
         )
         self._note(self.config.worker, host)
         self._tell(host)

@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from media.clock import now_ms as clock
 from media.core.formats import Kind
 from media.core.gop import MAX_BYTES
 from media.core.linkwire import Begin, Granted, Message, Packets, Told
@@ -104,7 +103,7 @@ class Outlet:
     def told(self, stream: Stream, timestamp: int, wall_ms: float) -> None:
         self._clocks[stream] = timestamp, wall_ms
         self.show.told(stream, timestamp, wall_ms)
-        self._tell(Told(self.show.show_id, stream, timestamp, wall_ms, clock()))
+        self._tell(Told(self.show.show_id, stream, timestamp, wall_ms))
 
     def left(self, feed: Feed) -> None:
         self.show.left(feed)
@@ -122,7 +121,7 @@ class Outlet:
         self.pullers[puller] = Valve()
         puller.send(Granted(self.show.show_id, number))
         for stream, (timestamp, wall_ms) in self._clocks.items():
-            puller.send(Told(self.show.show_id, stream, timestamp, wall_ms, clock()))
+            puller.send(Told(self.show.show_id, stream, timestamp, wall_ms))
         for group in self._groups.values():
             if group.pieces:
                 self._send(puller, group.pieces)
@@ -158,7 +157,7 @@ class Outlet:
     def _send(self, puller: Puller, pieces: Sequence[Piece]) -> None:
         self.packets += len(pieces)
         packets = [(piece.stream, piece.packet) for piece in pieces]
-        puller.send(Packets(self.show.show_id, clock(), packets))
+        puller.send(Packets(self.show.show_id, packets))
 
     def _tell(self, message: Message) -> None:
         for puller in self.pullers:

@@ -7,7 +7,7 @@ times of its packets are of this worker's clock.
 import itertools
 from collections.abc import Callable, Mapping
 
-from media.clock import now_ms as clock
+from media.clock import START_NS
 from media.core.formats import Codec, Kind
 from media.core.keyframe import KeyframeRequests
 from media.core.linkwire import Begin, Granted, OnAir, Packets, Told
@@ -39,6 +39,7 @@ class Pulled:
         self.packets = 0
         self.number = next(_numbers)
         """Of the wish that it stands for."""
+        self._shift_ms = (START_NS - host.clock_ns) // 1_000_000
         self._is_granted = False
         self._wishes = [KeyframeRequests() for _ in host.rids or ("",)]
         self._wish = wish
@@ -55,14 +56,13 @@ class Pulled:
         elif not self._is_granted:
             return
         elif isinstance(message, Packets):
-            shift_ms = clock() - message.sent_ms
             self.packets += len(message.packets)
             for stream, packet in message.packets:
-                self.show.ingest(stream, packet._replace(now_ms=packet.now_ms + shift_ms))
+                self.show.ingest(stream, packet._replace(now_ms=packet.now_ms + self._shift_ms))
         elif isinstance(message, Begin):
             self.show.begin(message.stream)
         else:
-            self.show.told(message.stream, message.timestamp, message.wall_ms + clock() - message.sent_ms)
+            self.show.told(message.stream, message.timestamp, message.wall_ms + self._shift_ms)
 
     def want_keyframe(self, layer: int, *, patiently: bool = False) -> None:
         if layer < len(self._wishes):
@@ -81,6 +81,10 @@ class Pulled:
 
     def report(self, now_ms: int) -> None:
         """The worker with the host reports to it."""
+
+    def wall_ms(self, host_ms: float) -> float | None:  # noqa: ARG002
+        """The worker with the host knows its clock, and is asked for pins."""
+        return None
 
     def end(self) -> None:
         self._ended(self)

@@ -22,6 +22,7 @@ from media.core import sdp
 from media.core.catchup import STEP_MS
 from media.core.extensions import RID
 from media.core.formats import Codec, Kind
+from media.core.history import Packet
 from media.layer import Layer
 from media.links import Links
 from media.native import egress_for
@@ -30,6 +31,7 @@ from media.peer import Peer
 from media.port import MediaPort
 from media.ports import HostListener
 from media.publisher import Publisher
+from media.pulled import Pulled
 from media.show import Batch, Show, ShowStats
 from media.subscriber import Subscriber
 from schema.errors import GoingAway, NotFound, Unavailable
@@ -143,6 +145,19 @@ class Relay:
             raise NotFound("The show has no media on this relay")
         return show.stats()
 
+    def keyframes(self) -> dict[ShowId, Sequence[Packet]]:
+        """For each show whose host is here what its lowest layer has shown since a keyframe, that first.
+
+        For thumbnails, which one worker makes.
+        """
+        here = {show_id: show for show_id, show in self.shows.items() if not isinstance(show.feed, Pulled)}
+        shows = ((show_id, show.pictures()) for show_id, show in here.items() if show.host_present)
+        return {show_id: packets for show_id, packets in shows if packets}
+
+    def sessions(self, show_id: ShowId | None = None) -> list[Session]:
+        """The sessions now; of one show, if it is named."""
+        return [one for one in self._sessions.values() if show_id is None or one.show_id == show_id]
+
     def totals(self) -> RelayStats:
         """The process's numbers."""
         return RelayStats(
@@ -157,6 +172,14 @@ class Relay:
             packets_dropped=self._egress.dropped_packets,
             dropped=dict(self._port.counts),
         )
+
+    def capture_ms(self, show_id: ShowId, host_ms: float | None = None) -> int | None:
+        """When the host captured what it showed at `host_ms` of its own clock, by the clock of our sender reports.
+
+        Without `host_ms`: the newest picture that arrived. None while the show has no video here.
+        """
+        show = self.shows.get(show_id)
+        return show.capture_ms(host_ms) if show is not None else None
 
     # Sessions
 
@@ -196,14 +219,11 @@ class Relay:
             sdp.must_take(chosen, list(on_air.codecs.values()))
         show, peer = self._open(show_id, offer)
         self._make_room(account_id)
-        payload_types: dict[Kind, dict[Codec, int]] = {
-            item.codec.kind: {other.codec: other.payload_type for other in choice.formats}
-            for choice in chosen
-            for item in choice.formats
-        }
-        subscriber = Subscriber(show, peer, payload_types)
+        terms = {choice.kind: choice.terms for choice in chosen}
+        subscriber = Subscriber(show, peer, terms, self.config.playout_delay_ms)
         show.subscribers.add(subscriber)
-        answer = sdp.answer(offer, chosen, self._local(peer), ssrcs=subscriber.ssrcs)
+        local = self._local(peer)
+        answer = sdp.answer(offer, chosen, local, ssrcs=subscriber.ssrcs, repair_ssrcs=subscriber.repair_ssrcs)
         return self._keep(show, account_id, subscriber, answer)
 
     def session(self, session_id: str, show_id: str, *, is_publisher: bool) -> Session:

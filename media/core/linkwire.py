@@ -31,6 +31,8 @@ class OnAir(Struct, frozen=True, array_like=True, tag=1):
     codecs: dict[int, Codec]
     h264_profile: str
     rids: tuple[str, ...]
+    clock_ns: int
+    """`media.clock.START_NS` of the worker that says so, by whose clock all its times are."""
 
 
 class OffAir(Struct, frozen=True, array_like=True, tag=2):
@@ -51,20 +53,18 @@ class Begin(Struct, frozen=True, array_like=True, tag=4):
 
 
 class Told(Struct, frozen=True, array_like=True, tag=5):
-    """`Stage.told`; `wall_ms` by the clock that said `sent_ms` when this was sent."""
+    """`Stage.told`."""
 
     show: ShowId
     stream: Stream
     timestamp: int
     wall_ms: float
-    sent_ms: int
 
 
 class Packets(Struct, frozen=True, array_like=True, tag=6):
     """`Stage.ingest`, of what one turn of the sender's loop brought."""
 
     show: ShowId
-    sent_ms: int
     packets: list[tuple[Stream, Incoming]]
 
 

@@ -1,4 +1,4 @@
-from media.core.reception import Mapping, Reception, ntp
+from media.core.reception import NTP_EPOCH_MS, Mapping, Reception, ntp, wall_ms_of
 from media.core.rtcp import SenderReport
 
 
@@ -53,3 +53,17 @@ def test_a_mapping_is_guessed_until_it_is_told():
     mapping.guess(7000, 10_003)
     assert mapping.at(10_003) == 7000
     assert mapping.wall(7900) == 10_013
+
+
+def test_a_mapping_leads_from_a_timestamp_back_to_its_time_across_the_wrap():
+    mapping = Mapping(90_000)
+    assert mapping.wall(0) is None
+    mapping.set(0xFFFFFFFF - 899, 10_000)
+    assert mapping.wall(0) == 10_010
+    assert mapping.wall(0xFFFFFFFF - 1799) == 9990
+    assert mapping.at(10_010) == 0
+
+
+def test_an_ntp_stamp_is_read_as_it_was_written():
+    assert ntp(0) == NTP_EPOCH_MS // 1000 << 32
+    assert wall_ms_of(ntp(1_700_000_000_500)) == 1_700_000_000_500

@@ -5,13 +5,16 @@
  * and "refused" (with the Problem) to `onStatus`. The element is never emptied on a reconnect: the last picture
  * stays until the next one, which is kinder than black.
  */
-import { counters, farewell, hangUp, offerTo } from "./rtc.js";
+import { askForCaptureTimes } from "./frames.js";
+import { counters, farewell, hangUp, isOver, offerTo } from "./rtc.js";
 
 const BACKOFF_BASE_MS = 500;
 const BACKOFF_CAP_MS = 12_000;
 const DISCONNECTED_MS = 3_000;
 const SILENT_MS = 5_000;
-const WATCH_MS = 1_000;
+/** After so much silence, and again, the server is asked whether it still has the session: a worker may have died. */
+const ASK_MS = 1_500;
+const WATCH_MS = 500;
 const CONNECT_MS = 10_000;
 
 /** What tests and benchmarks read: when the first frame was on screen, and how often we had to come back. */
@@ -30,6 +33,11 @@ export class Player {
     this.hostPresent = true;
     this.leave = () => this.stop();
     this.back = (event) => event.persisted && this.start();
+  }
+
+  /** What receives the picture; null without a connection. */
+  get receiver() {
+    return this.peer?.getReceivers().find(({ track }) => track.kind === "video") ?? null;
   }
 
   start() {
@@ -65,7 +73,7 @@ export class Player {
     this.#say("connecting");
     const peer = (this.peer = new RTCPeerConnection());
     const stream = new MediaStream();
-    peer.addTransceiver("video", { direction: "recvonly" });
+    askForCaptureTimes(peer.addTransceiver("video", { direction: "recvonly" }));
     peer.addTransceiver("audio", { direction: "recvonly" });
     peer.ontrack = ({ track }) => this.#show(peer, stream, track);
     peer.onconnectionstatechange = () => peer === this.peer && this.#connection(peer.connectionState);
@@ -124,7 +132,12 @@ export class Player {
       if (this.status !== "playing") this.#say("playing");
       return;
     }
-    this.silentMs = this.hostPresent ? this.silentMs + WATCH_MS : 0;
+    this.silentMs += WATCH_MS;
+    if (this.silentMs % ASK_MS === 0 && this.session && (await isOver(this.session, this.bearer))) {
+      if (peer === this.peer) this.#again();
+      return;
+    }
+    if (!this.hostPresent) this.silentMs = Math.min(this.silentMs, ASK_MS);
     if (this.silentMs >= SILENT_MS) this.#again();
   }
 
