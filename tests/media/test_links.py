@@ -163,7 +163,7 @@ async def test_a_host_that_lands_elsewhere_takes_over_and_nobody_notices_but_in_
     assert gone.status_code == 404
     assert pair.floors[0].listener.heard == [("demo", True)]  # and never that it was gone
     assert pair.floors[0].links.host_present("demo")
-    assert pair.stats(0).packets_pulled == 26 * 4
+    assert 26 * 3 <= pair.stats(0).packets_pulled <= 26 * 4  # of the sound, what came since it pulls
 
 
 async def test_the_worker_with_the_host_ends_and_the_viewers_of_the_other_stay_for_the_next_host(
