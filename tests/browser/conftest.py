@@ -71,18 +71,22 @@ class Site:
         """The message's id."""
         return (await self.ask("POST", f"/api/v1/shows/{SHOW}/chat", {"text": text}, token))["id"]
 
-    async def buy(self, variant: str, key: str) -> str:
-        """Another buyer's order."""
+    async def hold(self, variant: str, key: str) -> tuple[str, str]:
+        """Another buyer's hold, and their token."""
         token = await self.guest()
         hold = await self.ask(
             "POST", f"/api/v1/shows/{SHOW}/holds", {"variant_id": variant}, token, Idempotency_Key=f"hold-{key}"
         )
+        return hold["hold_id"], token
+
+    async def release(self, hold_id: str, token: str) -> None:
+        await self.ask("DELETE", f"/api/v1/holds/{hold_id}", token=token)
+
+    async def buy(self, variant: str, key: str) -> str:
+        """Another buyer's order."""
+        hold_id, token = await self.hold(variant, key)
         paid = await self.ask(
-            "POST",
-            f"/api/v1/holds/{hold['hold_id']}/pay",
-            {"payment_method": "fake_ok"},
-            token,
-            Idempotency_Key=f"pay-{key}",
+            "POST", f"/api/v1/holds/{hold_id}/pay", {"payment_method": "fake_ok"}, token, Idempotency_Key=f"pay-{key}"
         )
         return paid["order_id"]
 

@@ -117,6 +117,10 @@ export const api = {
 
   hold: (showId, token, key, variant_id, quantity = 1) =>
     body(call(show(showId, "/holds"), { method: "POST", token, key, body: { variant_id, quantity } })),
+  wait: (showId, token, variant_id, quantity = 1) =>
+    body(call(show(showId, "/waitlist"), { method: "POST", token, body: { variant_id, quantity } })),
+  place: (entry, token) => body(call(`/api/v1/waitlist/${id(entry)}`, { token })),
+  leaveLine: (entry, token) => call(`/api/v1/waitlist/${id(entry)}`, { method: "DELETE", token }),
   getHold: (hold, token) => body(call(`/api/v1/holds/${id(hold)}`, { token })),
   release: (hold, token) => call(`/api/v1/holds/${id(hold)}`, { method: "DELETE", token }),
   pay: (hold, token, key, payment_method) =>
@@ -136,6 +140,8 @@ export const api = {
   orders: (showId, token, cursor = "") =>
     body(call(show(showId, `/orders${cursor ? `?cursor=${id(cursor)}` : ""}`), { token })),
   totals: (showId, token) => body(call(show(showId, "/totals"), { token })),
+  media: (showId, token) => body(call(show(showId, "/media"), { token })),
+  worstSessions: (showId, token, limit) => body(call(show(showId, `/media/sessions?order=worst&limit=${limit}`), { token })),
   holds: (showId, token) => body(call(show(showId, "/holds"), { token })),
   refund: (order, token, key, amount = null) =>
     body(call(`/api/v1/orders/${id(order)}/refund`, { method: "POST", token, key, body: amount === null ? {} : { amount } })),

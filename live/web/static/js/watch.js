@@ -7,12 +7,14 @@ import { Bag, Cross } from "./icons.js";
 import { ItemRow, PinCard } from "./items.js";
 import { PinGate } from "./pingate.js";
 import { Purchase } from "./purchase.js";
+import { sendReports } from "./report.js";
 import { joinRoom } from "./room.js";
 import { GuestSession, showOfPath } from "./session.js";
 import { Badge, Curtain, Picture, SoundButton, Viewers } from "./stage.js";
 import { Statistics } from "./statistics.js";
 import { toast, Toasts } from "./toast.js";
 import { effect, html, render, signal, useEffect, useRef } from "./view.js";
+import { Waiting } from "./waiting.js";
 import { marks, Player } from "./whep.js";
 import { explain } from "./words.js";
 
@@ -37,6 +39,12 @@ function behindPictures(apply) {
 
 const { store, socket, status, problem } = joinRoom({ show: showId, session, through: behindPictures });
 const purchase = new Purchase({ show: showId, token });
+const waiting = new Waiting({
+  show: showId,
+  token,
+  onOffer: (hold) => purchase.adopt(hold),
+  onPassed: () => toast(explain({ code: "limit_reached" }), "bad"),
+});
 const voice = new Voice({ show: showId, token, socket, slowModeMs: () => store.show.value?.slow_mode_ms ?? 0 });
 
 function watchVideo(element) {
@@ -46,7 +54,10 @@ function watchVideo(element) {
     token,
     video: element,
     renew: () => session.forget(),
-    onStatus: (now, more) => (playback.value = { status: now, problem: now === "refused" ? more : null }),
+    onStatus: (now, more) => {
+      playback.value = { status: now, problem: now === "refused" ? more : null };
+      if (now === "playing") frames.warmUp();
+    },
   });
   mine.start();
   player.value = mine;
@@ -68,6 +79,15 @@ async function buy(item, quantity) {
   if (refused) toast(explain(refused), "bad");
 }
 
+async function wait(item) {
+  try {
+    await waiting.join(item.variant_id);
+  } catch (problem) {
+    if (problem.code === "conflict") await buy(item, 1); // one has come back meanwhile
+    else toast(explain(problem), "bad");
+  }
+}
+
 /** What every way to buy needs to know. */
 function buying(item) {
   const show = store.show.value;
@@ -77,6 +97,9 @@ function buying(item) {
     open: show.sales_open && show.state !== "scheduled",
     busy: purchase.stage.value === "holding",
     onBuy: buy,
+    place: waiting.places.value[item.variant_id],
+    onWait: wait,
+    onLeave: ({ variant_id }) => waiting.leave(variant_id).catch((problem) => toast(explain(problem), "bad")),
   };
 }
 
@@ -145,5 +168,6 @@ function Watch() {
     <${Questions} /><${Toasts} />`;
 }
 
+sendReports({ player: () => player.value, frames, socket, isOn: () => Boolean(player.value?.hostPresent) });
 render(html`<${Watch} />`, document.getElementById("app"));
 purchase.resume();
