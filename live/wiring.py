@@ -31,6 +31,7 @@ from live.flights import Flights
 from live.guests import Guests
 from live.health import Health
 from live.limits import Limiter
+from live.link_metrics import LinkMetrics
 from live.metrics import Rooms, make_registry
 from live.pins import Pins
 from live.pipeline import Pipeline
@@ -166,7 +167,7 @@ async def open_services(
         thumbnails=thumbnails,
         statistics=statistics,
         reports=PageReports(reports),
-        metrics=make_registry([Rooms(hub, desk, relay, recent, statistics)]),
+        metrics=make_registry([Rooms(hub, desk, relay, recent, statistics), *([LinkMetrics(links)] if links else [])]),
         links=links,
         others=await stack.enter_async_context(Others(place)) if place else None,
     )
