@@ -54,7 +54,10 @@ function watchVideo(element) {
     token,
     video: element,
     renew: () => session.forget(),
-    onStatus: (now, more) => (playback.value = { status: now, problem: now === "refused" ? more : null }),
+    onStatus: (now, more) => {
+      playback.value = { status: now, problem: now === "refused" ? more : null };
+      if (now === "playing") frames.warmUp();
+    },
   });
   mine.start();
   player.value = mine;
