@@ -1,8 +1,25 @@
 """The relay's settings, with bounds that suit one machine."""
 
+from pathlib import Path
+
 from msgspec import Struct
 
 from media.core.ice_servers import IceServers
+
+
+class LinkConfig(Struct, frozen=True, kw_only=True):
+    """A worker among others of the same machine."""
+
+    worker: int
+    others: tuple[int, ...]
+    folder: Path
+    """Where their sockets are; nobody else can enter it."""
+    linger_ms: int = 5_000
+    """A show that nobody watches here any more is pulled for so much longer."""
+
+    def path(self, worker: int) -> Path:
+        """Where a worker gives its shows' packets."""
+        return self.folder / f"{worker}.link"
 
 
 class RelayConfig(Struct, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ import pytest
 
 from media import publisher as publisher_module
 from media.core import keyframe, rtcp
-from media.core.extensions import ABS_CAPTURE_TIME
+from media.core.extensions import ABS_CAPTURE_TIME, RID
 from media.core.formats import Codec, Kind
 from media.core.reception import ntp
 from media.core.rtcp import KeyframeRequest, SenderReport, parse
@@ -92,7 +92,7 @@ def test_without_the_interval_each_wish_would(publisher, monkeypatch):
 def layered():
     codecs = {96: Codec.VP8, 111: Codec.OPUS}
     return Publisher(
-        Stage(), Peer(), codecs, h264_profile="", max_bitrate_bps=1_600_000, rids=("q", "h"), rid_extension=10
+        Stage(), Peer(), codecs, h264_profile="", max_bitrate_bps=1_600_000, rids=("q", "h"), extensions={RID: 10}
     )
 
 
