@@ -227,7 +227,7 @@ class Subscriber:
         move = self._choice.decide(rungs, at, self.bandwidth, sound_bps, now_ms)
         if move is not None:
             self._stage.move(self, move)
-        elif self.wish is None and self._probe.is_due(now_ms):
+        elif self.wish is None and self.bandwidth.is_steady and self._probe.is_due(now_ms):
             wanted = self._choice.wanted_bps(rungs, at, self.bandwidth, sound_bps, now_ms)
             if wanted:
                 self._ask(line, now_ms)

@@ -107,6 +107,14 @@ def test_what_was_sent_before_the_congestion_does_not_count_as_fitting_after_it(
     assert bandwidth.estimate_bps == 255_000
 
 
+def test_no_train_is_measured_against_a_queue_that_drains():
+    bandwidth, steady = Bandwidth(), []
+    for second, rtt_ms in enumerate((780, 400, 66, 40, 42, 41, 300, 40, 40, 40)):
+        bandwidth.reported(0.0, 2, rtt_ms, second * 1000)
+        steady.append(bandwidth.is_steady)
+    assert steady == [False, False, False, False, True, True, False, False, False, True]
+
+
 feedback = st.one_of(
     st.tuples(st.just("remb"), st.integers(0, 1 << 40)),
     st.tuples(st.just("report"), st.floats(0, 1), st.one_of(st.none(), st.integers(0, 60_000))),
