@@ -283,3 +283,47 @@ async def moved_in(service, screens, certificate):
         await screens[-1].join(certificate)
     await until(lambda: everybody(screens, lambda screen: screen.peer.packets > 50), "all of them see")
     return screens
+
+
+@pytest.mark.timeout(180)
+async def test_a_page_whose_worker_is_killed_shows_the_picture_again_within_five_seconds(crew, browser):
+    host, _ = await crew.sell(SHOW, VARIANT, stock=1)
+    camera = PublisherOrders(base_url=crew.base_url, show=SHOW, token=host)
+    sessions = []
+    async with child.running("live.demo.publisher", camera):
+        await on_air(crew)
+        theirs = host_worker(crew)
+        for _ in range(12):  # until it lands where the host is not: a host has to come back first, too
+            page = await (await browser.new_context()).new_page()  # and so with connections of its own
+            page.on("response", lambda got: got.status == 201 and "/whep/" in got.url and sessions.append(got))
+            await page.goto(f"{crew.base_url}/watch/{SHOW}")
+            await page.wait_for_function(MOVES, timeout=WAIT_S * 1000)
+            worker = int((await sessions[-1].header_value("location")).rpartition(".w")[2])
+            if worker != theirs:
+                break
+            await page.context.close()
+        assert worker != theirs
+        sessions.clear()
+        os.kill(dict(await worker_pids(crew))[worker], signal.SIGKILL)
+        async with asyncio.timeout(5):  # the promise
+            await until(lambda: everybody([sessions], bool), "it joins again")
+            await page.evaluate("window.seenFrames = undefined")
+            await page.wait_for_function(MOVES, timeout=5000)
+        await page.context.close()
+
+
+def host_worker(service):
+    """The worker with the host, as the log has it."""
+    lines = [msgspec.json.decode(line) for line in service.log.read_bytes().splitlines() if line.startswith(b"{")]
+    return [line["worker"] for line in lines if line["event"] == "host_changed" and line["present"]][-1]
+
+
+MOVES = """() => {
+  const video = document.querySelector("video");
+  if (!video?.srcObject?.active) return false;
+  const shown = video.getVideoPlaybackQuality().totalVideoFrames;
+  const [before, at] = (window.seenFrames ??= [shown, performance.now()]);
+  if (performance.now() - at < 300) return false;
+  window.seenFrames = undefined;
+  return shown > before + 3;
+}"""
