@@ -48,7 +48,7 @@ class RelayConfig(Struct, frozen=True, kw_only=True):
     empty_show_ms: int = 60_000
     """A show without publisher and subscribers keeps its timeline for this long."""
     max_bitrate_bps: int = 3_000_000
-    """What a publisher is told it may send."""
+    """What a publisher may send in its highest layer; each lower one may take a quarter of the next besides."""
     gop_packets: int = 2000
     """A newcomer is sent the packets since the last keyframe, if they are no more; 0: it waits for the next one."""
     history_packets: int = 1024
