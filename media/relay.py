@@ -20,7 +20,6 @@ from media.clock import now_ms
 from media.config import RelayConfig
 from media.core import sdp
 from media.core.catchup import STEP_MS
-from media.core.extensions import RID
 from media.core.formats import Codec, Kind
 from media.core.history import Packet
 from media.layer import Layer
@@ -30,6 +29,7 @@ from media.peer import Peer
 from media.port import MediaPort
 from media.ports import HostListener
 from media.publisher import Publisher
+from media.repairs import Repairs
 from media.show import Batch, Show, ShowStats
 from media.subscriber import Subscriber
 from schema.errors import GoingAway, NotFound, Unavailable
@@ -193,7 +193,8 @@ class Relay:
             h264_profile=profile,
             max_bitrate_bps=self.config.max_bitrate_bps,
             rids=picture.rids if picture else (),
-            rid_extension=picture.extensions.get(RID, 0) if picture else 0,
+            extensions=picture.extensions if picture else {},
+            repairs=Repairs.of(picture, codecs) if picture else None,
         )
         answer = sdp.answer(offer, chosen, self._local(peer), ssrcs=None)
         return self._keep(show, account_id, publisher, answer)

@@ -168,6 +168,7 @@ class Show:
             packet.payload,
             marker=packet.marker,
             now_ms=packet.now_ms,
+            captured_ms=packet.captured_ms,
         )
         self._media_ms = packet.now_ms
         self._set_present(present=True)

@@ -36,7 +36,7 @@ async function publish(show, token, codec) {
     const transceiver = pc.addTransceiver(track, { direction: "sendonly" });
     if (track.kind === "video") {
       const all = RTCRtpSender.getCapabilities("video").codecs;
-      transceiver.setCodecPreferences(all.filter((item) => item.mimeType.endsWith(codec)));
+      transceiver.setCodecPreferences(all.filter((item) => item.mimeType.endsWith(codec) || item.mimeType.endsWith("/rtx")));
     }
   }
   return exchange("/whip/" + show, token);
