@@ -160,10 +160,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--viewers", type=int, nargs="+", default=[50])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--window", type=float, default=3.0)
-    parser.add_argument("--ours", nargs="*", choices=["pure", "native"])
+    parser.add_argument("--ours", nargs="*", metavar="EGRESS[@FLUSH_MS]", help="pure, native, native@10, ...")
     parser.add_argument("--whep", action="append", default=[], metavar="NAME=WHEP,WHIP,PID")
     parser.add_argument("--janus", action="append", default=[], metavar="NAME=HTTP,AUDIO,VIDEO,PID")
-    parser.add_argument("--capacity", choices=["pure", "native"])
+    parser.add_argument("--capacity", metavar="EGRESS[@FLUSH_MS]")
     parser.add_argument("--no-limit", action="store_true")
     for hidden in ("--role", "--url", "--server", "--library", "--egress"):
         parser.add_argument(hidden, default="", help=argparse.SUPPRESS)
@@ -176,7 +176,8 @@ def main() -> None:
     given = _arguments()
     pin(0, server=given.role == "serve")
     if given.role == "serve":
-        uvloop.run(serve(given.port, native=given.egress == "native"))
+        egress, _, flush_ms = given.egress.partition("@")
+        uvloop.run(serve(given.port, native=egress == "native", flush_ms=int(flush_ms) if flush_ms else None))
     elif given.role == "publish" and given.plain:
         publish_plain("127.0.0.1", *given.plain)
     elif given.role == "publish":

@@ -15,7 +15,7 @@ from relay.viewers import Load, Viewer, scouts
 
 JOINING = 8
 """At a time."""
-SETTLE_S = 1.5
+SETTLE_S, LONGEST_SETTLE_S = 0.5, 8.0
 
 
 class Server(NamedTuple):
@@ -37,7 +37,7 @@ async def watch(server: Server, viewers: int, window: float) -> Figures:
         joined = sum(user_and_system(server.pid))
         await _join_all(door, load_, certificate, viewers)
         joined = sum(user_and_system(server.pid)) - joined
-        await asyncio.sleep(SETTLE_S)
+        await _settle(load_)
         figures = await _count(load_, server.pid, window)
         first = sorted((v.decodable_ns - v.posted_ns) / 1e6 for v in load_.viewers if v.decodable_ns)
         await load_.close()
@@ -56,6 +56,16 @@ async def _join_all(door: Door, load_: Load, certificate: Certificate, viewers: 
 
     async with asyncio.timeout(60):
         await asyncio.gather(*(some() for _ in range(JOINING)))
+
+
+async def _settle(load_: Load) -> None:
+    """Until all have caught up with the live picture: packets come at the host's rate, twice in a row."""
+    calm, until = 0, time.monotonic() + LONGEST_SETTLE_S
+    while calm < 2 and time.monotonic() < until:
+        before = load_.packets
+        await asyncio.sleep(SETTLE_S)
+        rate = (load_.packets - before) / SETTLE_S / len(load_.viewers)
+        calm = calm + 1 if rate < PACKETS_A_SECOND * 1.15 else 0
 
 
 async def _count(load_: Load, pid: int, window: float) -> Figures:
