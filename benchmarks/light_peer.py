@@ -14,13 +14,12 @@ import socket
 import struct
 import time
 from collections.abc import Callable
-from typing import Any
 
 from media.core.demux import Kind, classify
 from media.core.framing import Deframer, framed
 from media.core.sdp import Fingerprint
 from media.core.stun import COOKIE, parse_check, success
-from media.dtls import Callee, Certificate, _keys
+from media.dtls import Callee, Certificate
 
 CHECK_EVERY_S = 4
 _FORMATS = {
@@ -31,18 +30,9 @@ _FORMATS = {
 
 
 class ClientDtls(Callee):
-    """The client's side, and its view of the keys."""
+    """The client's side of OpenSSL."""
 
-    def __init__(self, transport: Any, certificate: Certificate, peer: Fingerprint) -> None:
-        super().__init__(transport, certificate, peer)
-        self._set_role("client")
-
-    def _setup_srtp(self) -> None:
-        name = self._ssl.get_selected_srtp_profile()
-        profile = next(p for p in self._srtp_profiles if p.openssl_profile == name)
-        size = 2 * (profile.key_length + profile.salt_length)
-        material = self._ssl.export_keying_material(b"EXTRACTOR-dtls_srtp", size)
-        self.sender, self.receiver = _keys(profile, material, is_client=True)
+    is_client = True
 
 
 class LightPeer:
@@ -67,12 +57,18 @@ class LightPeer:
         self._early: list[bytes] = []
         self._answered = asyncio.Event()
         self._pulse: asyncio.Task[None] | None = None
+        self._pump: asyncio.Task[None] | None = None
         self.remote = ("127.0.0.1", 0)
         self._loop.add_reader(self._socket.fileno(), self._readable)
 
     @property
     def address(self) -> tuple[str, int]:
         return self._socket.getsockname()
+
+    @property
+    def is_up(self) -> bool:
+        """True between the handshake and the other side's farewell."""
+        return self._pump is not None and not self._pump.done()
 
     def offer(self, *codecs: str, direction: str = "recvonly") -> str:
         """An offer of these codecs, one section a kind."""
@@ -108,6 +104,7 @@ class LightPeer:
         """DTLS as a client."""
         self.dtls = ClientDtls(self, self.certificate, self.fingerprint)
         is_up = await self.dtls.shake_hands()
+        self._pump = asyncio.ensure_future(self.dtls.until_closed())
         early, self._early = self._early, []
         for data in early:
             self._deliver(data)
@@ -198,8 +195,9 @@ class LightPeer:
 
     async def close(self, *, farewell: bool = True) -> None:
         """Without a farewell it is a tab that was killed."""
-        if self._pulse:
-            self._pulse.cancel()
+        for task in (self._pulse, self._pump):
+            if task:
+                task.cancel()
         if self.dtls and farewell:
             await self.dtls.farewell()
         self._queue.put_nowait(None)

@@ -57,7 +57,7 @@ One = Callable[[int], Awaitable[None]]
 class Silent:
     """A listener that shows stock to nobody."""
 
-    def stock_changed(self, show_id: ShowId, variant_id: VariantId, stock: object) -> None:
+    def stock_changed(self, show_id: ShowId, variant_id: VariantId, stock: object, version: int) -> None:
         pass
 
 

@@ -20,6 +20,7 @@ from checkout.core.reservation import HoldEvent, move
 from checkout.core.taps import Code, Tap, refusal
 from checkout.counts import Counts
 from checkout.gate import Gate, Product
+from checkout.lead import Lead
 from checkout.outbox import Outbox, refund_id_for
 from checkout.payments import PaymentProvider
 from checkout.ports import StockListener
@@ -69,8 +70,11 @@ class Desk:
         clock: Callable[[], int] = wall_ms,
         pace: Pace | None = None,
         scripts: dict[str, str] | None = None,
+        lead: Lead | None = None,
     ) -> None:
+        """`lead`: for one of several desks, whether it looks after what one of them has to; None: it does."""
         self.counts = Counts()
+        self._lead = lead
         self._listener, self._hold_ms, self._clock, self._pace = listener, hold_ms, clock, pace or Pace()
         self._truth = Truth(pool, self.counts)
         self._gate = Gate(redis, clock=clock, scripts=scripts)
@@ -103,6 +107,8 @@ class Desk:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self._lead:
+            await self._lead.let_go()
 
     # -- stock --------------------------------------------------------------------------------------------------
 
@@ -295,18 +301,42 @@ class Desk:
 
     async def _recover(self) -> None:
         """What a dead desk left: units nobody committed, payments nobody heard of, words not said."""
-        await self._truth.fetch(sql("outbox_unpark"))
-        for row in await self._truth.fetch(sql("on_sale")):
-            await self._shelf_of(Product(row["show_id"], row["variant_id"])).refresh()
+        if await self._leads():
+            await self._truth.fetch(sql("outbox_unpark"))
+        for shelf in await self._on_sale():
+            await shelf.refresh()
+
+    async def _on_sale(self) -> list[Shelf]:
+        """The shelves of what can be bought, also of what another process put on sale."""
+        rows = await self._truth.fetch(sql("on_sale"))
+        return [self._shelf_of(Product(row["show_id"], row["variant_id"])) for row in rows]
+
+    async def _leads(self) -> bool:
+        return self._lead is None or await self._lead.is_mine()
 
     async def _keep(self) -> None:
         pace = self._pace
         async with asyncio.TaskGroup() as group:
-            group.create_task(_every(pace.sweep_s, self._sweep))
-            group.create_task(_every(pace.poll_s, self._till.poll))
-            group.create_task(_every(pace.outbox_s, self._outbox.drain, self._outbox.work))
-            group.create_task(_every(pace.reconcile_s, self._reconcile))
-            group.create_task(_every(pace.tidy_s, self._tidy))
+            group.create_task(_every(pace.sweep_s, self._if_leading(self._sweep)))
+            group.create_task(_every(pace.poll_s, self._if_leading(self._till.poll)))
+            group.create_task(_every(pace.outbox_s, self._drain, self._outbox.work))
+            group.create_task(_every(pace.reconcile_s, self._if_leading(self._reconcile)))
+            group.create_task(_every(pace.tidy_s, self._if_leading(self._tidy)))
+
+    def _if_leading(self, act: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+        if self._lead is None:
+            return act
+
+        async def led() -> None:
+            if await self._leads():
+                await act()
+
+        return led
+
+    async def _drain(self) -> None:
+        """What this desk decided it says at once, whoever leads; what others left undone is the leader's."""
+        if self._outbox.work.is_set() or await self._leads():
+            await self._outbox.drain()
 
     async def _sweep(self) -> None:
         """Expire what is due, by Postgres's clock."""
@@ -326,6 +356,8 @@ class Desk:
 
     async def _reconcile(self) -> None:
         before_ms = self._clock() - self._pace.orphan_ms
+        if self._lead:
+            await self._on_sale()
         for shelf in list(self._shelves.values()):
             item = await self._truth.one(sql("stock"), shelf.product.show_id, shelf.product.variant_id)
             if item:

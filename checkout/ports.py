@@ -12,8 +12,11 @@ from schema.show import Stock
 class StockListener(Protocol):
     """Whoever shows stock to people."""
 
-    def stock_changed(self, show_id: ShowId, variant_id: VariantId, stock: Stock) -> None:
-        """Called after each commit that changed a product's stock, newest last; must not block."""
+    def stock_changed(self, show_id: ShowId, variant_id: VariantId, stock: Stock, version: int) -> None:
+        """Called after each commit that changed a product's stock, newest last; must not block.
+
+        `version` rises with each change, over all processes: another's newer one may have been told before.
+        """
 
 
 class Limiter(Protocol):

@@ -73,7 +73,8 @@ class Shelf:
         if item["version"] <= self._told_version:
             return
         self._told_version = item["version"]
-        self._listener.stock_changed(ShowId(self.product.show_id), VariantId(self.product.variant_id), stock_of(item))
+        show, variant = ShowId(self.product.show_id), VariantId(self.product.variant_id)
+        self._listener.stock_changed(show, variant, stock_of(item), item["version"])
 
     async def ended(self, item: Row, holds: list[tuple[str, int]], *, fenced: bool = False) -> None:
         """Holds (id, units) have ended in the truth, which read `item` then: their units go back to the gate."""

@@ -26,6 +26,7 @@ app = cyclopts.App(name="showfloor", help=__doc__.partition("\n")[0], version_fl
 
 DataDir = Annotated[Path | None, Parameter(help="Where state lives.")]
 ConfigFile = Annotated[Path | None, Parameter(help="A TOML file of settings; ./showfloor.toml if there is one.")]
+Workers = Annotated[int | None, Parameter(help="Processes that serve, for as many cores.")]
 
 
 def main() -> None:
@@ -40,10 +41,12 @@ def serve(
     port: Annotated[int | None, Parameter(help="0: any free one.")] = None,
     data_dir: DataDir = None,
     load: Annotated[bool | None, Parameter(help="Lift the limits per address, for load clients.", negative="")] = None,
+    workers: Workers = None,
     config: ConfigFile = None,
 ) -> int:
     """Run the service until SIGINT, SIGTERM or SIGHUP."""
-    return _with_settings(_serve, until_signal=True, config=config, host=host, port=port, data_dir=data_dir, load=load)
+    given: dict[str, Any] = {"host": host, "port": port, "data_dir": data_dir, "load": load, "workers": workers}
+    return _with_settings(_serve, until_signal=True, config=config, **given)
 
 
 async def _serve(settings: Settings) -> int:
@@ -133,6 +136,7 @@ def demo(
     port: Annotated[int | None, Parameter(help="0: any free one.")] = None,
     data_dir: DataDir = None,
     load: Annotated[bool | None, Parameter(help="Lift the limits per address, for load clients.", negative="")] = None,
+    workers: Workers = None,
     config: ConfigFile = None,
 ) -> int:
     """Run a whole show on this machine: stores, host, viewers, pages."""
@@ -151,9 +155,8 @@ def demo(
         )
         return await run_demo(options)
 
-    return _with_settings(
-        perform, until_signal=True, quiet=not json, config=config, port=port, data_dir=data_dir, load=load
-    )
+    given: dict[str, Any] = {"port": port, "data_dir": data_dir, "load": load, "workers": workers}
+    return _with_settings(perform, until_signal=True, quiet=not json, config=config, **given)
 
 
 @app.command
@@ -197,7 +200,9 @@ def _with_settings(
 
     try:
         settings = Settings.read(config=config, make_secret=make_secret, **overrides)
-        configure_logging("warning" if quiet and settings.log_level == "info" else settings.log_level)
+        if quiet and settings.log_level == "info":
+            settings = msgspec.structs.replace(settings, log_level="warning")
+        configure_logging(settings.log_level)
         return run(command(settings), until_signal=until_signal)
     except (SettingsError, StoreError, MigrationError, StartError) as error:
         print(f"showfloor: {error}", file=sys.stderr)

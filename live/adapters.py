@@ -130,7 +130,7 @@ class StockTeller:
         """What everybody who comes sees anyway: no crossing."""
         self._out.setdefault((show, variant), stock.available == 0)
 
-    def stock_changed(self, show_id: ShowId, variant_id: VariantId, stock: Stock) -> None:
+    def stock_changed(self, show_id: ShowId, variant_id: VariantId, stock: Stock, version: int = 0) -> None:  # noqa: ARG002
         """Called after each commit that changed the stock, newest last."""
         self._hub.set_state(show_id, f"stock.{variant_id}", stock)
         one = (show_id, variant_id)

@@ -25,21 +25,26 @@ from live.auth import Authentication, Tokens
 from live.docs_page import docs_page
 from live.errors import Problems, on_http_exception
 from live.openapi import openapi
+from live.place import Place
 from live.security import CrossOrigin, SecurityHeaders, fresh_nonce
 from live.settings import Settings
+from live.siblings import Siblings
 from live.web.pages import html_answer, page_routes, static_prefix
 from live.wiring import StoreAddresses, open_services
 
 
-def create_app(settings: Settings, stores: StoreAddresses) -> Starlette:
-    """The app; it opens nothing before its lifespan does. `settings.token_secret` must be set."""
+def create_app(settings: Settings, stores: StoreAddresses, place: Place | None = None) -> Starlette:
+    """The app; it opens nothing before its lifespan does. `settings.token_secret` must be set.
+
+    `place`: where this process stands among several that serve together.
+    """
     tokens = Tokens(settings.token_secret)
     everything = [*api_routes(), *page_routes()]
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[Mapping[str, Any]]:
         async with AsyncExitStack() as stack:
-            services = await open_services(stack, settings, stores, tokens)
+            services = await open_services(stack, settings, stores, tokens, place)
             app.state.health, app.state.relay = services["health"], services["relay"]
             yield services
 
@@ -49,6 +54,7 @@ def create_app(settings: Settings, stores: StoreAddresses) -> Starlette:
             Middleware(SecurityHeaders),
             Middleware(CrossOrigin, origins=settings.allowed_origins),
             Middleware(Problems),
+            *([Middleware(Siblings, place=place)] if place else []),
             Middleware(Authentication, tokens=tokens),
         ],
         exception_handlers={HTTPException: on_http_exception},

@@ -5,7 +5,7 @@ healthy process killed; `/readyz` asks both stores, each with a deadline, and sa
 """
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 
 import msgspec
 from redis.asyncio import Redis
@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from live.siblings import Others
 from live.turns import Pool
 
 PROBE_DEADLINE_S = 2.0
@@ -47,9 +48,10 @@ async def _answers(probe: Awaitable[None]) -> bool:
     return True
 
 
-async def healthz(_request: Request) -> Response:
-    """GET /healthz."""
-    return _json({"alive": True}, 200)
+async def healthz(request: Request) -> Response:
+    """GET /healthz; of several workers, which one answers."""
+    others: Others | None = request.state.others
+    return _json({"alive": True} | ({"worker": others.place.worker} if others else {}), 200)
 
 
 async def readyz(request: Request) -> Response:
@@ -58,7 +60,7 @@ async def readyz(request: Request) -> Response:
     return _json(checks, 200 if all(checks.values()) else 503)
 
 
-def _json(body: dict[str, bool], status: int) -> Response:
+def _json(body: Mapping[str, bool | int], status: int) -> Response:
     headers = {"Cache-Control": "no-store"}
     return Response(msgspec.json.encode(body), status, headers=headers, media_type="application/json")
 

@@ -41,7 +41,12 @@ async def serve(settings: Settings, *, ready: Ready | None = None) -> None:
 
     Raises StoreError, MigrationError or StartError if the service cannot come up.
     """
-    with _bind(settings) as listener:
+    if settings.workers > 1:
+        from live.workers import supervise  # noqa: PLC0415 - one process needs none of it
+
+        await supervise(settings, ready=ready)
+        return
+    with bind(settings) as listener:
         bound = settings.bound_to(listener.getsockname()[1])
         async with resolve_stores(bound) as stores:
             applied = await migrate(stores.database_url)
@@ -49,12 +54,18 @@ async def serve(settings: Settings, *, ready: Ready | None = None) -> None:
             from live.app import create_app  # noqa: PLC0415 - the rooms are heavy; stores must not wait for them
             from realtime.gateway import gateway_class  # noqa: PLC0415
 
-            await _serve_app(create_app(bound, stores), gateway_class(bound.allowed_origins), listener, bound, ready)
+            app = create_app(bound, stores)
+            await serve_app(app, gateway_class(bound.allowed_origins), [listener], bound, ready)
 
 
-async def _serve_app(
-    app: Starlette, gateway: type[asyncio.Protocol], listener: socket.socket, settings: Settings, ready: Ready | None
+async def serve_app(
+    app: Starlette,
+    gateway: type[asyncio.Protocol],
+    listeners: list[socket.socket],
+    settings: Settings,
+    ready: Ready | None,
 ) -> None:
+    """Serve `app` on bound sockets until cancelled; then drain, within DOWN_S."""
     server = Server(
         uvicorn.Config(
             app,
@@ -72,7 +83,7 @@ async def _serve_app(
             timeout_graceful_shutdown=DRAIN_S,
         )
     )
-    running = asyncio.create_task(server.serve(sockets=[listener]), name="http")
+    running = asyncio.create_task(server.serve(sockets=listeners), name="http")
     try:
         await server.up(running)
         relay = getattr(app.state, "relay", None)  # an app without media has none
@@ -129,11 +140,17 @@ class Server(uvicorn.Server):
             log.error("shutdown_failed", error=repr(error))
 
 
-def _bind(settings: Settings) -> socket.socket:
+def bind(settings: Settings, *, shared: bool = False) -> socket.socket:
+    """A socket at the address of the settings. Raises StartError.
+
+    `shared` with others of ours: the kernel spreads connections among those that listen.
+    """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind((settings.host, settings.port))
     except OSError as error:
         listener.close()

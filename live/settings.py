@@ -26,7 +26,9 @@ SECRET_FILE = "token_secret"  # noqa: S105
 SECRET_MIN_CHARS = 32
 WILDCARDS = {"0.0.0.0", "::", ""}  # noqa: S104
 
-Port = Annotated[int, Meta(ge=0, le=65535)]
+PORT_MAX = 65535
+
+Port = Annotated[int, Meta(ge=0, le=PORT_MAX)]
 
 
 class SettingsError(ValueError):
@@ -70,8 +72,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Origins, besides our own, whose pages may open sockets and call the API."""
     trusted_proxies: tuple[str, ...] = ()
     """Addresses or networks of reverse proxies whose X-Forwarded-For and -Proto are believed. Empty: nobody's."""
-    workers: Annotated[int, Meta(ge=1, le=1)] = 1
-    """Processes. More than one is not built yet."""
+    workers: Annotated[int, Meta(ge=1, le=64)] = 1
+    """Processes that serve. More than one: worker n has the media port `media_udp_port` + n."""
 
     def __post_init__(self) -> None:
         force = msgspec.structs.force_setattr
@@ -81,6 +83,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         force(self, "base_url", self.base_url or derive_base_url(self.host, self.port))
         if self.token_secret and len(self.token_secret) < SECRET_MIN_CHARS:
             raise ValueError(f"at least {SECRET_MIN_CHARS} characters are needed - at `$.token_secret`")
+        for name in ("media_udp_port", "media_tcp_port"):
+            if getattr(self, name) and getattr(self, name) + self.workers > PORT_MAX + 1:
+                raise ValueError(f"each worker has a port of its own, and the last is {PORT_MAX} - at `$.{name}`")
         for proxy in self.trusted_proxies:
             _check_network(proxy)
 
@@ -109,6 +114,15 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if make_secret and not settings.token_secret:
             return msgspec.structs.replace(settings, token_secret=stored_secret(settings.data_dir))
         return settings
+
+    @classmethod
+    def handed_on(cls, text: bytes) -> "Settings":
+        """What another process wrote with `hand_on`."""
+        return msgspec.json.decode(text, type=cls, dec_hook=_decode)
+
+    def hand_on(self) -> bytes:
+        """For a process of our own: JSON, the token secret in it."""
+        return msgspec.json.encode(self, enc_hook=str)
 
     def bound_to(self, port: int) -> "Settings":
         """The same after binding: a port of 0 becomes the real one, and so does a derived base address."""

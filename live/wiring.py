@@ -22,6 +22,7 @@ from redis.backoff import ExponentialBackoff
 from checkout.desk import Desk
 from checkout.fake_client import FakeProvider
 from checkout.fakepay import FakePay
+from checkout.lead import Lead
 from checkout.payments import WebhookForged
 from live.adapters import DeskBook, Gate, HostBoard, HubAnnouncer, StockTeller
 from live.auth import Tokens
@@ -33,10 +34,13 @@ from live.limits import Limiter
 from live.metrics import Rooms, make_registry
 from live.pins import Pins
 from live.pipeline import Pipeline
+from live.place import Place
 from live.recent_shows import RecentShows
 from live.republish import Republisher
 from live.settings import Settings
+from live.shared_stock import SharedStockTeller
 from live.shows import ShowService
+from live.siblings import Others, session_suffix
 from live.tickets import Tickets
 from live.turns import Pool, Turns
 from media.config import RelayConfig
@@ -65,6 +69,11 @@ class StoreAddresses(Protocol):
         """A postgresql:// address."""
 
 
+def share(connections: int, workers: int) -> int:
+    """How many of the connections that two processes may have each of more may: PostgreSQL has a fixed number."""
+    return max(2, -(-connections * 2 // max(2, workers)))
+
+
 class Services(TypedDict):
     """The lifespan state: what handlers of all rooms find in `request.state`."""
 
@@ -87,18 +96,22 @@ class Services(TypedDict):
     relay: Relay
     media_gate: Gate
     metrics: CollectorRegistry
+    others: Others | None
 
 
-async def open_services(stack: AsyncExitStack, settings: Settings, stores: StoreAddresses, tokens: Tokens) -> Services:
-    """Open everything. What was opened closes with `stack`, the last first."""
-    pool = await open_postgres(stack, stores.database_url, READERS)
-    turns = Turns(await open_postgres(stack, stores.database_url, WRITERS))
+async def open_services(
+    stack: AsyncExitStack, settings: Settings, stores: StoreAddresses, tokens: Tokens, place: Place | None = None
+) -> Services:
+    """Open everything. What was opened closes with `stack`, the last first. `place`: among which other workers."""
+    pool = await open_postgres(stack, stores.database_url, share(READERS, settings.workers))
+    turns = Turns(await open_postgres(stack, stores.database_url, share(WRITERS, settings.workers)))
     redis = await open_redis(stack, stores.redis_url)
     hub = await stack.enter_async_context(Hub(await open_redis(stack, stores.redis_url)))
     pipeline = Pipeline(redis)
     stack.push_async_callback(pipeline.aclose)
     limiter, tickets = Limiter(pipeline, load=settings.load), Tickets(pipeline)
-    announcer, teller, hosts = HubAnnouncer(hub, redis), StockTeller(hub), HostBoard(hub)
+    teller = SharedStockTeller(hub, pipeline) if place else StockTeller(hub)
+    announcer, hosts = HubAnnouncer(hub, redis), HostBoard(hub)
 
     desk = await open_desk(stack, settings, stores, teller)
     book = DeskBook(desk)
@@ -106,7 +119,7 @@ async def open_services(stack: AsyncExitStack, settings: Settings, stores: Store
     shows = ShowService(pool, turns, catalog=catalog, pins=pins, stock=book, presence=hosts, announcer=announcer)
     recent, reads = RecentShows(shows.row), Flights(shows.get)
     stack.push_async_callback(reads.aclose)
-    relay = await stack.enter_async_context(Relay(relay_config(settings), hosts))
+    relay = await stack.enter_async_context(Relay(relay_config(settings, place), hosts))
     republisher = Republisher(pool, turns, shows, announcer, teller)
     await republisher.look()
     await own(stack, {"republisher": republisher.run(), "stock-teller": teller.run()})
@@ -130,12 +143,13 @@ async def open_services(stack: AsyncExitStack, settings: Settings, stores: Store
         relay=relay,
         media_gate=Gate(tokens, recent, limiter),
         metrics=make_registry([Rooms(hub, desk, relay, recent)]),
+        others=await stack.enter_async_context(Others(place)) if place else None,
     )
 
 
 async def open_desk(stack: AsyncExitStack, settings: Settings, stores: StoreAddresses, teller: StockTeller) -> Desk:
     """Checkout over stores of its own, with our own payment network behind it."""
-    pool = await open_postgres(stack, stores.database_url, DESK_CONNECTIONS)
+    pool = await open_postgres(stack, stores.database_url, share(DESK_CONNECTIONS, settings.workers))
     redis = await open_redis(stack, stores.redis_url)
     secret = webhook_secret(settings.token_secret)
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -156,7 +170,9 @@ async def open_desk(stack: AsyncExitStack, settings: Settings, stores: StoreAddr
     )
     transport = httpx2.ASGITransport(app=network.app)
     provider = await stack.enter_async_context(FakeProvider("http://fakepay", secret=secret, transport=transport))
-    desk = await stack.enter_async_context(Desk(pool, redis, provider, teller, hold_ms=settings.hold_seconds * 1000))
+    lead = Lead(pool) if settings.workers > 1 else None
+    hold_ms = settings.hold_seconds * 1000
+    desk = await stack.enter_async_context(Desk(pool, redis, provider, teller, hold_ms=hold_ms, lead=lead))
     return desk
 
 
@@ -166,7 +182,7 @@ def webhook_secret(token_secret: str) -> str:
     return "whsec_" + base64.b64encode(derived).decode()
 
 
-def relay_config(settings: Settings) -> RelayConfig:
+def relay_config(settings: Settings, place: Place | None = None) -> RelayConfig:
     """Media's settings out of ours."""
     config = RelayConfig(
         bind_host=settings.media_host,
@@ -174,6 +190,7 @@ def relay_config(settings: Settings) -> RelayConfig:
         tcp_port=settings.media_tcp_port if settings.media_tcp else None,
         addresses=tuple(settings.media_addresses),
         native={"auto": None, "on": True, "off": False}[settings.media_native],
+        session_suffix=session_suffix(place),
     )
     return replace(config, max_per_account=config.max_sessions) if settings.load else config
 

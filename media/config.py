@@ -34,3 +34,5 @@ class RelayConfig(Struct, frozen=True, kw_only=True):
     """Per track, a power of two; at least 512 (about two seconds at 2.5 Mb/s)."""
     native: bool | None = None
     """The egress: True the native twin or no start, False the pure one, None the native one where it is built."""
+    session_suffix: str = ""
+    """What the ids of this process's sessions end in, so that others know whose they are."""

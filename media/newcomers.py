@@ -12,27 +12,18 @@ from media.core.catchup import CatchUp
 from media.core.formats import Kind
 from media.core.gop import Gop
 from media.core.history import Packet
-from media.core.rewrite import Line
 from media.core.runs import regroup
 from media.core.track import Track
 from media.egress import Egress
-from media.peer import Peer
+from media.span import View
 from media.subscriber import Subscriber
 
 ROUND_PACKETS: Final = 512
 """To all newcomers together in one round of `catchup.STEP_MS`: a burst must not fill the socket's buffer."""
 
 
-class _Ahead:
-    """A subscriber as the egress sees it where the fan-out does not reach it yet."""
-
-    def __init__(self, peer: Peer, line: Line) -> None:
-        self.peer = peer
-        self.lines: tuple[Line | None, Line | None] = (None, line)
-
-
 class Newcomers:
-    """One show's newcomers."""
+    """One layer's newcomers."""
 
     def __init__(self, track: Track, egress: Egress, gop_packets: int) -> None:
         self.gop = Gop(gop_packets)
@@ -40,7 +31,7 @@ class Newcomers:
         """How many were shown the cached pictures."""
         self._track = track
         self._egress = egress
-        self._ahead: dict[Subscriber, _Ahead] = {}
+        self._ahead: dict[Subscriber, View] = {}
         self._behind: dict[Subscriber, None] = {}
         self._highest = 0
 
@@ -51,7 +42,7 @@ class Newcomers:
             return False
         subscriber.catch_up = CatchUp(packets, self._track.edge(now_ms), now_ms)
         line.reserve(packets[0].sequence)
-        self._ahead[subscriber] = _Ahead(subscriber.peer, line.ahead(packets[0].sequence))
+        self._ahead[subscriber] = View(subscriber.peer, line.ahead(packets[0].sequence))
         self._behind[subscriber] = None
         self.served += 1
         self.step(subscriber, now_ms)
@@ -92,25 +83,36 @@ class Newcomers:
                 line.go_on(catch_up.last + 1)
         return len(packets)
 
-    def resend(self, subscriber: Subscriber, packets: Sequence[Packet]) -> None:
-        """Packets it got from here, once more."""
-        ahead = self._ahead.get(subscriber)
-        if ahead is not None:
-            for packet in packets:
-                self._send(subscriber, ahead, [packet])
-
-    def _send(self, subscriber: Subscriber, ahead: _Ahead, packets: Sequence[Packet]) -> None:
+    def _send(self, subscriber: Subscriber, ahead: View, packets: Sequence[Packet]) -> None:
         self._egress.send([ahead], regroup(packets))
-        line, mine = subscriber.lines[Kind.VIDEO], ahead.lines[Kind.VIDEO]
-        if line is not None and mine is not None:  # sender reports count all that was sent
-            line.packets, line.octets = line.packets + mine.packets, line.octets + mine.octets
-            mine.packets = mine.octets = 0
+        line = subscriber.lines[Kind.VIDEO]
+        if line is not None:
+            ahead.settle(line)
 
     def watch(self, now_ms: int) -> None:
         """Forget what nobody will ask for again."""
         for subscriber in list(self._ahead):
             if subscriber.catch_up is None or subscriber.catch_up.is_over(now_ms):
                 self.forget(subscriber)
+
+    def again(self, subscriber: Subscriber) -> bool:
+        """Send the first picture once more; True if that may be what it misses, which it is once.
+
+        Who loses the very first packets does not know that there were any, and asks for a keyframe. A host that
+        answers no such wish would leave it without a picture until its next one, and any other pay for all.
+        """
+        catch_up, ahead = subscriber.catch_up, self._ahead.get(subscriber)
+        first = catch_up.again() if catch_up is not None else []
+        if ahead is not None and first:
+            self._send(subscriber, ahead, first)
+        return bool(first)
+
+    def leave(self, subscriber: Subscriber) -> None:
+        """It goes to another layer; what it got here can still be asked for."""
+        self._behind.pop(subscriber, None)
+        if subscriber.catch_up is not None:
+            subscriber.catch_up.end()
+            subscriber.catch_up = None
 
     def forget(self, subscriber: Subscriber) -> None:
         subscriber.catch_up = None

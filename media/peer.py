@@ -9,7 +9,6 @@ most two generations of ICE credentials hold; a bad handshake packet never ends 
 
 import asyncio
 import secrets
-from collections.abc import Coroutine
 from typing import Final, NamedTuple, Protocol
 
 from media.clock import now_ms
@@ -98,7 +97,6 @@ class Peer:
         self._fingerprint = offer.fingerprint
         self._queue: asyncio.Queue[bytes | None] = asyncio.Queue(DTLS_QUEUE)
         self._checked = asyncio.Event()
-        self._closing = asyncio.Event()
         self._dtls: Association | None = None
         wire.enrol(self.credentials.ufrag, self)
 
@@ -111,9 +109,9 @@ class Peer:
         """The whole life: wait for a check, shake hands, stay until either side ends it."""
         try:
             async with asyncio.timeout(self._handshake_ms / 1000):
-                await self._until_closing(self._connect())
+                await self._connect()
             if self._dtls is not None and self.is_up:
-                await self._until_closing(self._dtls.until_closed())
+                await self._dtls.until_closed()
         except TimeoutError:
             pass
         finally:
@@ -122,26 +120,11 @@ class Peer:
                 await self._dtls.farewell()
             self._hang_up()
 
-    async def _until_closing(self, work: Coroutine[None, None, None]) -> None:
-        """Do `work`, or leave it as soon as the session is to end."""
-        tasks = [asyncio.ensure_future(work), asyncio.ensure_future(self._closing.wait())]
-        try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
     def _hang_up(self) -> None:
         """Only after the farewell: a transport that has lost its peer says nothing any more."""
         self.address = None
         for address in list(self._links):
             address.link.close()
-        if self._queue.full():
-            self._queue.get_nowait()
-        self._queue.put_nowait(None)
 
     async def _connect(self) -> None:
         await self._checked.wait()
@@ -165,7 +148,10 @@ class Peer:
             return
         self.is_closed = True
         self._wire.forget(self)
-        self._closing.set()
+        self._checked.set()
+        if self._queue.full():
+            self._queue.get_nowait()
+        self._queue.put_nowait(None)
         if self.listener:
             self.listener.closed()
 
@@ -249,7 +235,8 @@ class Peer:
             self._wire.sendto(self.sender.protect_rtcp(compound), self.address)
 
     async def _recv(self) -> bytes:
-        datagram = await self._queue.get()
+        """The next datagram; ConnectionError once the session is to end: that is what ends `run`, without a task."""
+        datagram = None if self.is_closed else await self._queue.get()
         if datagram is None:
             raise ConnectionError
         return datagram

@@ -1,13 +1,19 @@
 """The host's side of a show: what arrives, and what we tell the host about it.
 
-Owns: the sources (one SSRC a kind), their reception, their gaps, the wish for a keyframe.
-Invariant: only a payload type that was answered is taken; the feedback towards the host is bounded (one PLI a
-second, each gap asked for five times at most).
+Owns: the sources (one SSRC for sound, one for each layer of the picture), their reception, their gaps, the wishes for
+keyframes.
+Invariant: only a payload type that was answered is taken, and of simulcast only SSRCs that have named a layer which was
+answered; the feedback towards the host is bounded (one PLI a second and layer, each gap asked for five times at most).
+
+A browser that sends layers names no SSRC in its offer. The first packets of each layer carry its rid in a header
+extension (RFC 8852); once we have reported on an SSRC they no longer do, so the SSRC is bound to the rid:
+
+    rids q, h   |  ssrc 7 rid h -> layer 1  |  ssrc 9 rid q -> layer 0  |  ssrc 7 -> layer 1  |  ssrc 5 -> dropped
 """
 
 import secrets
 from collections.abc import Mapping
-from typing import Final, Protocol
+from typing import Final
 
 from media.core import rtcp
 from media.core.formats import CLOCK_HZ, Codec, Kind
@@ -15,60 +21,50 @@ from media.core.keyframe import KeyframeRequests
 from media.core.nack import Gaps
 from media.core.reception import NTP_EPOCH_MS, Reception
 from media.core.rtcp import SenderReport
-from media.core.rtp import Header, strip_padding
+from media.core.rtp import Header, extension, strip_padding
+from media.feed import Incoming, Stage, Stream
 from media.peer import Peer
 
 SOURCE_SILENCE_MS: Final = 500
-"""After this long another SSRC of the same kind may take over (an encoder that restarted)."""
-
-
-class Stage(Protocol):
-    """The show, as its publisher sees it."""
-
-    def take_over(self, publisher: "Publisher") -> None: ...
-
-    def begin(self, kind: Kind) -> None: ...
-
-    def ingest(self, source: "Source", packet: "Incoming") -> None: ...
-
-    def told(self, kind: Kind, timestamp: int, wall_ms: float) -> None: ...
-
-    def left(self, publisher: "Publisher") -> None: ...
-
-
-class Incoming:
-    """One packet as it came, numbers extended."""
-
-    __slots__ = ("marker", "now_ms", "payload", "sequence", "timestamp")
-
-    def __init__(self, header: Header, sequence: int, payload: bytes, now_ms: int) -> None:
-        self.sequence, self.timestamp, self.marker = sequence, header.timestamp, header.marker
-        self.payload, self.now_ms = payload, now_ms
+"""After this long another SSRC of the same stream may take over (an encoder that restarted)."""
+LAYER_RATIO: Final = 4
+"""A layer of half the width and height takes about a quarter of the rate."""
 
 
 class Source:
     """One SSRC of the publisher."""
 
-    def __init__(self, ssrc: int, codec: Codec) -> None:
-        self.kind = codec.kind
-        self.codec = codec
-        self.reception = Reception(ssrc, CLOCK_HZ[codec.kind])
+    def __init__(self, ssrc: int, stream: Stream) -> None:
+        self.stream = stream
+        self.reception = Reception(ssrc, CLOCK_HZ[stream.kind])
         self.gaps = Gaps()
 
 
 class Publisher:
-    """One WHIP session; listens to its peer."""
+    """One WHIP session; listens to its peer, and is the show's feed."""
 
     def __init__(
-        self, stage: Stage, peer: Peer, codecs: Mapping[int, Codec], *, h264_profile: str, max_bitrate_bps: int
+        self,
+        stage: Stage,
+        peer: Peer,
+        codecs: Mapping[int, Codec],
+        *,
+        h264_profile: str,
+        max_bitrate_bps: int,
+        rids: tuple[str, ...] = (),
+        rid_extension: int = 0,
     ) -> None:
+        """`max_bitrate_bps` is for the highest layer; `rid_extension` is the number that SDP gave it, or 0."""
         self.peer = peer
-        self.codecs = dict(codecs)
+        self.codecs: Mapping[int, Codec] = dict(codecs)
         self.h264_profile = h264_profile
-        self.keyframes = KeyframeRequests()
-        self.sources: dict[Kind, Source] = {}
+        self.rids = rids
+        self.sources: dict[tuple[Kind, int], Source] = {}
         self.plis = 0
         self.nacks = 0
+        self._rid_extension = rid_extension
+        self._by_ssrc: dict[int, Source] = {}
+        self._wishes = [KeyframeRequests() for _ in rids or ("",)]
         self._stage = stage
         self._ssrc = secrets.randbits(31) + 1
         self._max_bitrate_bps = max_bitrate_bps
@@ -78,6 +74,16 @@ class Publisher:
     @property
     def video(self) -> Codec | None:
         return next((codec for codec in self.codecs.values() if codec.kind is Kind.VIDEO), None)
+
+    def want_keyframe(self, layer: int, *, patiently: bool = False) -> None:
+        if layer < len(self._wishes):
+            self._wishes[layer].want(patiently=patiently)
+
+    def keyframe_arrived(self, layer: int) -> None:
+        self._wishes[layer].arrived()
+
+    def end(self) -> None:
+        self.peer.close()
 
     def connected(self) -> None:
         self._stage.take_over(self)
@@ -89,26 +95,42 @@ class Publisher:
         """Take one authentic packet."""
         self.peer.seen_ms = now_ms  # FFmpeg sends one check and no more: its media is its sign of life
         codec = self.codecs.get(header.payload_type)
-        source = self._source(header.ssrc, codec, now_ms) if codec else None
+        source = self._source(header, codec, now_ms) if codec else None
         if source is None:
             return
         extended = source.reception.arrived(header.sequence, header.timestamp, len(payload), now_ms)
-        if source.kind is Kind.VIDEO and not source.gaps.arrived(extended, now_ms):
-            self.keyframes.want()
+        stream = source.stream
+        if stream.kind is Kind.VIDEO and not source.gaps.arrived(extended, now_ms):
+            self.want_keyframe(stream.layer)
         content = strip_padding(payload) if header.padded else payload
         if content is not None:
-            self._stage.ingest(source, Incoming(header, extended, content, now_ms))
+            self._stage.ingest(stream, Incoming(extended, header.timestamp, header.marker, content, now_ms))
 
-    def _source(self, ssrc: int, codec: Codec, now_ms: int) -> Source | None:
-        held = self.sources.get(codec.kind)
-        if held is not None and held.reception.ssrc == ssrc:
+    def _source(self, header: Header, codec: Codec, now_ms: int) -> Source | None:
+        held = self._by_ssrc.get(header.ssrc)
+        if held is not None and held.stream.codec is codec:
             return held
+        layer = self._layer(header) if codec.kind is Kind.VIDEO else 0
+        return self._bind(header.ssrc, Stream(codec.kind, layer, codec), now_ms) if layer is not None else None
+
+    def _layer(self, header: Header) -> int | None:
+        """Which layer a new SSRC is; None for one that does not say so, though the offer named layers."""
+        if not self.rids:
+            return 0
+        rid = extension(header.extensions, self._rid_extension) if self._rid_extension else None
+        name = rid.decode("ascii", "replace") if rid else ""
+        return self.rids.index(name) if name in self.rids else None
+
+    def _bind(self, ssrc: int, stream: Stream, now_ms: int) -> Source | None:
+        place = stream.kind, stream.layer
+        held = self.sources.get(place)
         if held is not None:
             if now_ms - held.reception.arrived_ms < SOURCE_SILENCE_MS:
                 return None
-            self._stage.begin(codec.kind)
-        self.sources[codec.kind] = Source(ssrc, codec)
-        return self.sources[codec.kind]
+            self._by_ssrc.pop(held.reception.ssrc, None)
+            self._stage.begin(stream)
+        self.sources[place] = self._by_ssrc[ssrc] = Source(ssrc, stream)
+        return self.sources[place]
 
     def rtcp(self, compound: bytes, now_ms: int) -> None:
         """Take one authentic compound packet."""
@@ -118,35 +140,40 @@ class Publisher:
                 self._told(part, now_ms)
 
     def _told(self, report: SenderReport, now_ms: int) -> None:
-        source = next((s for s in self.sources.values() if s.reception.ssrc == report.ssrc), None)
+        source = self._by_ssrc.get(report.ssrc)
         if source is None:
             return
         source.reception.told(report, now_ms)
         said_ms = report.ntp * 1000 / (1 << 32) - NTP_EPOCH_MS
         if self._shift_ms is None:
             self._shift_ms = now_ms - said_ms
-        self._stage.told(source.kind, report.timestamp, said_ms + self._shift_ms)
+        self._stage.told(source.stream, report.timestamp, said_ms + self._shift_ms)
 
     def react(self, now_ms: int) -> None:
-        """Every few milliseconds: ask for what is lost, and for a keyframe if one is wanted."""
-        video = self.sources.get(Kind.VIDEO)
-        if video is None:
-            return
-        missing = video.gaps.due(now_ms)
-        if missing:
-            self.nacks += len(missing)
-            self.peer.send_rtcp(rtcp.nack(self._ssrc, video.reception.ssrc, missing))
-        if self.keyframes.due(now_ms):
-            self.plis += 1
-            self.peer.send_rtcp(rtcp.pli(self._ssrc, video.reception.ssrc))
+        """Every few milliseconds: ask for what is lost, and for a keyframe where one is wanted."""
+        for (kind, layer), source in self.sources.items():
+            if kind is Kind.AUDIO:
+                continue
+            missing = source.gaps.due(now_ms)
+            if missing:
+                self.nacks += len(missing)
+                self.peer.send_rtcp(rtcp.nack(self._ssrc, source.reception.ssrc, missing))
+            if self._wishes[layer].due(now_ms):
+                self.plis += 1
+                self.peer.send_rtcp(rtcp.pli(self._ssrc, source.reception.ssrc))
 
     def report(self, now_ms: int) -> None:
         """Every second: how it arrives, and how much may come (without which a browser stays at a low rate)."""
         if not self.sources:
             return
         blocks = [source.reception.block(now_ms) for source in self.sources.values()]
-        ssrcs = [source.reception.ssrc for source in self.sources.values() if source.kind is Kind.VIDEO]
+        ssrcs = [source.reception.ssrc for (kind, _), source in self.sources.items() if kind is Kind.VIDEO]
         compound = rtcp.receiver_report(self._ssrc, blocks)
         if ssrcs:
-            compound += rtcp.remb(self._ssrc, self._max_bitrate_bps, ssrcs)
+            compound += rtcp.remb(self._ssrc, self.room_bps, ssrcs)
         self.peer.send_rtcp(compound)
+
+    @property
+    def room_bps(self) -> int:
+        """For all layers together, the highest at its most."""
+        return sum(self._max_bitrate_bps // LAYER_RATIO**number for number in range(len(self._wishes)))

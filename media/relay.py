@@ -20,15 +20,16 @@ from media.clock import now_ms
 from media.config import RelayConfig
 from media.core import sdp
 from media.core.catchup import STEP_MS
+from media.core.extensions import RID
 from media.core.formats import Codec, Kind
-from media.core.runs import Run
+from media.layer import Layer
 from media.native import egress_for
 from media.newcomers import ROUND_PACKETS
 from media.peer import Peer
 from media.port import MediaPort
 from media.ports import HostListener
 from media.publisher import Publisher
-from media.show import Show, ShowStats
+from media.show import Batch, Show, ShowStats
 from media.subscriber import Subscriber
 from schema.errors import GoingAway, NotFound, Unavailable
 from schema.ids import AccountId, SessionId, ShowId, new_id
@@ -52,6 +53,7 @@ class Session(Struct, frozen=True, kw_only=True):
     is_publisher: bool
     peer: Peer
     answer: str
+    member: Publisher | Subscriber
 
     @property
     def etag(self) -> str:
@@ -165,16 +167,25 @@ class Relay:
         codecs = {item.payload_type: item.codec for choice in chosen for item in choice.formats}
         h264 = [item for choice in chosen for item in choice.formats if item.codec is Codec.H264]
         profile = sdp.profile_level_id(h264[0]) if h264 else ""
-        Publisher(show, peer, codecs, h264_profile=profile, max_bitrate_bps=self.config.max_bitrate_bps)
+        picture = next((choice.section for choice in chosen if choice.section.kind is Kind.VIDEO), None)
+        publisher = Publisher(
+            show,
+            peer,
+            codecs,
+            h264_profile=profile,
+            max_bitrate_bps=self.config.max_bitrate_bps,
+            rids=picture.rids if picture else (),
+            rid_extension=picture.extensions.get(RID, 0) if picture else 0,
+        )
         answer = sdp.answer(offer, chosen, self._local(peer), ssrcs=None)
-        return self._keep(show, account_id, peer, answer, is_publisher=True)
+        return self._keep(show, account_id, publisher, answer)
 
     def subscribe(self, show_id: ShowId, account_id: AccountId, offer: sdp.Offer) -> Session:
         """A WHEP session; without a host it waits for one, whichever codec that brings.
 
         Raises NotAcceptable (it cannot take what is on air) or Unavailable.
         """
-        on_air = self.shows[show_id].publisher if show_id in self.shows else None
+        on_air = self.shows[show_id].feed if show_id in self.shows else None
         chosen = sdp.choose_for_subscriber(offer, on_air.h264_profile if on_air else "")
         if on_air:
             sdp.must_take(chosen, list(on_air.codecs.values()))
@@ -188,7 +199,7 @@ class Relay:
         subscriber = Subscriber(show, peer, payload_types)
         show.subscribers.add(subscriber)
         answer = sdp.answer(offer, chosen, self._local(peer), ssrcs=subscriber.ssrcs)
-        return self._keep(show, account_id, peer, answer, is_publisher=False)
+        return self._keep(show, account_id, subscriber, answer)
 
     def session(self, session_id: str, show_id: str, *, is_publisher: bool) -> Session:
         """A live session. Raises NotFound for one that ended, or that belongs to another resource."""
@@ -242,14 +253,16 @@ class Relay:
             session=secrets.randbits(62),
         )
 
-    def _keep(self, show: Show, account_id: AccountId, peer: Peer, answer: str, *, is_publisher: bool) -> Session:
+    def _keep(self, show: Show, account_id: AccountId, member: Publisher | Subscriber, answer: str) -> Session:
+        is_publisher = isinstance(member, Publisher)
         session = Session(
-            session_id=SessionId(new_id("pub" if is_publisher else "sub")),
+            session_id=SessionId(new_id("pub" if is_publisher else "sub") + self.config.session_suffix),
             show_id=show.show_id,
             account_id=account_id,
             is_publisher=is_publisher,
-            peer=peer,
+            peer=member.peer,
             answer=answer,
+            member=member,
         )
         self._sessions[session.session_id] = session
         self._tasks.create_task(self._live(session), name=session.session_id)
@@ -286,38 +299,38 @@ class Relay:
             while self._ready:
                 show = next(iter(self._ready))
                 del self._ready[show]
-                runs = show.take()
-                if runs:
-                    await self._fan_out(show, runs)
+                batches = show.take()
+                if batches:
+                    await self._fan_out(show, batches)
 
-    async def _fan_out(self, show: Show, runs: Sequence[Run]) -> None:
+    async def _fan_out(self, show: Show, batches: Sequence[Batch]) -> None:
         """Send to all, in slices: what is not the fan-out gets its turn every few milliseconds."""
-        subscribers = list(show.subscribers)
         began = time.monotonic()
-        for at in range(0, len(subscribers), SLICE):
-            self._egress.send(subscribers[at : at + SLICE], runs)
-            if time.monotonic() - began > HOLD_S:
-                await asyncio.sleep(0)
-                began = time.monotonic()
+        for subscribers, runs in batches:
+            for at in range(0, len(subscribers), SLICE):
+                self._egress.send(subscribers[at : at + SLICE], runs)
+                if time.monotonic() - began > HOLD_S:
+                    await asyncio.sleep(0)
+                    began = time.monotonic()
         show.report_first(now_ms())
 
     async def _catch_ups(self) -> None:
         """Bring newcomers to live, a step each round; a round has a bound, and those it left out come first."""
-        left_out: dict[Subscriber, Show] = {}
+        left_out: dict[Subscriber, Layer] = {}
         while True:
             await self._hurry.wait()
             self._hurry.clear()
             await asyncio.sleep(STEP_MS / 1000)
-            waiting = {one: show for show in self.shows.values() for one in show.newcomers.waiting()}
-            left_out = await self._round({one: show for one, show in left_out.items() if one in waiting} | waiting)
-            if any(show.newcomers.waiting() for show in self.shows.values()):
+            waiting = {one: layer for show in self.shows.values() for one, layer in show.waiting()}
+            left_out = await self._round({one: layer for one, layer in left_out.items() if one in waiting} | waiting)
+            if any(show.waiting() for show in self.shows.values()):
                 self._hurry.set()
 
-    async def _round(self, waiting: dict[Subscriber, Show]) -> dict[Subscriber, Show]:
+    async def _round(self, waiting: dict[Subscriber, Layer]) -> dict[Subscriber, Layer]:
         """A step for each until the round's packets are used up; those who got none."""
         began, room = time.monotonic(), ROUND_PACKETS
-        for number, (newcomer, show) in enumerate(waiting.items()):
-            room -= show.newcomers.step(newcomer, now_ms())
+        for number, (newcomer, layer) in enumerate(waiting.items()):
+            room -= layer.newcomers.step(newcomer, now_ms())
             if room <= 0:
                 return dict(list(waiting.items())[number + 1 :])
             if time.monotonic() - began > HOLD_S:
@@ -365,4 +378,5 @@ class Relay:
         for at in range(0, len(subscribers), SLICE):
             for subscriber in subscribers[at : at + SLICE]:
                 subscriber.report(now_ms())
+                subscriber.consider(now_ms())
             await asyncio.sleep(0)

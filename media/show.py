@@ -1,29 +1,36 @@
-"""A show's media: one publisher at a time, its subscribers, and what waits for the next flush.
+"""A show's media: one feed at a time, its subscribers, and what waits for the next flush.
 
-Owns: the two tracks, the set of subscribers, the pending packets.
-Invariant: subscribers outlive publishers; the newest connected publisher is the publisher; at most
-`MAX_PENDING` packets wait, and of those that must go the oldest video goes first.
+Owns: the sound's track, the layers, the set of subscribers, who gets no picture.
+Invariant: subscribers outlive feeds; the newest connected feed is the one on air; at most `MAX_PENDING` packets
+wait, and of those that must go the oldest video goes first; a subscriber is in one group: a layer's viewers or
+`listeners`.
 """
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
 
 from msgspec import Struct
 
 from media.clock import now_ms as clock
 from media.core.formats import Codec, Kind
 from media.core.history import Packet
+from media.core.layers import OFF, Move, Rung
+from media.core.meter import Meter
+from media.core.pictures import Pictures
 from media.core.runs import Run, plan
 from media.core.track import Track
 from media.egress import Egress
-from media.newcomers import Newcomers
+from media.feed import Feed, Incoming, Stream
+from media.layer import PAUSE_MS, Layer, LayerStats
 from media.ports import HostListener
-from media.publisher import Incoming, Publisher, Source
+from media.span import Span, View
 from media.subscriber import Subscriber
 from schema.ids import ShowId
 
 MAX_PENDING: Final = 2048
 AUDIO_HISTORY: Final = 512
+RANK_MS: Final = 200
+"""How often the layers are ranked; a paused one is left within this time more."""
 
 
 class ShowStats(Struct, frozen=True, kw_only=True):
@@ -47,6 +54,15 @@ class ShowStats(Struct, frozen=True, kw_only=True):
     """How many have been on air so far."""
     shown_at_once: int
     """Newcomers whose picture began with the cached group of pictures."""
+    layers: tuple[LayerStats, ...] = ()
+    """By number, not by quality."""
+
+
+class Batch(NamedTuple):
+    """What one group of subscribers gets at a flush."""
+
+    subscribers: Sequence[Subscriber]
+    runs: Sequence[Run]
 
 
 class Show:
@@ -64,61 +80,86 @@ class Show:
         gop_packets: int,
     ) -> None:
         self.show_id = show_id
-        self.tracks = (Track(Kind.AUDIO, min(size, AUDIO_HISTORY)), Track(Kind.VIDEO, size))
-        self.publisher: Publisher | None = None
+        self.sound = Track(Kind.AUDIO, min(size, AUDIO_HISTORY))
+        self.layers: list[Layer] = []
+        self.rungs: tuple[Rung, ...] = ()
+        """The layers on air, the lowest first."""
+        self.feed: Feed | None = None
         self.subscribers: set[Subscriber] = set()
+        self.listeners: set[Subscriber] = set()
+        """Those who get sound alone, or wait for their first picture."""
         self.host_present = False
         self.quiet_since_ms = 0
         self._egress = egress
         self._listener = listener
         self._wake = wake
         self._hurry = hurry
-        self.newcomers = Newcomers(self.tracks[Kind.VIDEO], egress, gop_packets)
-        self._pending: list[Packet] = []
+        self._limits = size, gop_packets
+        self._pictures = Pictures()
+        self._sound_meter = Meter()
+        self._pending_sound: list[Packet] = []
         self._unreported: set[Subscriber] = set()
-        self._waiting: tuple[set[Subscriber], set[Subscriber]] = (set(), set())
-        self._media_ms = 0
-        self._packets = self._octets = self._keyframes = self._dropped = self._publishers = 0
+        self._awaiting_sound: set[Subscriber] = set()
+        self._media_ms = self._ranked_ms = self._took_over_ms = 0
+        self._packets = self._octets = self._dropped = self._publishers = 0
         self._parted = [0, 0]
         self._upstream = [0, 0]
+        self._layer(0)
 
-    # The publisher's side
+    def _layer(self, number: int) -> Layer:
+        while number >= len(self.layers):
+            size, gop_packets = self._limits
+            self.layers.append(Layer(len(self.layers), egress=self._egress, size=size, gop_packets=gop_packets))
+        return self.layers[number]
 
-    def take_over(self, publisher: Publisher) -> None:
-        """A publisher is connected; the one before, perhaps a ghost, is ended."""
-        previous, self.publisher = self.publisher, publisher
+    # The feed's side
+
+    def take_over(self, feed: Feed) -> None:
+        """A feed is connected; the one before, perhaps a ghost, is ended."""
+        previous, self.feed = self.feed, feed
         self._publishers += 1
+        self._took_over_ms = clock()
         if previous is not None:
             self._forget(previous)
-        for kind in Kind:
-            self.begin(kind)
+        self.sound.begin()
+        for number, rid in enumerate(feed.rids or ("",)):
+            self._layer(number).rid = rid
+        for layer in self.layers:
+            layer.rest()
+            layer.begin()
+            self._pictures.begin(layer.number)
         for subscriber in list(self.subscribers):
-            if not all(subscriber.takes(codec) for codec in publisher.codecs.values()):
+            if not all(subscriber.takes(codec) for codec in feed.codecs.values()):
                 subscriber.peer.close()  # its page joins again, and is told if it lacks the codec
-        publisher.keyframes.want()
+        for number in range(len(feed.rids) or 1):
+            feed.want_keyframe(number)
 
-    def begin(self, kind: Kind) -> None:
-        self.tracks[kind].begin()
-        if kind is Kind.VIDEO:
-            self.newcomers.gop.clear()
+    def begin(self, stream: Stream) -> None:
+        if stream.kind is Kind.AUDIO:
+            self.sound.begin()
+        else:
+            self._layer(stream.layer).begin()
+            self._pictures.begin(stream.layer)
 
-    def left(self, publisher: Publisher) -> None:
-        """A publisher has gone; subscribers stay and wait for the next."""
-        if self.publisher is publisher:
-            self._forget(publisher)
-            self.publisher = None
-            self.newcomers.gop.clear()
+    def left(self, feed: Feed) -> None:
+        """A feed has gone; subscribers stay and wait for the next."""
+        if self.feed is feed:
+            self._forget(feed)
+            self.feed = None
+            for layer in self.layers:
+                layer.rest()
             self._set_present(present=False)
 
-    def _forget(self, publisher: Publisher) -> None:
-        self._upstream = [self._upstream[0] + publisher.plis, self._upstream[1] + publisher.nacks]
-        publisher.peer.close()
+    def _forget(self, feed: Feed) -> None:
+        self._upstream = [self._upstream[0] + feed.plis, self._upstream[1] + feed.nacks]
+        feed.end()
 
-    def ingest(self, source: Source, packet: Incoming) -> None:
-        """Take a packet of the publisher on air."""
-        track = self.tracks[source.kind]
+    def ingest(self, stream: Stream, packet: Incoming) -> None:
+        """Take a packet of the feed on air."""
+        layer = self._layer(stream.layer) if stream.kind is Kind.VIDEO else None
+        track = layer.track if layer is not None else self.sound
         placed = track.place(
-            source.codec,
+            stream.codec,
             packet.sequence,
             packet.timestamp,
             packet.payload,
@@ -131,86 +172,171 @@ class Show:
             return
         self._packets += 1
         self._octets += len(packet.payload)
-        self._begin_lines(placed)
-        self._pending.append(placed)
-        if len(self._pending) > MAX_PENDING:
+        if layer is None:
+            self._put_sound(placed, packet.now_ms)
+        else:
+            self._put_picture(layer, placed, packet.now_ms)
+        if len(self._pending_sound) + sum(len(one.pending) for one in self.layers) > MAX_PENDING:
             self._give_up_one()
-        self._wake(self, placed.marker and placed.kind is Kind.VIDEO)
+        self._wake(self, placed.marker and layer is not None)
 
-    def _begin_lines(self, packet: Packet) -> None:
-        if packet.begins_keyframe:
-            self._keyframes += 1
-            if self.publisher is not None:
-                self.publisher.keyframes.arrived()
-        waiting = self._waiting[packet.kind]
-        if waiting and (packet.begins_keyframe or packet.kind is Kind.AUDIO):
-            for subscriber in waiting:
-                line = subscriber.lines[packet.kind]
-                if line is not None:
-                    line.begin(packet.sequence)
-            waiting.clear()
+    def _put_sound(self, packet: Packet, now_ms: int) -> None:
+        self._sound_meter.count(len(packet.payload), now_ms)
+        for subscriber in self._awaiting_sound:
+            line = subscriber.lines[Kind.AUDIO]
+            if line is not None:
+                line.begin(packet.sequence)
+        self._awaiting_sound.clear()
+        self._pending_sound.append(packet)
+
+    def _put_picture(self, layer: Layer, packet: Packet, now_ms: int) -> None:
+        if packet.codec is Codec.VP8:
+            payload = self._pictures.renumber(
+                layer.number, packet.sequence, packet.payload, begins_keyframe=packet.begins_keyframe
+            )
+            if payload is not packet.payload:
+                packet = packet._replace(payload=payload)
+        is_new = not layer.arrived_ms
+        layer.put(packet, now_ms)
+        if packet.begins_keyframe and self.feed is not None:
+            self.feed.keyframe_arrived(layer.number)
+        if is_new:
+            self._rank(now_ms)
 
     def _give_up_one(self) -> None:
-        at = next((n for n, packet in enumerate(self._pending) if packet.kind is Kind.VIDEO), 0)
-        del self._pending[at]
+        longest = max((layer.pending for layer in self.layers), key=len)
+        del (longest or self._pending_sound)[0]
         self._dropped += 1
 
-    def told(self, kind: Kind, timestamp: int, wall_ms: float) -> None:
-        self.tracks[kind].told(timestamp, wall_ms)
+    def told(self, stream: Stream, timestamp: int, wall_ms: float) -> None:
+        track = self._layer(stream.layer).track if stream.kind is Kind.VIDEO else self.sound
+        track.told(timestamp, wall_ms)
 
     # The subscribers' side
 
     def joined(self, subscriber: Subscriber) -> None:
         """A subscriber can hear us: sound from the next packet, the picture at once, or from the next keyframe."""
         self._unreported.add(subscriber)
+        self.listeners.add(subscriber)
         if subscriber.lines[Kind.AUDIO] is not None:
-            self._waiting[Kind.AUDIO].add(subscriber)
-        if self.host_present and self.newcomers.welcome(subscriber, clock()):
+            self._awaiting_sound.add(subscriber)
+        if subscriber.video is None:
+            return
+        layer = self.layers[self.rungs[0].layer if self.rungs else 0]
+        if self.host_present and layer.newcomers.welcome(subscriber, clock()):
+            subscriber.hurried(layer)
+            self._place(subscriber, layer)
             subscriber.report(clock())
             self._hurry()
-            if self.newcomers.gop.is_whole:
+            if layer.newcomers.gop.is_whole:
                 return
-        elif subscriber.lines[Kind.VIDEO] is not None:
-            self._waiting[Kind.VIDEO].add(subscriber)
-        self.want_keyframe()
+        else:
+            self._wish(subscriber, layer)
+        self._ask(layer.number)
 
     def parted(self, subscriber: Subscriber) -> None:
-        self.subscribers.discard(subscriber)
-        self.newcomers.forget(subscriber)
-        self._unreported.discard(subscriber)
-        for waiting in self._waiting:
-            waiting.discard(subscriber)
+        for group in (self.subscribers, self.listeners, self._unreported, self._awaiting_sound):
+            group.discard(subscriber)
+        for layer in self.layers:
+            layer.viewers.discard(subscriber)
+            layer.wished.pop(subscriber, None)
+            layer.newcomers.forget(subscriber)
         self._parted[0] += subscriber.nacked
         self._parted[1] += subscriber.resent
 
-    def want_keyframe(self) -> None:
-        if self.publisher is not None:
-            self.publisher.keyframes.want()
+    def _place(self, subscriber: Subscriber, layer: Layer | None) -> None:
+        """Into one group, and out of the others."""
+        self.listeners.discard(subscriber)
+        for one in self.layers:
+            one.viewers.discard(subscriber)
+        (self.listeners if layer is None else layer.viewers).add(subscriber)
 
-    def resend(self, subscriber: Subscriber, packets: list[Packet]) -> None:
-        hurried = [packet for packet in packets if not _is_by_fan_out(subscriber, packet)]
-        self._egress.resend(subscriber, [packet for packet in packets if _is_by_fan_out(subscriber, packet)])
-        self.newcomers.resend(subscriber, hurried)
+    def _wish(self, subscriber: Subscriber, layer: Layer | None) -> None:
+        if subscriber.wish is not None:
+            subscriber.wish.wished.pop(subscriber, None)
+        subscriber.wish = layer
+        if layer is not None:
+            layer.wished[subscriber] = None
+
+    def _ask(self, layer: int, *, patiently: bool = False) -> None:
+        if self.feed is not None:
+            self.feed.want_keyframe(layer, patiently=patiently)
+
+    def want_keyframe(self, subscriber: Subscriber) -> None:
+        """A subscriber's decoder cannot go on."""
+        layer = subscriber.wish or subscriber.layer
+        if layer is not None and not layer.newcomers.again(subscriber):
+            self._ask(layer.number)
+
+    def move(self, subscriber: Subscriber, move: Move) -> None:
+        """From the next keyframe on; at once out of a layer that does harm."""
+        to = None if move.layer == OFF else self.layers[move.layer]
+        if to is not None and to is subscriber.layer:
+            self._wish(subscriber, None)
+            return
+        self._wish(subscriber, to)
+        if to is None or move.is_urgent:
+            subscriber.leave()
+            self._place(subscriber, None)
+        if to is not None:
+            self._ask(to.number, patiently=not move.is_urgent)
+
+    def resend(self, subscriber: Subscriber, packets: Sequence[Packet]) -> None:
+        """What the fan-out sent it, once more."""
+        self._egress.resend(subscriber, packets)
+
+    def resend_of(self, subscriber: Subscriber, span: Span, packet: Packet) -> None:
+        """What it got in another way, or of another layer, once more, by the numbers of then."""
+        view, line = View(subscriber.peer, span.line.ahead(packet.sequence)), subscriber.video
+        self._egress.resend(view, [packet])
+        if line is not None:
+            view.settle(line)
 
     # The flush
 
-    def take(self) -> list[Run]:
-        """The pending packets as runs; from now on they can be asked for again.
+    def take(self) -> list[Batch]:
+        """What is pending, as runs for each group; from now on it can be asked for again."""
+        sound, self._pending_sound = self._pending_sound, []
+        for packet in sound:
+            self.sound.history.put(packet)
+        pictures = [layer.take() for layer in self.layers]
+        for layer, packets in zip(self.layers, pictures, strict=True):
+            self._admit(layer, packets)  # before any of this is counted as gone to those who leave
+        batches = []
+        for layer, packets in zip(self.layers, pictures, strict=True):
+            runs = plan([*packets, *sound] if layer.viewers else packets)
+            layer.gone(runs)
+            if layer.viewers and runs:
+                batches.append(Batch(list(layer.viewers), runs))
+        if self.listeners and sound:
+            batches.append(Batch(list(self.listeners), plan(sound)))
+        self._go_on()
+        return batches
 
-        Only now: before, their padding was undecided, and a resend would have been other bits under one nonce.
-        """
-        pending, self._pending = self._pending, []
-        runs = plan(pending)
-        for run in runs:
-            for packet in run.packets:
-                self.tracks[packet.kind].history.put(packet)
-        self.newcomers.take([packet for run in runs for packet in run.packets if packet.kind is Kind.VIDEO])
-        if self.newcomers.waiting():
+    def _admit(self, layer: Layer, packets: Sequence[Packet]) -> None:
+        """Those who wished for this layer get it from the keyframe on."""
+        key = next((packet for packet in packets if packet.begins_keyframe), None) if layer.wished else None
+        if key is None:
+            return
+        for subscriber in list(layer.wished):
+            subscriber.leave()
+            subscriber.enter(layer, key)
+            self._place(subscriber, layer)
+            self._unreported.add(subscriber)
+        layer.wished.clear()
+
+    def _go_on(self) -> None:
+        if any(layer.newcomers.waiting() for layer in self.layers):
             self._hurry()
-        return runs
+        if any(layer.pending for layer in self.layers):
+            self._wake(self, False)  # noqa: FBT003 - called for each packet
+
+    def waiting(self) -> list[tuple[Subscriber, Layer]]:
+        """Newcomers for whom packets wait, and where."""
+        return [(one, layer) for layer in self.layers for one in layer.newcomers.waiting()]
 
     def report_first(self, now_ms: int) -> None:
-        """Sender reports for those who have just got their first packets."""
+        """Sender reports for those who have just got their first packets, or their first of another layer."""
         for subscriber in list(self._unreported):
             if all(line is None or line.packets for line in subscriber.lines):
                 self._unreported.discard(subscriber)
@@ -220,17 +346,45 @@ class Show:
     # The ticks
 
     def react(self, now_ms: int) -> None:
-        if self.publisher is not None:
-            self.publisher.react(now_ms)
+        if now_ms - self._ranked_ms >= RANK_MS:
+            self._rank(now_ms)
+        if self.feed is not None:
+            self.feed.react(now_ms)
+
+    def _rank(self, now_ms: int) -> None:
+        """Rank the layers by size, or where that is not known by rate; those whose layer has gone move at once."""
+        self._ranked_ms = now_ms
+        newest_ms = max(layer.arrived_ms for layer in self.layers)
+        on_air = [layer for layer in self.layers if layer.is_on_air(newest_ms)]
+        by_size = all(layer.size[0] for layer in on_air)
+        rates = {layer: layer.meter.bps(now_ms) for layer in on_air}
+        on_air.sort(key=lambda layer: (layer.size[0] * layer.size[1] if by_size else 0, rates[layer]))
+        rungs, rate = list[Rung](), 0
+        for layer in on_air:
+            rate = max(rate, rates[layer])  # a still picture can be cheaper than a small one, but not for long
+            rungs.append(Rung(layer.number, rate))
+        self.rungs = tuple(rungs)
+        if rungs and now_ms - self._took_over_ms > PAUSE_MS:
+            self._leave_paused(now_ms, [layer for layer in self.layers if layer not in rates])
+
+    def _leave_paused(self, now_ms: int, layers: Sequence[Layer]) -> None:
+        for layer in layers:
+            for subscriber in [*layer.viewers, *layer.wished]:
+                subscriber.consider(now_ms)
+
+    @property
+    def sound_bps(self) -> int:
+        return self._sound_meter.bps(self._media_ms)
 
     def watch(self, now_ms: int, silence_ms: int) -> None:
         """Once a second: notice a silent host, and report to it."""
-        self.newcomers.watch(now_ms)
+        for layer in self.layers:
+            layer.newcomers.watch(now_ms)
         if self.host_present and now_ms - self._media_ms > silence_ms:
             self._set_present(present=False)
-        if self.publisher is not None:
-            self.publisher.report(now_ms)
-        if self.publisher or self.subscribers or not self.quiet_since_ms:
+        if self.feed is not None:
+            self.feed.report(now_ms)
+        if self.feed or self.subscribers or not self.quiet_since_ms:
             self.quiet_since_ms = now_ms
 
     def _set_present(self, *, present: bool) -> None:
@@ -240,10 +394,11 @@ class Show:
 
     @property
     def video(self) -> Codec | None:
-        return self.publisher.video if self.publisher else None
+        return self.feed.video if self.feed else None
 
     def stats(self) -> ShowStats:
-        publisher = self.publisher
+        feed, now_ms = self.feed, clock()
+        on_air = {rung.layer for rung in self.rungs}
         return ShowStats(
             show_id=self.show_id,
             host_present=self.host_present,
@@ -251,17 +406,13 @@ class Show:
             subscribers=sum(subscriber.peer.is_up for subscriber in self.subscribers),
             packets_in=self._packets,
             octets_in=self._octets,
-            keyframes=self._keyframes,
+            keyframes=sum(layer.keyframes for layer in self.layers),
             packets_dropped=self._dropped,
-            plis_up=self._upstream[0] + (publisher.plis if publisher else 0),
-            nacked_up=self._upstream[1] + (publisher.nacks if publisher else 0),
+            plis_up=self._upstream[0] + (feed.plis if feed else 0),
+            nacked_up=self._upstream[1] + (feed.nacks if feed else 0),
             nacked_down=self._parted[0] + sum(subscriber.nacked for subscriber in self.subscribers),
             resent=self._parted[1] + sum(subscriber.resent for subscriber in self.subscribers),
             publishers=self._publishers,
-            shown_at_once=self.newcomers.served,
+            shown_at_once=sum(layer.newcomers.served for layer in self.layers),
+            layers=tuple(layer.stats(now_ms, is_on_air=layer.number in on_air) for layer in self.layers),
         )
-
-
-def _is_by_fan_out(subscriber: Subscriber, packet: Packet) -> bool:
-    line = subscriber.lines[packet.kind]
-    return line is not None and packet.sequence >= line.first

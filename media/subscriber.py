@@ -1,40 +1,100 @@
-"""One viewer's side of a show: lines, resends, sender reports.
+"""One viewer's side of a show: lines, its layer, resends, sender reports.
 
-Owns: the lines and the budget of one WHEP session.
-Invariant: a NACK is answered from the history only, within the budget, with the bits that were sent before.
+Owns: the lines, the budgets and the choice of layer of one WHEP session.
+Invariant: a NACK is answered within the budget, with the bits that were sent before, from whichever layer they came;
+a viewer's wishes cost the host a bounded number of keyframes.
+
+A switch from one layer to another is another shift of the same line, at a keyframe, so that the browser sees one
+stream. Layers count their sequence numbers and timestamps from random starts; the publisher's sender reports tie
+each one's timestamps to the wall clock, and so to each other. 90 kHz:
+
+    layer l     sequence  70012   70013        timestamp  900_000 at 10.000 s      (shifts -70000, +50_000)
+    layer h               31500 (key)                     412_345 at 10.033 s
+    the viewer         12      13    14               950_000  952_970  ...
+    h's shifts: 14 - 31500 = -31486; l would have stood at 902_970 at 10.033 s: 902_970 + 50_000 - 412_345 = +540_625
+
+so that the key has timestamp 952_970, which is when it was taken. It is never behind what was sent: at least a
+millisecond after that.
 """
 
 import random
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final, Protocol
+
+from msgspec import Struct
 
 from media.core import rtcp
+from media.core.bandwidth import Bandwidth
 from media.core.catchup import CatchUp
-from media.core.formats import Codec, Kind
+from media.core.formats import CLOCK_HZ, Codec, Kind
 from media.core.history import Packet
+from media.core.keyframe import KeyframeBudget
+from media.core.layers import OFF, Choice, Move, Rung
 from media.core.nack import ResendBudget
+from media.core.probe import Probe
 from media.core.reception import ntp
 from media.core.rewrite import Line, nearest
-from media.core.rtcp import Nack, SenderReport
+from media.core.rtcp import Nack, Remb, ReportBlock, SenderReport
 from media.core.rtp import Header
 from media.core.track import Track
 from media.peer import Peer
+from media.span import Span, kept
+
+if TYPE_CHECKING:
+    from media.layer import Layer
 
 CNAME = "show"
+_TICK: Final = CLOCK_HZ[Kind.VIDEO] // 1000
+_RESEND_SHARE_BYTES: Final = 2 * 8 * 1200
+"""Resends may take half of what fits."""
+
+
+class SubscriberStats(Struct, frozen=True, kw_only=True):
+    """One viewer's session in numbers; counters since it began."""
+
+    layer: int
+    """Whose picture it gets; -1: none."""
+    wished_layer: int
+    """Where it goes with the next keyframe; -1: nowhere."""
+    sent_bps: int
+    """Over the last second or so, as of its last report."""
+    estimate_bps: int
+    """What is known to fit; 0: nothing is known."""
+    remb_bps: int
+    """What its browser said last; 0: never anything."""
+    loss: float
+    """Share lost in its last report about the video."""
+    rtt_ms: int
+    jitter_ms: float
+    packets: int
+    octets: int
+    nacked: int
+    resent: int
+    plis: int
+    switches: int
+    probes: int
 
 
 class Stage(Protocol):
     """The show, as a subscriber sees it."""
 
-    tracks: tuple[Track, Track]
+    sound: Track
+    rungs: tuple[Rung, ...]
+
+    @property
+    def sound_bps(self) -> int: ...
 
     def joined(self, subscriber: "Subscriber") -> None: ...
 
-    def want_keyframe(self) -> None: ...
-
-    def resend(self, subscriber: "Subscriber", packets: list[Packet]) -> None: ...
-
     def parted(self, subscriber: "Subscriber") -> None: ...
+
+    def want_keyframe(self, subscriber: "Subscriber") -> None: ...
+
+    def move(self, subscriber: "Subscriber", move: Move) -> None: ...
+
+    def resend(self, subscriber: "Subscriber", packets: Sequence[Packet]) -> None: ...
+
+    def resend_of(self, subscriber: "Subscriber", span: Span, packet: Packet) -> None: ...
 
 
 class Subscriber:
@@ -42,22 +102,36 @@ class Subscriber:
 
     def __init__(self, stage: Stage, peer: Peer, payload_types: Mapping[Kind, dict[Codec, int]]) -> None:
         self.peer = peer
-        self.nacked = 0
-        self.resent = 0
+        self.nacked = self.resent = self.plis = self.switches = self.probes = 0
         self.lines: tuple[Line | None, Line | None] = (
             _line(payload_types.get(Kind.AUDIO)),
             _line(payload_types.get(Kind.VIDEO)),
         )
         self.catch_up: CatchUp | None = None
         """While it is behind the fan-out, and as long afterwards as it may ask for what it got then."""
+        self.layer: Layer | None = None
+        """Whose picture it gets."""
+        self.wish: Layer | None = None
+        """Whose it will get from the next keyframe on."""
+        self.bandwidth = Bandwidth()
+        self._choice = Choice()
+        self._probe = Probe()
+        self._spans: list[Span] = []
+        self._first = 0
+        self._next: int | None = None
         self._stage = stage
         self._budget = ResendBudget()
+        self._wishes = KeyframeBudget()
         peer.listener = self
 
     @property
     def ssrcs(self) -> dict[Kind, int]:
         """For the answer."""
         return {kind: line.ssrc for kind in Kind if (line := self.lines[kind])}
+
+    @property
+    def video(self) -> Line | None:
+        return self.lines[Kind.VIDEO]
 
     def takes(self, codec: Codec) -> bool:
         """False if it wants this kind of media, but not in this codec."""
@@ -73,49 +147,236 @@ class Subscriber:
     def rtp(self, header: Header, payload: bytes, now_ms: int) -> None:
         """A subscriber has nothing to say."""
 
+    # Layers
+
+    def enter(self, layer: "Layer", key: Packet) -> None:
+        """Get the layer's picture from `key` on, without a seam."""
+        line = self.video
+        assert line is not None, "who takes no video is on no layer"
+        if self._next is None:
+            line.begin(key.sequence)
+        else:
+            line.enter(key.sequence, self._next, self._timestamp_shift(line, layer, key))
+            self.switches += 1
+        self.layer, self.wish = layer, None
+        self._first = key.sequence + line.shift
+
+    def hurried(self, layer: "Layer") -> None:
+        """It gets the layer's picture by its newcomers' way."""
+        line, catch_up = self.video, self.catch_up
+        assert line is not None, "who takes no video is on no layer"
+        assert catch_up is not None, "and who is hurried has something to catch up with"
+        self.layer, self._first = layer, catch_up.first + line.shift
+
+    def leave(self) -> None:
+        """Get no more of the present layer's picture; what it got can still be asked for."""
+        layer, line = self.layer, self.video
+        if layer is None or line is None:
+            return
+        span = self._span(layer, line, line.copy())
+        self.layer = None
+        layer.viewers.discard(self)
+        layer.newcomers.leave(self)
+        line.leave()
+        if span is not None:
+            self._spans, self._next = kept(self._spans, span), span.last + 1
+
+    def _span(self, layer: "Layer", line: Line, copy: Line) -> Span | None:
+        if line.has_begun:
+            last = max(line.first - 1, layer.flushed)
+        elif self.catch_up is not None:
+            last = self.catch_up.sent
+        else:
+            return None
+        return Span(layer, copy, self._first, last + line.shift, self.catch_up)
+
+    def _timestamp_shift(self, line: Line, layer: "Layer", key: Packet) -> int:
+        """What makes the key's timestamp the one that the layer before would have had at its moment."""
+        before = self._spans[-1]
+        wall_ms = layer.track.wall_of(key.timestamp)
+        stood = before.layer.track.timestamp_at(wall_ms) if wall_ms is not None else None
+        newest = before.sent(before.last)
+        if newest is not None:
+            behind = newest.timestamp + _TICK
+            if stood is None or (stood - behind & 0xFFFFFFFF) >= 1 << 31:
+                stood = behind
+        return (stood or 0) + line.timestamp_shift - key.timestamp & 0xFFFFFFFF
+
+    def consider(self, now_ms: int) -> None:
+        """Move if another layer is better now; else ask whether there is room for one."""
+        line = self.video
+        if line is None or (self.layer is None and self.wish is None and self._next is None):
+            return
+        rungs, sound_bps = self._stage.rungs, self._stage.sound_bps
+        to = self.wish or self.layer
+        at = to.number if to is not None else OFF
+        move = self._choice.decide(rungs, at, self.bandwidth, sound_bps, now_ms)
+        if move is not None:
+            self._stage.move(self, move)
+        elif self.wish is None and self._probe.is_due(now_ms):
+            wanted = self._choice.wanted_bps(rungs, at, self.bandwidth, sound_bps, now_ms)
+            if wanted:
+                self._ask(line, now_ms)
+        if self.bandwidth.congested_ms is not None:
+            self._budget.limit(max(15, min(300, self.bandwidth.estimate_bps // _RESEND_SHARE_BYTES)))
+
+    def _ask(self, line: Line, now_ms: int) -> None:
+        """Send a train: the newest packets once more, and a sender report behind them."""
+        packets = self._newest(line, self._probe.octets)
+        if not packets:
+            return
+        self._stage.resend(self, packets)
+        self._report_on(Kind.VIDEO, now_ms)
+        octets = sum(len(packet.payload) for packet in packets)
+        self._probe.sent(octets, ntp(now_ms) >> 16 & 0xFFFFFFFF, now_ms)
+        self.probes += 1
+
+    def _newest(self, line: Line, octets: int) -> list[Packet]:
+        """The newest packets that the fan-out sent it, about so much of them."""
+        found: list[Packet] = []
+        layer = self.layer
+        if layer is None or not line.has_begun:
+            return found
+        sequence = layer.flushed
+        while octets > 0 and sequence >= line.first and layer.flushed - sequence < 256:
+            packet = layer.track.history.get(sequence)
+            sequence -= 1
+            if packet is not None:
+                found.append(packet)
+                octets -= len(packet.payload)
+        return found[::-1]
+
+    # Feedback
+
     def rtcp(self, compound: bytes, now_ms: int) -> None:
         """Take one authentic compound packet."""
+        line, speaks = self.video, False
         for part in rtcp.parse(compound):
             if isinstance(part, Nack):
                 self._answer(part, now_ms)
             elif isinstance(part, rtcp.KeyframeRequest):
-                self._stage.want_keyframe()
+                self._wants_keyframe(now_ms)
+            elif isinstance(part, Remb):
+                self._count(now_ms)
+                self.bandwidth.told(part.bitrate_bps, now_ms)
+                speaks = True
+            elif isinstance(part, ReportBlock) and line is not None and part.ssrc == line.ssrc:
+                self._reported(part, now_ms)
+                speaks = True
+        if speaks:
+            self.consider(now_ms)
+
+    def _count(self, now_ms: int) -> None:
+        octets = sum(line.octets for line in self.lines if line is not None)
+        self.bandwidth.sent(octets - self._probe.octets_sent, now_ms)
+
+    def _reported(self, block: ReportBlock, now_ms: int) -> None:
+        self._count(now_ms)
+        loss, jitter_ms = block.fraction_lost / 256, block.jitter / _TICK
+        rtt_ms = rtcp.round_trip_ms(block, ntp(now_ms))
+        carried = None
+        if rtt_ms is not None:
+            carried = self._probe.answered(block.last_sr, rtt_ms, self.bandwidth.shortest_ms)
+        if carried is None:
+            self.bandwidth.reported(loss, jitter_ms, rtt_ms, now_ms)
+        else:  # what the train did to loss and delay says nothing about what goes without it
+            self._carried(carried, loss, now_ms)
+
+    def _carried(self, bps: int, loss: float, now_ms: int) -> None:
+        to = self.wish or self.layer
+        at = to.number if to is not None else OFF
+        wanted = self._choice.wanted_bps(self._stage.rungs, at, self.bandwidth, self._stage.sound_bps, now_ms)
+        if loss > 0.1:
+            bps = min(bps, self.bandwidth.sent_bps)
+        agreed = self._probe.judged(bps, wanted, now_ms)
+        if agreed:
+            self.bandwidth.proved(agreed)
+        elif bps < wanted:
+            self.bandwidth.bounded(bps)
+
+    def _wants_keyframe(self, now_ms: int) -> None:
+        self.plis += 1
+        if self._wishes.allows(now_ms):
+            self._stage.want_keyframe(self)
 
     def _answer(self, nack: Nack, now_ms: int) -> None:
         kind = next((kind for kind in Kind if (line := self.lines[kind]) and line.ssrc == nack.ssrc), None)
         line = self.lines[kind] if kind is not None else None
-        if kind is None or line is None or not (line.has_begun or self.catch_up):
+        if kind is None or line is None:
             return
         self.nacked += len(nack.sequences)
-        highest = self._stage.tracks[kind].highest + line.shift
-        packets = []
-        for number in nack.sequences:
-            packet = self._sent(kind, nearest(number, highest) - line.shift)
-            if packet is not None and self._budget.allows(kind, packet.sequence, now_ms):
+        if kind is Kind.VIDEO:
+            self._answer_picture(line, nack.sequences, now_ms)
+        else:
+            self._answer_sound(line, nack.sequences, now_ms)
+
+    def _answer_sound(self, line: Line, numbers: Sequence[int], now_ms: int) -> None:
+        if not line.has_begun:
+            return
+        track, packets = self._stage.sound, []
+        for number in numbers:
+            sequence = nearest(number, track.highest + line.shift) - line.shift
+            packet = track.history.get(sequence) if sequence >= line.first else None
+            if packet is not None and self._budget.allows(Kind.AUDIO, sequence, now_ms):
                 packets.append(packet)
         self.resent += len(packets)
         self._stage.resend(self, packets)
 
-    def _sent(self, kind: Kind, sequence: int) -> Packet | None:
-        """A packet as this subscriber got it.
+    def _answer_picture(self, line: Line, numbers: Sequence[int], now_ms: int) -> None:
+        present = self._span(self.layer, line, line) if self.layer is not None else None
+        spans = [*self._spans, *([present] if present else [])][::-1]
+        for number in numbers:
+            for span in spans:
+                index = nearest(number, span.last)
+                sent = span.sent(index) if span.has(index) else None
+                if sent is not None and self._budget.allows(Kind.VIDEO, index, now_ms):
+                    self.resent += 1
+                    self._stage.resend_of(self, span, sent)
+                    break
 
-        What it got while catching up had other timestamps: out of the history it would be a second text under
-        one nonce. What came before its line began it never got.
-        """
-        line = self.lines[kind]
-        if line is not None and sequence >= line.first:
-            return self._stage.tracks[kind].history.get(sequence)
-        return self.catch_up.get(sequence) if self.catch_up and kind is Kind.VIDEO else None
+    # Reports
 
     def report(self, now_ms: int) -> None:
         """Sender reports for what has been sent: without them a browser has no lip sync and holds the sound back."""
-        for kind in Kind:
-            line, timestamp = self.lines[kind], self._stage.tracks[kind].timestamp_at(now_ms)
-            if line is None or timestamp is None or not line.packets:
-                continue
-            stamp = timestamp + line.timestamp_shift
-            report = SenderReport(line.ssrc, ntp(now_ms), stamp, line.packets, line.octets)
-            self.peer.send_rtcp(rtcp.sender_report(report, CNAME))
+        self._report_on(Kind.AUDIO, now_ms)
+        if not self._probe.is_under_way(now_ms):
+            self._report_on(Kind.VIDEO, now_ms)
+
+    def _report_on(self, kind: Kind, now_ms: int) -> None:
+        line, track = self.lines[kind], self._track(kind)
+        timestamp = track.timestamp_at(now_ms) if track is not None else None
+        if line is None or timestamp is None or not line.packets:
+            return
+        stamp = timestamp + line.timestamp_shift
+        report = SenderReport(line.ssrc, ntp(now_ms), stamp, line.packets, line.octets)
+        self.peer.send_rtcp(rtcp.sender_report(report, CNAME))
+
+    def _track(self, kind: Kind) -> Track | None:
+        if kind is Kind.AUDIO:
+            return self._stage.sound
+        layer = self.layer or (self._spans[-1].layer if self._spans else None)
+        return layer.track if layer is not None else None
+
+    def stats(self) -> SubscriberStats:
+        bandwidth = self.bandwidth
+        lines = [line for line in self.lines if line is not None]
+        return SubscriberStats(
+            layer=self.layer.number if self.layer else OFF,
+            wished_layer=self.wish.number if self.wish else OFF,
+            sent_bps=bandwidth.sent_bps,
+            estimate_bps=bandwidth.estimate_bps,
+            remb_bps=bandwidth.remb_bps,
+            loss=bandwidth.loss,
+            rtt_ms=bandwidth.rtt_ms,
+            jitter_ms=bandwidth.jitter_ms,
+            packets=sum(line.packets for line in lines),
+            octets=sum(line.octets for line in lines),
+            nacked=self.nacked,
+            resent=self.resent,
+            plis=self.plis,
+            switches=self.switches,
+            probes=self.probes,
+        )
 
 
 def _line(payload_types: dict[Codec, int] | None) -> Line | None:

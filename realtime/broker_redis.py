@@ -11,7 +11,7 @@ shared by all logical databases of a server, so the bus carries the database's n
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Mapping
 from importlib.resources import files
 from typing import Any, NamedTuple, Protocol, cast
 
@@ -57,6 +57,15 @@ class Listener(Protocol):
 
     def on_subscribed(self, show: ShowId) -> None:
         """From here on nothing is missed; load what came before."""
+
+
+class Value(NamedTuple):
+    """A state key's value on its way to Redis."""
+
+    data: bytes
+    """JSON."""
+    version: int = 0
+    """Of what it says; it replaces none of a higher one. 0: it has none, and replaces any."""
 
 
 class _Call(NamedTuple):
@@ -117,10 +126,11 @@ class RedisBroker:
         _, offset = await self._call("delete_chat", _keys(show), args)
         return cast(int, offset)
 
-    async def set_state(self, show: ShowId, values: dict[str, bytes]) -> None:
+    async def set_state(self, show: ShowId, values: Mapping[str, Value]) -> None:
         """Write the latest values (JSON) of some keys. Raises Unavailable."""
-        packed = _packed.encode({key: value.decode() for key, value in values.items()})
-        await self._call("set_state", _keys(show), [_fresh_epoch(), self._bus(show), packed])
+        packed = _packed.encode({key: value.data.decode() for key, value in values.items()})
+        versions = _packed.encode({key: value.version for key, value in values.items() if value.version})
+        await self._call("set_state", _keys(show), [_fresh_epoch(), self._bus(show), packed, versions])
 
     async def set_presence(self, show: ShowId, count: int) -> None:
         """Renew this process's count of viewers for `PRESENCE_TTL_MS`; 0 takes it away. Raises Unavailable."""

@@ -17,7 +17,7 @@ import msgspec
 import structlog
 from redis.asyncio import Redis
 
-from realtime.broker_redis import RedisBroker, check_key
+from realtime.broker_redis import RedisBroker, Value, check_key
 from realtime.commands import Commands
 from realtime.core.channel import Kind, Publication
 from realtime.core.presence import Presence
@@ -74,7 +74,7 @@ class Hub:
         self.now_ms = clock
         self._rooms: dict[ShowId, Room] = {}
         self._presence = Presence()
-        self._dirty: dict[ShowId, dict[str, bytes]] = {}
+        self._dirty: dict[ShowId, dict[str, Value]] = {}
         self._dirty_keys = 0
         self._work = asyncio.Event()
         self._tasks = Tasks(limit=ROOMS_MAX + 16)
@@ -122,10 +122,11 @@ class Hub:
         offset = await self._broker.delete_chat(show_id, message, data)
         return Offset(offset) if offset else None
 
-    def set_state(self, show_id: ShowId, key: str, value: Any) -> None:
+    def set_state(self, show_id: ShowId, key: str, value: Any, *, version: int = 0) -> None:
         """Set the last value of a state key for every viewer on every process; at most one write a tick a key.
 
-        Survives an unreachable Redis: the last value is written when it comes back.
+        Survives an unreachable Redis: the last value is written when it comes back. With a `version`, the value
+        does not replace one that another process wrote under a higher one.
         """
         values = self._dirty.setdefault(show_id, {})
         if key not in values:
@@ -133,7 +134,7 @@ class Hub:
                 log.error("state_dropped", show=show_id, key=key)
                 return
             self._dirty_keys += 1
-        values[check_key(key)] = _json.encode(value)
+        values[check_key(key)] = Value(_json.encode(value), version)
         self._work.set()
 
     def viewers(self, show_id: ShowId) -> int:
@@ -277,7 +278,7 @@ class Hub:
             reached = await asyncio.gather(*calls)
             await asyncio.sleep(self._tick_ms / 1000 if all(reached) else 1.0)
 
-    async def _write_dirty(self, show: ShowId, values: dict[str, bytes]) -> bool:
+    async def _write_dirty(self, show: ShowId, values: dict[str, Value]) -> bool:
         try:
             await self._broker.set_state(show, values)
         except Unavailable:

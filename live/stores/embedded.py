@@ -198,7 +198,7 @@ def full_path(data_dir: str | Path) -> Path:
 def make_sockets_dir(data_dir: Path, identity: Identity) -> Path:
     """A 0700 directory for the sockets: `<data>/run`, or a short one where that path would be too long."""
     sockets = sockets_dir(data_dir)
-    _make_private(sockets)
+    make_private(sockets)
     identity.own(sockets)
     return sockets
 
@@ -227,7 +227,7 @@ def _claim(data_dir: Path) -> None:
         raise StoreError(f"{data_dir} can be written by everybody. Choose one of its own: SHOWFLOOR_DATA_DIR.")
 
 
-def _make_private(folder: Path) -> None:
+def make_private(folder: Path) -> None:
     """Make `folder`, mode 0700, or refuse one that somebody else prepared."""
     _make(folder)
     found = folder.lstat()

@@ -25,7 +25,7 @@ _CONNECT_TIMEOUT_S = 5.0
 _OPTIONS = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
-    "max_connections": "60",
+    "max_connections": "100",
     "shared_buffers": "64MB",
     "fsync": "on",
     "max_parallel_workers_per_gather": "0",  # our queries are short; parallel ones want /dev/shm

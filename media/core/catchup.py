@@ -48,6 +48,7 @@ class CatchUp:
         """The sequence at which the newcomer's line begins."""
         self._next = 0
         self._late: list[Packet] = []
+        self._is_repeated = False
         self._began_ms = now_ms
         self._sent_ms = now_ms
         self._pressed = max(MIN_MS, len(packets) * STEP_MS // _PLANNED_PACKETS) * _TICKS_PER_MS
@@ -59,6 +60,11 @@ class CatchUp:
     def last(self) -> int:
         """The highest sequence of all that came by here."""
         return self._packets[-1].sequence
+
+    @property
+    def sent(self) -> int:
+        """The highest sequence that has left."""
+        return self._packets[max(0, self._next - 1)].sequence
 
     @property
     def waits(self) -> bool:
@@ -95,14 +101,41 @@ class CatchUp:
     def step(self, now_ms: int) -> list[Packet]:
         """The packets that are due, with their new timestamps; at most `STEP_PACKETS`."""
         late, self._late = self._late[:STEP_PACKETS], self._late[STEP_PACKETS:]
-        passed = (now_ms - self._began_ms) * _TICKS_PER_MS
-        start, end = self._next, min(len(self._packets), self._next + STEP_PACKETS - len(late))
-        while self._next < end and self._due(self._packets[self._next].timestamp) <= passed:
-            self._next += 1
-        due = late + self._packets[start : self._next]
+        due = [self._stamped(packet) for packet in late]
+        self._take(due, (now_ms - self._began_ms) * _TICKS_PER_MS)
         if due:
             self._sent_ms = now_ms
-        return [self._stamped(packet) for packet in due]
+        return due
+
+    def _take(self, due: list[Packet], passed: int) -> None:
+        """Fill up the step. A picture's packets have one timestamp: what follows from it is worked out once."""
+        packets, picture, shift = self._packets, -1, 0
+        end = min(len(packets), self._next + STEP_PACKETS - len(due))
+        for at in range(self._next, end):
+            packet = packets[at]
+            if packet.timestamp != picture:
+                picture = packet.timestamp
+                if self._due(picture) > passed:
+                    end = at
+                    break
+                shift = self._shift(picture)
+            due.append(_later(packet, shift) if shift else packet)
+        self._next = end
+
+    def again(self) -> list[Packet]:
+        """The first picture's packets as they left, once; at most `STEP_PACKETS`."""
+        if self._is_repeated:
+            return []
+        self._is_repeated = True
+        origin, left = self._packets[0], self._packets[: self._next]
+        is_whole = origin.sequence == self.first
+        first = [packet for packet in left[:STEP_PACKETS] if is_whole and packet.timestamp == origin.timestamp]
+        return [self._stamped(packet) for packet in first if packet not in self._late]
+
+    def end(self) -> None:
+        """Nothing leaves any more."""
+        del self._packets[self._next :]
+        self._late.clear()
 
     def get(self, sequence: int) -> Packet | None:
         """A packet that has left, as it left."""
@@ -119,13 +152,21 @@ class CatchUp:
         ago = _signed(self._live - timestamp)
         return max(0, ago) * self._pressed // self._span
 
+    def _shift(self, timestamp: int) -> int:
+        """Ticks by which a packet of the host's `timestamp` is made later; 0 from live on."""
+        ago = _signed(self._live - timestamp)
+        return ago - self._before_live(timestamp) if ago > 0 else 0
+
     def _stamped(self, packet: Packet) -> Packet:
-        if _signed(self._live - packet.timestamp) <= 0:
-            return packet
-        kind, codec, sequence, timestamp, marker, payload, padded, begins_keyframe = packet
-        stamp = self._live - self._before_live(timestamp) & 0xFFFFFFFF
-        # Not `_replace`: it takes three times as long, and a join has hundreds of these.
-        return Packet(kind, codec, sequence, stamp, marker, payload, padded, begins_keyframe)
+        shift = self._shift(packet.timestamp)
+        return _later(packet, shift) if shift else packet
+
+
+def _later(packet: Packet, shift: int) -> Packet:
+    kind, codec, sequence, timestamp, marker, payload, padded, begins_keyframe = packet
+    # Not `_replace`: it takes three times as long, and a join has hundreds of these.
+    stamp = timestamp + shift & 0xFFFFFFFF
+    return Packet(kind, codec, sequence, stamp, marker, payload, padded, begins_keyframe)
 
 
 def _signed(ticks: int) -> int:

@@ -67,6 +67,10 @@ class ResendBudget:
         self._tokens, self._at_ms = float(burst), 0
         self._recent: dict[tuple[int, int], int] = {}
 
+    def limit(self, per_second: int) -> None:
+        """Another rate from now on: resends must not fill a narrow link."""
+        self._per_second = per_second
+
     def allows(self, line: int, sequence: int, now_ms: int) -> bool:
         """True if the packet may go again now; then it counts against the budget."""
         self._tokens = min(self._burst, self._tokens + (now_ms - self._at_ms) * self._per_second / 1000)

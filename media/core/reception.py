@@ -79,19 +79,27 @@ class Mapping:
         self._clock_hz = clock_hz
         self._wall_ms: float | None = None
         self._timestamp = 0
+        self._is_new = True
 
     def begin(self) -> None:
-        """Another source begins; what the last one said no longer holds."""
-        self._wall_ms = None
+        """Another source begins; what the last one said holds until it has come."""
+        self._is_new = True
 
     def guess(self, timestamp: int, now_ms: int) -> None:
-        if self._wall_ms is None:
-            self._wall_ms, self._timestamp = now_ms, timestamp
+        if self._is_new:
+            self.set(timestamp, now_ms)
 
     def set(self, timestamp: int, wall_ms: float) -> None:
-        self._wall_ms, self._timestamp = wall_ms, timestamp
+        self._wall_ms, self._timestamp, self._is_new = wall_ms, timestamp, False
 
-    def at(self, now_ms: int) -> int | None:
+    def wall(self, timestamp: int) -> float | None:
+        """The wall time of a timestamp; None before anything arrived."""
+        if self._wall_ms is None:
+            return None
+        ticks = (timestamp - self._timestamp + 0x80000000 & 0xFFFFFFFF) - 0x80000000
+        return self._wall_ms + ticks * 1000 / self._clock_hz
+
+    def at(self, now_ms: float) -> int | None:
         """The track's timestamp for `now_ms`; None before anything arrived."""
         if self._wall_ms is None:
             return None

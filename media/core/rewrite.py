@@ -112,10 +112,24 @@ class Line:
         """The fan-out sends from `sequence` on, in the numbering that was reserved."""
         self.first = sequence
 
+    def enter(self, sequence: int, index: int, timestamp_shift: int) -> None:
+        """Go on with another track's `sequence` as our `index`."""
+        self.first, self.shift, self.timestamp_shift = sequence, index - sequence, timestamp_shift
+
+    def leave(self) -> None:
+        """Get nothing until `enter`."""
+        self.first = NEVER
+
+    def copy(self) -> "Line":
+        """The same numbers and bits, counted by itself."""
+        line = Line(self.ssrc, self.payload_types, self._start, self.timestamp_shift)
+        line.first, line.shift = self.first, self.shift
+        return line
+
     def ahead(self, sequence: int) -> "Line":
         """This line as the fan-out does not see it yet: the same numbers and bits, sent from `sequence` on."""
-        line = Line(self.ssrc, self.payload_types, self._start, self.timestamp_shift)
-        line.first, line.shift = sequence, self.shift
+        line = self.copy()
+        line.first = sequence
         return line
 
 

@@ -53,7 +53,13 @@ class KeyframeRequest(NamedTuple):
     ssrc: int
 
 
-Part = SenderReport | ReportBlock | Nack | KeyframeRequest
+class Remb(NamedTuple):
+    """What a receiver thinks that it could take, of all it gets from us."""
+
+    bitrate_bps: int
+
+
+Part = SenderReport | ReportBlock | Nack | KeyframeRequest | Remb
 
 
 def parse(compound: bytes) -> list[Part]:
@@ -84,6 +90,9 @@ def _payload_feedback(form: int, packet: bytes) -> Iterable[Part]:
         return [KeyframeRequest(int.from_bytes(packet[8:12], "big"))]
     if form == _FIR and len(packet) >= 20:
         return [KeyframeRequest(int.from_bytes(packet[12:16], "big"))]
+    if form == _APP and len(packet) >= 20 and packet[12:16] == b"REMB":
+        mantissa = (packet[17] & 3) << 16 | packet[18] << 8 | packet[19]
+        return [Remb(mantissa << (packet[17] >> 2))]
     return []
 
 
@@ -107,6 +116,19 @@ def _nacked(packet: bytes) -> list[int]:
         if len(sequences) >= MAX_NACKED:
             break
     return sequences[:MAX_NACKED]
+
+
+def round_trip_ms(block: ReportBlock, now_ntp: int) -> int | None:
+    """From our sender report to this answer, without the time it lay there (RFC 3550 section 6.4.1).
+
+    None if it answers none; `now_ntp` is 32.32 bits. What is a minute or more is a lie, or the clocks' noise below 0.
+    """
+    if not block.last_sr:
+        return None
+    units = (now_ntp >> 16) - block.last_sr - block.delay_since_sr & 0xFFFFFFFF
+    if units >= 1 << 31:  # a millisecond's rounding
+        return 0
+    return units * 1000 >> 16 if units < 60 << 16 else None
 
 
 def sender_report(report: SenderReport, cname: str) -> bytes:

@@ -38,14 +38,17 @@ class Run(Struct, frozen=True):
 
 
 def plan(packets: Sequence[Packet]) -> list[Run]:
-    """Runs that hold every packet once: video in order, an audio packet at the end of a run where one fits."""
+    """Runs that hold every packet once: video in order, an audio packet at the end of a run where one fits.
+
+    Sound is never padded: it goes with the packets of each layer, and must be the same bits with all of them.
+    """
     video = [packet for packet in packets if packet.kind is Kind.VIDEO]
     audio = [packet for packet in packets if packet.kind is Kind.AUDIO]
     groups = _group(video)
     for group in groups:
         if audio and _has_room(group, audio[0]):
             group.append(audio.pop(0))
-    return [_finish(group) for group in groups + _group(audio)]
+    return [_finish(group) for group in groups] + regroup(audio)
 
 
 def regroup(packets: Sequence[Packet]) -> list[Run]:

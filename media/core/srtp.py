@@ -21,11 +21,15 @@ _RTP_KEY, _RTP_SALT, _RTCP_KEY, _RTCP_SALT = 0, 2, 3, 5
 _ENCRYPTED: Final = 0x80000000
 
 
-def derive(key: bytes, salt: bytes, label: int, size: int) -> bytes:
-    """A session key or salt from a master key and salt (RFC 3711 section 4.3; the salt is padded, RFC 7714 11)."""
-    block = bytearray(salt.ljust(14, b"\0") + b"\0\0")
-    block[7] ^= label
-    return Cipher(algorithms.AES(key), modes.CTR(bytes(block))).encryptor().update(bytes(size))
+def derive(key: bytes, salt: bytes, *labels: int) -> list[bytes]:
+    """Sixteen bytes a label from a master key and salt (RFC 3711 section 4.3; the salt is padded, RFC 7714 11).
+
+    The key stream's first block is the cipher of its counter, so one call encrypts the counters of all labels.
+    """
+    padded = salt.ljust(14, b"\0") + b"\0\0"
+    counters = b"".join(padded[:7] + bytes((padded[7] ^ label,)) + padded[8:] for label in labels)
+    blocks = Cipher(algorithms.AES(key), modes.ECB()).encryptor().update(counters)  # noqa: S305 - a counter mode by hand
+    return [blocks[at : at + 16] for at in range(0, len(blocks), 16)]
 
 
 class Keys:
@@ -34,11 +38,11 @@ class Keys:
     __slots__ = ("rtcp", "rtcp_salt", "rtp", "rtp_key", "rtp_salt")
 
     def __init__(self, key: bytes, salt: bytes) -> None:
-        self.rtp_key = derive(key, salt, _RTP_KEY, len(key))
-        self.rtp = AESGCM(self.rtp_key)
-        self.rtp_salt = int.from_bytes(derive(key, salt, _RTP_SALT, SALT_BYTES), "big")
-        self.rtcp = AESGCM(derive(key, salt, _RTCP_KEY, len(key)))
-        self.rtcp_salt = int.from_bytes(derive(key, salt, _RTCP_SALT, SALT_BYTES), "big")
+        assert len(key) == 16
+        self.rtp_key, rtp_salt, rtcp_key, rtcp_salt = derive(key, salt, _RTP_KEY, _RTP_SALT, _RTCP_KEY, _RTCP_SALT)
+        self.rtp, self.rtcp = AESGCM(self.rtp_key), AESGCM(rtcp_key)
+        self.rtp_salt = int.from_bytes(rtp_salt[:SALT_BYTES], "big")
+        self.rtcp_salt = int.from_bytes(rtcp_salt[:SALT_BYTES], "big")
 
 
 class Window:

@@ -62,6 +62,10 @@ class Track:
         """The timestamp of a packet that arrives now."""
         return self._splice.edge(now_ms)
 
-    def timestamp_at(self, now_ms: int) -> int | None:
+    def timestamp_at(self, now_ms: float) -> int | None:
         """The track's timestamp for a moment, for sender reports."""
         return self._mapping.at(now_ms)
+
+    def wall_of(self, timestamp: int) -> float | None:
+        """The moment of one of the track's timestamps, in ms of our wall time."""
+        return self._mapping.wall(timestamp)

@@ -56,7 +56,7 @@ async def eventually(check: Callable[[], Awaitable[bool]], within_s: float = 15.
 class Listener:
     seen: list[tuple[str, str, Stock]] = field(default_factory=list)
 
-    def stock_changed(self, show_id: ShowId, variant_id: VariantId, stock: Stock) -> None:
+    def stock_changed(self, show_id: ShowId, variant_id: VariantId, stock: Stock, version: int) -> None:
         assert stock.on_hand == stock.available + stock.held
         self.seen.append((show_id, variant_id, stock))
 

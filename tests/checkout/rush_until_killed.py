@@ -18,7 +18,7 @@ from schema.people import Principal, Role
 
 
 class Silent:
-    def stock_changed(self, show_id, variant_id, stock) -> None:
+    def stock_changed(self, show_id, variant_id, stock, version) -> None:
         pass
 
 

@@ -348,12 +348,12 @@ async def test_stock_that_arrives_out_of_order_is_told_newest_last(shop, desk):
     )
     for row in (older, newer, older, newer):
         shelf.tell(row)
-    assert [stock.available for _, _, stock in told.seen] == [1, 5]
+    assert [stock.available for _, _, stock, _ in told.seen] == [1, 5]
 
 
 @dataclass
 class Listener:
-    seen: list[tuple[str, str, Stock]] = field(default_factory=list)
+    seen: list[tuple[str, str, Stock, int]] = field(default_factory=list)
 
     def stock_changed(self, *what) -> None:
         self.seen.append(what)

@@ -72,7 +72,11 @@ def test_a_secret_may_come_from_a_file(tmp_path):
         ({"SHOWFLOOR_BASE_URL": "example.org"}, "SHOWFLOOR_BASE_URL: "),
         ({"SHOWFLOOR_LOG_LEVEL": "loud"}, "SHOWFLOOR_LOG_LEVEL: Invalid enum value 'loud'"),
         ({"SHOWFLOOR_TOKEN_SECRET": "short"}, "SHOWFLOOR_TOKEN_SECRET: at least 32 characters"),
-        ({"SHOWFLOOR_WORKERS": "2"}, "SHOWFLOOR_WORKERS: Expected `int` <= 1"),
+        ({"SHOWFLOOR_WORKERS": "65"}, "SHOWFLOOR_WORKERS: Expected `int` <= 64"),
+        (
+            {"SHOWFLOOR_WORKERS": "2", "SHOWFLOOR_MEDIA_UDP_PORT": "65535"},
+            "SHOWFLOOR_MEDIA_UDP_PORT: each worker has a port of its own",
+        ),
         ({"SHOWFLOOR_TRUSTED_PROXIES": "10.0.0.1,*"}, "SHOWFLOOR_TRUSTED_PROXIES: '*' is neither an address"),
         ({"SHOWFLOOR_TRUSTED_PROXIES": "10.0.0.1/8"}, "SHOWFLOOR_TRUSTED_PROXIES: '10.0.0.1/8' is neither"),
         ({"SHOWFLOOR_PROT": "1"}, "SHOWFLOOR_PROT is not a setting; did you mean SHOWFLOOR_PORT?"),

@@ -37,7 +37,7 @@ async def shown(floor, host, count, wait_until, *, keyframe=False, ticks=3000):
         host.show(SIZES, keyframe=keyframe and number == 0, ticks=ticks)
         host.say()
     await wait_until(lambda: floor.show("demo").packets_in >= before + count * 4, "they have come in")
-    await wait_until(lambda: not floor.relay.shows["demo"]._pending, "they are flushed")
+    await wait_until(lambda: not floor.relay.shows["demo"].layers[0].pending, "they are flushed")
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ async def test_the_cached_pictures_are_pressed_together_and_end_at_the_hosts_tim
     first, viewer = await peers.viewer(), await peers.viewer(token="viewer-eve")
     for one in (first, viewer):
         await go_live(floor, host, one, wait_until)
-    track = floor.relay.shows["demo"].tracks[1]
+    track = floor.relay.shows["demo"].layers[0].track
     for one in (first, viewer):
         await shown(floor, host, 1, wait_until)
         shift = next(
@@ -153,11 +153,14 @@ async def test_a_cached_packet_is_never_answered_out_of_the_fan_outs_history(hos
     """Its timestamp there is the host's: other bits under one nonce."""
     viewer = await peers.viewer()
     subscriber = await go_live(floor, host, viewer, wait_until)
-    floor.relay.shows["demo"].newcomers.forget(subscriber)
+    floor.relay.shows["demo"].layers[0].newcomers.forget(subscriber)
     header = video(viewer)[40]
     viewer.send_rtcp(rtcp.nack(1, header.ssrc, [header.sequence]))
     await wait_until(lambda: floor.show("demo").nacked_down == 1, "the NACK is read")
-    assert floor.relay.shows["demo"].tracks[1].history.get(floor.relay.shows["demo"].tracks[1].highest) is not None
+    assert (
+        floor.relay.shows["demo"].layers[0].track.history.get(floor.relay.shows["demo"].layers[0].track.highest)
+        is not None
+    )
     assert floor.show("demo").resent == 0
 
 
@@ -186,7 +189,7 @@ def resend(host, index, timestamp):
 async def test_the_next_hosts_viewers_do_not_see_the_last_ones_pictures(host, peers, floor, wait_until):
     successor = await peers.host()
     await wait_until(lambda: floor.show("demo").publishers == 2, "the newer is on air")
-    assert len(floor.relay.shows["demo"].newcomers.gop) == 0
+    assert len(floor.relay.shows["demo"].layers[0].newcomers.gop) == 0
     viewer = await peers.viewer()
     await shown(floor, successor, 2, wait_until, keyframe=True)
     await wait_until(lambda: len(video(viewer)) == 6, "the new picture")
@@ -206,7 +209,7 @@ async def test_a_group_over_the_bound_is_not_kept_and_the_host_is_asked(open_flo
 
 async def test_newcomers_get_a_bounded_step_and_are_forgotten_when_they_leave(host, peers, floor, wait_until):
     viewer = await peers.viewer()
-    newcomers = floor.relay.shows["demo"].newcomers
+    newcomers = floor.relay.shows["demo"].layers[0].newcomers
     subscriber = next(iter(newcomers._ahead))
     assert newcomers.step(subscriber, 1 << 60) <= STEP_PACKETS
     await viewer.close()

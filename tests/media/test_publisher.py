@@ -7,6 +7,7 @@ from media.core import keyframe
 from media.core.formats import Codec, Kind
 from media.core.rtcp import KeyframeRequest, parse
 from media.core.rtp import Header
+from media.feed import Stream
 from media.publisher import SOURCE_SILENCE_MS, Publisher
 
 
@@ -16,11 +17,11 @@ class Stage:
     def __init__(self):
         self.taken, self.begun = [], []
 
-    def begin(self, kind):
-        self.begun.append(kind)
+    def begin(self, stream):
+        self.begun.append(stream)
 
-    def ingest(self, source, packet):
-        self.taken.append((source.reception.ssrc, packet.sequence & 0xFFFF))
+    def ingest(self, stream, packet):
+        self.taken.append((stream.layer, packet.sequence & 0xFFFF))
 
 
 class Peer:
@@ -48,24 +49,24 @@ def test_another_source_takes_over_only_when_the_first_has_been_silent(publisher
     stage = publisher._stage
     video(publisher, 1, 10, 1000)
     video(publisher, 2, 500, 1000 + SOURCE_SILENCE_MS - 1)
-    assert (stage.taken, stage.begun) == ([(1, 10)], [])
+    assert (stage.taken, stage.begun) == ([(0, 10)], [])
     video(publisher, 2, 501, 1000 + SOURCE_SILENCE_MS)
     video(publisher, 1, 11, 1000 + SOURCE_SILENCE_MS + 1)
-    assert (stage.taken, stage.begun) == ([(1, 10), (2, 501)], [Kind.VIDEO])
+    assert (stage.taken, stage.begun) == ([(0, 10), (0, 501)], [Stream(Kind.VIDEO, 0, Codec.VP8)])
 
 
 def test_without_the_silence_two_sources_would_take_turns(publisher, monkeypatch):
     monkeypatch.setattr(publisher_module, "SOURCE_SILENCE_MS", 0)
     for number in range(4):
         video(publisher, 1 + number % 2, number, 1000)
-    assert [ssrc for ssrc, _ in publisher._stage.taken] == [1, 2, 1, 2]
+    assert [number for _, number in publisher._stage.taken] == [0, 1, 2, 3]
 
 
 def requests_for_a_keyframe(publisher):
     """How many go up in a second in which somebody wants one every 20 ms."""
     video(publisher, 1, 10, 0)
     for now_ms in range(0, 1000, 20):
-        publisher.keyframes.want()
+        publisher.want_keyframe(0)
         publisher.react(now_ms)
     parts = [part for compound in publisher.peer.compounds for part in parse(compound)]
     return sum(isinstance(part, KeyframeRequest) for part in parts)

@@ -10,6 +10,7 @@ from media.clock import now_ms
 from media.config import RelayConfig
 from media.core import rtcp
 from media.core.nack import ResendBudget
+from media.show import Batch
 from schema.errors import NotFound
 
 SIZES = [1180, 1174, 1100]
@@ -196,6 +197,7 @@ async def test_a_host_with_another_codec_ends_those_who_cannot_take_it(on_air, p
     both = await peers.viewer(token="viewer-both", codecs=("VP8", "H264"))
     await peers.host(codec="H264")
     await wait_until(lambda: floor.show("demo").publishers == 2, "the newer is on air")
+    await wait_until(lambda: floor.relay.totals().sessions == 2, "the older and the viewer have gone")
     gone = await floor.http.delete(viewer.path, headers={"Authorization": "Bearer viewer-bob"})
     stays = await floor.http.delete(both.path, headers={"Authorization": "Bearer viewer-both"})
     assert (gone.status_code, stays.status_code) == (404, 200)
@@ -340,7 +342,6 @@ async def turns_of_others_during_a_fan_out(floor, peers, wait_until):
     for number in range(3):
         await peers.viewer(token=f"viewer-{number}")
     show = floor.relay.shows["demo"]
-    show.subscribers = Crowd(show.subscribers, 16)
     turns, is_done = [], asyncio.Event()
 
     async def other():
@@ -349,10 +350,9 @@ async def turns_of_others_during_a_fan_out(floor, peers, wait_until):
             await asyncio.sleep(0)
 
     task = asyncio.ensure_future(other())
-    await floor.relay._fan_out(show, [])
+    await floor.relay._fan_out(show, [Batch(list(Crowd(show.subscribers, 16)), [])])
     is_done.set()
     await task
-    show.subscribers = set(show.subscribers)
     return len(turns)
 
 

@@ -11,18 +11,18 @@ async def on_air(floor, peers, wait_until):
     """The show of a host who is connected."""
     await peers.host()
     show = floor.relay.shows["demo"]
-    await wait_until(lambda: show.publisher, "the host is on air")
+    await wait_until(lambda: show.feed, "the host is on air")
     return show
 
 
 def flood(show):
     """Ten packets of sound, then three thousand of video, before anything is flushed; what waits then."""
-    feed = show.publisher.rtp
+    feed = show.feed.rtp
     for number in range(SOUNDS):
         feed(Header(111, False, number, 960 * number, 1, False, 12), bytes(80), 1000)
     for number in range(PACKETS):
         feed(Header(96, False, number, 3000 * number, 2, False, 12), b"\x10\x01", 1000)
-    return list(show._pending)
+    return show._pending_sound + show.layers[0].pending
 
 
 async def test_of_what_waits_for_a_flush_the_oldest_video_goes_first(floor, peers, wait_until):
@@ -32,7 +32,7 @@ async def test_of_what_waits_for_a_flush_the_oldest_video_goes_first(floor, peer
     assert [packet.kind for packet in waiting[:SOUNDS]] == [Kind.AUDIO] * SOUNDS
     video = [packet.sequence for packet in waiting[SOUNDS:]]
     assert video == list(range(video[0], video[0] + 2048 - SOUNDS))
-    assert video[-1] == show.tracks[Kind.VIDEO].highest
+    assert video[-1] == show.layers[0].track.highest
     assert show.stats().packets_dropped == SOUNDS + PACKETS - 2048
 
 

@@ -7,7 +7,7 @@ from importlib.resources import files
 import pytest
 
 from realtime import broker_redis
-from realtime.broker_redis import RedisBroker, check_key
+from realtime.broker_redis import RedisBroker, Value, check_key
 from realtime.core.channel import Kind
 from schema.errors import BadRequest, Unavailable
 from schema.ids import AccountId, ShowId
@@ -88,7 +88,7 @@ async def test_a_load_is_what_was_published(broker, show):
     name = ShowId(show)
     epoch, _ = await broker.publish(name, Kind.KEEP, "pin.a", b'{"t":"pin"}')
     await broker.publish(name, Kind.CHAT, "msg_1", b'{"t":"chat","text":"a\\nb c"}')
-    await broker.set_state(name, {"viewers": b"3", "x": '"ü"'.encode()})
+    await broker.set_state(name, {"viewers": Value(b"3"), "x": Value('"ü"'.encode())})
     loaded = await broker.load(name, "", 0)
     assert (loaded.epoch, loaded.offset, loaded.floor, loaded.state_version) == (epoch, 2, 0, 1)
     assert [(one.offset, one.kind, one.key) for one in loaded.log] == [(1, Kind.KEEP, "pin.a"), (2, Kind.CHAT, "msg_1")]
@@ -96,6 +96,18 @@ async def test_a_load_is_what_was_published(broker, show):
     assert loaded.state == {"viewers": b"3", "x": '"ü"'.encode()}
     assert [one.offset for one in (await broker.load(name, epoch, 1)).log] == [2]
     assert [one.offset for one in (await broker.load(name, "another", 1)).log] == [1, 2]
+
+
+async def test_a_value_never_replaces_one_of_a_higher_version(broker, show):
+    name = ShowId(show)
+    await broker.set_state(name, {"stock.a": Value(b"5", 7), "host": Value(b"true")})
+    await broker.set_state(name, {"stock.a": Value(b"9", 6), "host": Value(b"false")})
+    await broker.set_state(name, {"stock.a": Value(b"8", 5)})
+    loaded = await broker.load(name, "", 0)
+    assert loaded.state == {"stock.a": b"5", "host": b"false"}
+    assert loaded.state_version == 2  # the third wrote nothing, and told nobody
+    await broker.set_state(name, {"stock.a": Value(b"4", 8)})
+    assert (await broker.load(name, "", 0)).state["stock.a"] == b"4"
 
 
 async def test_the_epoch_is_made_once_by_whoever_comes_first(broker, redis, show):

@@ -49,4 +49,7 @@ def test_a_mapping_is_guessed_until_it_is_told():
     mapping.set(5000, 10_000)
     assert mapping.at(10_001) == 5090
     mapping.begin()
-    assert mapping.at(10_002) is None
+    assert mapping.at(10_002) == 5180, "what the last source said holds until the next one has come"
+    mapping.guess(7000, 10_003)
+    assert mapping.at(10_003) == 7000
+    assert mapping.wall(7900) == 10_013

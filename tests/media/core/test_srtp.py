@@ -28,8 +28,9 @@ def libsrtp(direction):
 
 def test_key_derivation_follows_rfc_3711_appendix_b3():
     key, salt = bytes.fromhex("e1f97a0d3e018be0d64fa32c06de4139"), bytes.fromhex("0ec675ad498afeebb6960b3aabe6")
-    assert derive(key, salt, 0, 16).hex() == "c61e7a93744f39ee10734afe3ff7a087"
-    assert derive(key, salt, 2, 14).hex() == "30cbbc08863d8c85d49db34a9ae1"
+    session_key, session_salt = derive(key, salt, 0, 2)
+    assert session_key.hex() == "c61e7a93744f39ee10734afe3ff7a087"
+    assert session_salt[:14].hex() == "30cbbc08863d8c85d49db34a9ae1"
 
 
 def test_libsrtp_reads_what_we_write_across_a_cycle():

@@ -27,7 +27,7 @@ async def joined_late(floor, tabs, slow_host, wait_until, codec):
     began = {}
 
     def two_and_a_half_seconds_on():
-        newest = show.tracks[1].history.get(show.tracks[1].highest)
+        newest = show.layers[0].track.history.get(show.layers[0].track.highest)
         if newest is None:
             return False
         if began.get("keyframes") != floor.show("demo").keyframes:
@@ -62,10 +62,10 @@ async def test_without_the_cache_the_first_picture_is_the_next_keyframe(floor, t
     floor.relay.config = RelayConfig(bind_host="127.0.0.1", gop_packets=0)
     tab, joined_ms = await joined_late(floor, tabs, slow_host, wait_until, codec)
     before = floor.show("demo").keyframes
-    sound = floor.relay.shows["demo"].tracks[0].highest
+    sound = floor.relay.shows["demo"].sound.highest
     await wait_until(tab.frames, "a picture is there")
     assert floor.show("demo").keyframes > before
-    assert floor.relay.shows["demo"].tracks[0].highest > sound
+    assert floor.relay.shows["demo"].sound.highest > sound
     assert floor.show("demo").shown_at_once == 0
     await wait_until(lambda: any_drawn(tab), "its clock is read")
     assert drawn(await tab.stats())[0][1] > joined_ms

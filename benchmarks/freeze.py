@@ -1,0 +1,324 @@
+"""Frozen pictures behind loss: how much of the time a Chromium's picture stands still.
+
+    python benchmarks/freeze.py                                    # ours, VP8, round trip + 50 ms, under two minutes
+    python benchmarks/freeze.py --codecs VP8 H264 --delays 25 50 --repeats 3 --mediamtx PATH
+    python benchmarks/freeze.py --peer NAME=http://HOST:PORT,/whip/path,/whep/path
+
+The host is a Chromium too: a file with moving noise as its camera, 640x360 at 30 pictures a second, at most 2 Mb/s, so
+that it answers PLI and paces as real hosts do. In each window the same stream is watched by one viewer per loss at
+once, each behind a seeded relay of its own (`tests/netem`) that loses that share in both directions and delays by
+`--delays` ms in each; the one at 0 % is the control, behind the same delay. Servers take turns and start afresh. The
+same seed loses packets of the same numbers for every server.
+
+`frozen`     share of the window that `totalFreezesDuration` of getStats grew by: an interval between two pictures over
+             max(3 x the mean, the mean + 150 ms) is a freeze (W3C webrtc-stats)
+`gaps`       the same rule over the times of requestVideoFrameCallback: what was truly put on the screen
+`behind`     packets lost on the way as the receiver counts them after repair; PLI and NACK it sent; the delay of its
+             jitter buffer over the window
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import platform
+import random
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import uvloop
+from playwright.async_api import Browser, Page, async_playwright
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.append(str(Path(__file__).parent.parent / "tests"))
+
+from join import serve, wait_for
+from netem.front import Front
+from netem.link import Conditions
+
+from live.browser import find_chromium
+
+WIDTH, HEIGHT, FPS = 640, 360, 30
+RATE_BPS = 2_000_000
+SETTLE_S, DEADLINE_S = 6, 30
+ARGUMENTS = [
+    *("--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"),
+    *("--no-first-run", "--disable-renderer-backgrounding", "--disable-backgrounding-occluded-windows"),
+    *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
+    "--autoplay-policy=no-user-gesture-required",
+]
+
+SCRIPT = """
+let pc, shown = [];
+async function exchange(path) {
+    await pc.setLocalDescription();
+    const headers = {'Content-Type': 'application/sdp', 'Authorization': 'Bearer ' + Math.random()};
+    const answer = await fetch(path, {method: 'POST', headers, body: pc.localDescription.sdp});
+    const sdp = await answer.text();
+    if (answer.status !== 201) throw new Error(answer.status + ' ' + sdp);
+    await pc.setRemoteDescription({type: 'answer', sdp});
+}
+function prefer(transceiver, codec, all) {
+    const wanted = ['video/' + codec, 'video/rtx', 'video/red', 'video/ulpfec'];
+    transceiver.setCodecPreferences(all.filter(one => wanted.includes(one.mimeType)));
+}
+async function publish(path, codec, video, maxBitrate) {
+    const stream = await navigator.mediaDevices.getUserMedia({audio: true, video});
+    pc = new RTCPeerConnection();
+    for (const track of stream.getTracks()) {
+        const transceiver = pc.addTransceiver(track, {direction: 'sendonly', sendEncodings: [{maxBitrate}]});
+        if (track.kind === 'video') prefer(transceiver, codec, RTCRtpSender.getCapabilities('video').codecs);
+    }
+    await exchange(path);
+}
+async function play(path, codec) {
+    pc = new RTCPeerConnection();
+    const video = Object.assign(document.body.appendChild(document.createElement('video')), {autoplay: true});
+    video.srcObject = new MediaStream();
+    pc.ontrack = event => video.srcObject.addTrack(event.track);
+    const note = (_, frame) => { shown.push(frame.presentationTime); video.requestVideoFrameCallback(note); };
+    video.requestVideoFrameCallback(note);
+    for (const kind of ['audio', 'video']) {
+        const transceiver = pc.addTransceiver(kind, {direction: 'recvonly'});
+        if (kind === 'video') prefer(transceiver, codec, RTCRtpReceiver.getCapabilities('video').codecs);
+    }
+    await exchange(path);
+}
+async function inbound() {
+    for (const report of (await pc.getStats()).values())
+        if (report.type === 'inbound-rtp' && report.kind === 'video') return report;
+}
+"""
+
+
+class Server(NamedTuple):
+    """Where to publish and to play; paths with `{show}` get a name of their own per window."""
+
+    base: str
+    whip: str
+    whep: str
+
+
+class Window(NamedTuple):
+    """One viewer's window: getStats before and after, and when pictures were on the screen, in ms."""
+
+    before: dict[str, Any]
+    after: dict[str, Any]
+    shown: list[float]
+    counts: dict[str, int]
+
+    def grew(self, name: str) -> float:
+        return float(self.after.get(name) or 0) - float(self.before.get(name) or 0)
+
+    @property
+    def seconds(self) -> float:
+        return (self.after["timestamp"] - self.before["timestamp"]) / 1000
+
+    @property
+    def frozen(self) -> float:
+        return self.grew("totalFreezesDuration") / self.seconds
+
+    @property
+    def gaps(self) -> float:
+        between = [later - sooner for sooner, later in zip(self.shown, self.shown[1:], strict=False)]
+        usual = statistics.mean(between)
+        return sum(gap for gap in between if gap > max(3 * usual, usual + 150)) / sum(between)
+
+    @property
+    def buffered_ms(self) -> float:
+        return 1000 * self.grew("jitterBufferDelay") / max(1, self.grew("jitterBufferEmittedCount"))
+
+    @property
+    def rate_bps(self) -> float:
+        return 8 * self.grew("bytesReceived") / self.seconds
+
+
+@contextlib.asynccontextmanager
+async def ours() -> AsyncIterator[Server]:
+    with running(sys.executable, __file__, "--role", "serve", "--port", str(port := free_port())):
+        wait_for(port)
+        yield Server(f"http://127.0.0.1:{port}", "/whip/{show}", "/whep/{show}")
+
+
+@contextlib.asynccontextmanager
+async def mediamtx(program: str) -> AsyncIterator[Server]:
+    port, media = free_port(), free_port(socket.SOCK_DGRAM)
+    off = {f"MTX_{name}": "no" for name in ("RTSP", "RTMP", "HLS", "SRT")}
+    settings = off | {
+        "MTX_LOGLEVEL": "warn",
+        "MTX_WEBRTCADDRESS": f"127.0.0.1:{port}",
+        "MTX_WEBRTCLOCALUDPADDRESS": f"127.0.0.1:{media}",
+        "MTX_WEBRTCIPSFROMINTERFACES": "no",
+        "MTX_WEBRTCADDITIONALHOSTS": "127.0.0.1",
+        "MTX_PATHS_ALL_OTHERS_SOURCE": "publisher",
+    }
+    with tempfile.TemporaryDirectory() as folder, running(program, cwd=folder, env=os.environ | settings):
+        wait_for(port)
+        yield Server(f"http://127.0.0.1:{port}", "/{show}/whip", "/{show}/whep")
+
+
+@contextlib.asynccontextmanager
+async def given_peer(place: str) -> AsyncIterator[Server]:
+    yield Server(*place.split(","))
+
+
+@contextlib.contextmanager
+def running(*arguments: str, **options: Any) -> Any:
+    child = subprocess.Popen(arguments, **options)
+    try:
+        yield
+    finally:
+        child.terminate()
+        child.wait()
+
+
+def free_port(kind: int = socket.SOCK_STREAM) -> int:
+    with socket.socket(socket.AF_INET, kind) as door:
+        door.bind(("127.0.0.1", 0))
+        number: int = door.getsockname()[1]
+        return number
+
+
+def film(path: Path, seed: int) -> None:
+    """Three seconds of a moving texture with noise, which takes an encoder all the rate that it is given."""
+    source = random.Random(seed)
+    table = bytes(64 + value // 2 for value in range(256))
+    rows = [b"".join(bytes((source.randrange(48, 208),)) * 16 for _ in range(WIDTH // 8)) for _ in range(HEIGHT // 12)]
+    flat = bytes((128,)) * (WIDTH * HEIGHT // 2)
+    with path.open("wb") as out:
+        out.write(f"YUV4MPEG2 W{WIDTH} H{HEIGHT} F{FPS}:1 Ip A1:1 C420jpeg\n".encode())
+        for number in range(3 * FPS):
+            at = abs(number - 45) * 6
+            picture = b"".join(row[at : at + WIDTH] * 12 for row in rows)
+            noise = source.randbytes(WIDTH * 24).translate(table)
+            out.write(b"FRAME\n" + picture[: -len(noise)] + noise + flat)
+
+
+async def measure(server: Server, browser: Browser, what: dict[str, Any], losses: list[float]) -> list[Window]:
+    """A publisher, and one viewer a loss at once; each viewer's window."""
+    show = f"show{random.randrange(1 << 32)}"
+    async with contextlib.AsyncExitStack() as stack:
+        page = await blank(browser, server.base, stack)
+        size = {"width": WIDTH, "height": HEIGHT, "frameRate": FPS}
+        await page.evaluate("args => publish(...args)", [server.whip.format(show=show), what["codec"], size, RATE_BPS])
+        await asyncio.sleep(2)  # a server may refuse viewers until media has come
+        viewers = []
+        for loss in losses:
+            way = Conditions(loss=loss, delay_ms=what["delay_ms"])
+            # Joined without loss, so that the windows show playing and not joining.
+            calm = Conditions(delay_ms=what["delay_ms"])
+            front = await stack.enter_async_context(Front(server.base, seed=what["seed"], down=calm, up=calm))
+            viewer = await blank(browser, front.base_url, stack)
+            await viewer.evaluate("args => play(...args)", [server.whep.format(show=show), what["codec"]])
+            viewers.append((viewer, front, way))
+        for viewer, _, _ in viewers:
+            await viewer.wait_for_function("shown.length > 10", timeout=DEADLINE_S * 1000)
+        for _, front, way in viewers:
+            front.set(down=way, up=way)
+        await asyncio.sleep(SETTLE_S)
+        return list(await asyncio.gather(*(window(page, front, what["seconds"]) for page, front, _ in viewers)))
+
+
+async def window(page: Page, front: Front, seconds: float) -> Window:
+    before = await page.evaluate("async () => { shown = []; return await inbound(); }")
+    await asyncio.sleep(seconds)
+    after = await page.evaluate("inbound()")
+    return Window(before, after, await page.evaluate("shown"), front.counts())
+
+
+async def blank(browser: Browser, base: str, stack: contextlib.AsyncExitStack) -> Page:
+    """An empty page on the origin of `base`, with the script."""
+    context = await stack.enter_async_context(await browser.new_context())
+    page = await context.new_page()
+    await page.route(base + "/blank", lambda route: route.fulfill(content_type="text/html", body="<body></body>"))
+    await page.goto(base + "/blank")
+    await page.add_script_tag(content=SCRIPT)
+    return page
+
+
+async def main(given: argparse.Namespace) -> None:
+    servers: dict[str, Any] = {"ours": ours}
+    if given.mediamtx:
+        servers["MediaMTX"] = lambda: mediamtx(given.mediamtx)
+    for peer in given.peer:
+        name, _, place = peer.partition("=")
+        servers[name] = lambda place=place: given_peer(place)
+    found: dict[tuple[str, str, float, float], list[Window]] = {}
+    load = os.getloadavg()[0]
+    with tempfile.TemporaryDirectory() as folder:
+        camera = Path(folder) / "camera.y4m"
+        film(camera, given.seed)
+        arguments = [*ARGUMENTS, f"--use-file-for-fake-video-capture={camera}"]
+        async with async_playwright() as playwright:
+            for repeat in range(given.repeats):
+                for delay_ms in given.delays:
+                    for codec in given.codecs:
+                        for name, start in servers.items():
+                            what = {"codec": codec, "delay_ms": delay_ms, "seed": given.seed + repeat}
+                            what["seconds"] = given.seconds
+                            # A new browser each time: the rate estimate of the last must not help this one.
+                            browser = await playwright.chromium.launch(executable_path=find_chromium(), args=arguments)
+                            async with start() as server:
+                                windows = await measure(server, browser, what, given.losses)
+                            await browser.close()
+                            for loss, one in zip(given.losses, windows, strict=True):
+                                found.setdefault((name, codec, delay_ms, loss), []).append(one)
+                                if given.verbose:
+                                    print(name, codec, delay_ms, loss, line([one]), file=sys.stderr)
+    show(found, given, load)
+
+
+def show(found: dict[tuple[str, str, float, float], list[Window]], given: argparse.Namespace, load: float) -> None:
+    print(f"\n## Frozen behind loss: {given.repeats} windows of {given.seconds:g} s each, seed {given.seed}\n")
+    print(f"{platform.system()} {platform.release()}, {os.cpu_count()} cores, load before {load:.2f}, after ", end="")
+    print(f"{os.getloadavg()[0]:.2f}\n")
+    print(
+        "| server | codec | delay each way ms | loss each way | frozen %: median (range) | gaps % | freezes | ", end=""
+    )
+    print("over control % | lost for good | NACK | PLI | buffer ms | Mb/s |")
+    print("|---|---|---|---|---|---|---|---|---|---|---|---|---|")
+    for (name, codec, delay_ms, loss), windows in sorted(found.items()):
+        control = found.get((name, codec, delay_ms, 0.0), windows)
+        over = statistics.mean(one.frozen for one in windows) - statistics.mean(one.frozen for one in control)
+        print(f"| {name} | {codec} | {delay_ms:g} | {loss:.0%} | {line(windows, over)} |")
+
+
+def line(windows: list[Window], over: float = 0.0) -> str:
+    frozen, gaps = ([100 * getattr(one, name) for one in windows] for name in ("frozen", "gaps"))
+    freezes, lost, nacks, plis = (
+        sum(one.grew(name) for one in windows) for name in ("freezeCount", "packetsLost", "nackCount", "pliCount")
+    )
+    buffered, rate = (statistics.median(getattr(one, name) for one in windows) for name in ("buffered_ms", "rate_bps"))
+    return (
+        f"{statistics.median(frozen):.2f} ({min(frozen):.2f} - {max(frozen):.2f}) | {statistics.median(gaps):.2f} | "
+        f"{freezes:.0f} | {100 * over:+.2f} | {lost:.0f} | {nacks:.0f} | {plis:.0f} | {buffered:.0f} | {rate / 1e6:.2f}"
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--role", default="main")
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--codecs", nargs="+", default=["VP8"], choices=["VP8", "H264", "VP9"])
+    parser.add_argument("--delays", nargs="+", type=float, default=[25.0])
+    parser.add_argument("--losses", nargs="+", type=float, default=[0.0, 0.02, 0.05])
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--mediamtx", help="its program")
+    parser.add_argument("--peer", action="append", default=[], help="NAME=BASE,WHIP,WHEP")
+    parser.add_argument("--verbose", action="store_true")
+    given = parser.parse_args()
+    if given.role == "serve":
+        uvloop.run(serve(given.port, 2000))
+    else:
+        print(json.dumps({"seed": given.seed}), file=sys.stderr)
+        asyncio.run(main(given))

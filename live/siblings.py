@@ -1,0 +1,141 @@
+"""What a worker does for a request that another one has to answer, or all of them together.
+
+The kernel gives a connection to any worker, but a media session lives in one: its id ends in `.w<number>`. So its
+PATCH and DELETE go on to that one, over a socket of our own, as they came, and it asks the token itself.
+
+Owns: the connections to the other workers. Invariant: what came from a sibling is never sent on again; a sibling
+that does not answer has ended, and its sessions with it: 404.
+"""
+
+import asyncio
+import re
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import httpx2
+import structlog
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from live.core.exposition import merged
+from live.place import Place
+from schema.api import read_body
+from schema.errors import NotFound
+
+log = structlog.get_logger()
+
+ASK_S = 5.0
+BODY_MAX_BYTES = 64 * 1024
+SESSION = re.compile(r"^/(?:whip|whep)/[^/]+/[^/]+\.w(\d{1,3})$")
+_ON = ("authorization", "content-type", "if-match", "accept")
+_BACK = ("content-type", "etag", "location", "link", "retry-after", "www-authenticate", "cache-control", "accept-post")
+
+
+def session_suffix(place: Place | None) -> str:
+    """What the ids of a worker's media sessions end in."""
+    return f".w{place.worker}" if place else ""
+
+
+class Others:
+    """The other workers, to be asked. An async context manager."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self._clients = {
+            worker: httpx2.AsyncClient(
+                transport=httpx2.AsyncHTTPTransport(uds=str(place.http(worker))),
+                base_url=f"http://worker-{worker}",
+                timeout=ASK_S,
+            )
+            for worker in place.others
+        }
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for client in self._clients.values():
+            await client.aclose()
+
+    async def ask(
+        self, worker: int, method: str, path: str, headers: Mapping[str, str] | None = None, body: bytes = b""
+    ) -> httpx2.Response | None:
+        """A sibling's answer; None if it does not answer."""
+        client = self._clients.get(worker)
+        if client is None:
+            return None
+        try:
+            return await client.request(method, path, headers=dict(headers or {}), content=body)
+        except (httpx2.HTTPError, OSError) as error:
+            log.info("sibling_silent", sibling=worker, path=path, error=type(error).__name__)
+            return None
+
+    async def ask_all(self, path: str) -> dict[int, httpx2.Response]:
+        """GET `path` of every sibling that answers."""
+        answers = await asyncio.gather(*(self.ask(worker, "GET", path) for worker in self._clients))
+        return {worker: answer for worker, answer in zip(self._clients, answers, strict=True) if answer is not None}
+
+
+class Siblings:
+    """Middleware of a worker among several; `request.state.others` is its `Others`."""
+
+    def __init__(self, app: ASGIApp, place: Place) -> None:
+        self._app = app
+        self._place = place
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or _is_from_sibling(scope):
+            await self._app(scope, receive, send)
+            return
+        found = SESSION.match(scope["path"])
+        if found and int(found[1]) != self._place.worker:
+            answer = await _sent_on(Request(scope, receive), int(found[1]))
+            await answer(scope, receive, send)
+        elif scope["path"] == "/metrics" and scope["method"] == "GET":
+            await self._with_all(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _with_all(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Our own metrics and those of the others."""
+        others: Others = scope["state"]["others"]
+        own, answers = await asyncio.gather(_own(self._app, scope, receive), others.ask_all(scope["path"]))
+        texts = {self._place.worker: own[1].decode()} | {n: a.text for n, a in answers.items() if a.status_code == 200}
+        text = merged(dict(sorted(texts.items())))
+        await Response(text, headers=own[0])(scope, receive, send)
+
+
+async def _own(app: ASGIApp, scope: Scope, receive: Receive) -> tuple[dict[str, str], bytes]:
+    """The type and the body of what this worker answers."""
+    headers: dict[str, str] = {}
+    body = bytearray()
+
+    async def keep(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            headers.update({k.decode(): v.decode() for k, v in message["headers"] if k == b"content-type"})
+        else:
+            body.extend(message.get("body", b""))
+
+    await app(scope, receive, keep)
+    return headers, bytes(body)
+
+
+async def _sent_on(request: Request, worker: int) -> Response:
+    others: Others = request.state.others
+    headers = {name: request.headers[name] for name in _ON if name in request.headers}
+    body = await read_body(request, BODY_MAX_BYTES)
+    answer = await others.ask(worker, request.method, request.url.path, headers, body)
+    if answer is None:
+        raise NotFound("The session has ended")
+    kept = {name: answer.headers[name] for name in _BACK if name in answer.headers}
+    return Response(answer.content, answer.status_code, kept)
+
+
+def _is_from_sibling(scope: Scope) -> bool:
+    """True for a request that came over our unix socket: uvicorn then knows no port."""
+    server = scope.get("server")
+    return server is not None and server[1] is None

@@ -1,0 +1,112 @@
+"""What one viewer's way down carries, as far as its reports say.
+
+Owns: the estimate, and the signs of congestion. Reads no clock and does no I/O: `now_ms` comes in.
+Invariant: one weak sign (a falling REMB, a lossy report) changes nothing; the estimate falls only with congestion,
+and rises only by what has been seen to fit: an answered train, a REMB, or what was sent without harm.
+
+A receiver's REMB (draft-alvestrand-rmcat-remb-03) grows with what the receiver gets, by 8 % a second and to 1.5 times
+of it at most, so that a low one says nothing about a link that carries a low layer: only its fall does. A falling one
+is 0.85 of what arrived. Peers without REMB are judged by loss and round trips (RFC 3550 section 6.4).
+"""
+
+from typing import Final
+
+LOSSY: Final = 0.10
+"""Loss of a report that speaks of congestion; below it retransmission mends (as in a browser's own sender)."""
+VERY_LOSSY: Final = 0.20
+"""In one report alone."""
+QUEUE_MS: Final = 60
+"""A round trip this much over the shortest confirms a REMB that fell."""
+LONG_QUEUE_MS: Final = 300
+"""In two reports, without any REMB."""
+SUSPECT_MS: Final = 1500
+_WINDOW_MS: Final = 1000
+_FALLS, _UNDER, _FAR_UNDER, _SAFE = 0.97, 0.95, 0.6, 0.9
+_FORGET_MS: Final = 15_000
+"""A shortest round trip is at most twice as old: routes change."""
+
+
+class Bandwidth:
+    """One viewer's."""
+
+    def __init__(self) -> None:
+        self.estimate_bps = 0
+        """What is known to fit, sound included; 0: nothing is known."""
+        self.sent_bps = 0
+        """Over the last second."""
+        self.remb_bps = 0
+        """As it was told; 0: never."""
+        self.loss = 0.0
+        """Share lost, in the last report."""
+        self.rtt_ms = 0
+        self.jitter_ms = 0.0
+        self.congested_ms: int | None = None
+        """When congestion was last seen."""
+        self._sent: list[tuple[int, int]] = []
+        self._shortest = [1 << 30, 1 << 30]
+        self._shortest_ms = 0
+        self._suspect_ms: int | None = None
+        self._lossy = self._queued = 0
+
+    @property
+    def shortest_ms(self) -> int:
+        """The shortest round trip of late; the present one before there is any other."""
+        return min(*self._shortest, self.rtt_ms or 1 << 30)
+
+    def sent(self, octets: int, now_ms: int) -> None:
+        """How much has been sent so far in all."""
+        self._sent.append((now_ms, octets))
+        while len(self._sent) > 2 and now_ms - self._sent[1][0] >= _WINDOW_MS:
+            del self._sent[0]
+        since_ms, before = self._sent[0]
+        passed = now_ms - since_ms
+        if passed >= _WINDOW_MS // 4:
+            self.sent_bps = max(0, octets - before) * 8000 // passed
+
+    def told(self, remb_bps: int, now_ms: int) -> None:
+        """A REMB has come."""
+        before, self.remb_bps = self.remb_bps, remb_bps
+        falls = not before or remb_bps < _FALLS * before
+        if before and falls and remb_bps < _FAR_UNDER * self.sent_bps:
+            self._congested(remb_bps, now_ms)
+        elif falls and remb_bps < _UNDER * self.sent_bps:
+            self._suspect_ms = now_ms
+        elif not falls:
+            self.estimate_bps = max(self.estimate_bps, remb_bps)
+
+    def reported(self, loss: float, jitter_ms: float, rtt_ms: int | None, now_ms: int) -> None:
+        """A receiver report about the video: the share lost since the last, and the round trip if it tells."""
+        self.loss, self.jitter_ms = loss, jitter_ms
+        if rtt_ms is not None:
+            self._round_trip(rtt_ms, now_ms)
+        queue_ms = rtt_ms - self.shortest_ms if rtt_ms is not None else 0
+        self._lossy = self._lossy + 1 if loss > LOSSY else 0
+        self._queued = self._queued + 1 if queue_ms > LONG_QUEUE_MS else 0
+        suspected = self._suspect_ms is not None and now_ms - self._suspect_ms <= SUSPECT_MS
+        if suspected and (loss > 0.02 or queue_ms > QUEUE_MS):
+            self._congested(self.remb_bps, now_ms)
+        elif loss > VERY_LOSSY or self._lossy > 1:
+            self._congested(int(self.sent_bps * (1 - loss) * _SAFE), now_ms)
+        elif self._queued > 1:
+            self._congested(int(self.sent_bps * _SAFE * _SAFE), now_ms)
+        elif loss <= 0.02 and queue_ms <= QUEUE_MS:
+            self.estimate_bps = max(self.estimate_bps, self.sent_bps)
+
+    def _round_trip(self, rtt_ms: int, now_ms: int) -> None:
+        self.rtt_ms = rtt_ms
+        if now_ms - self._shortest_ms > _FORGET_MS:
+            self._shortest, self._shortest_ms = [1 << 30, self._shortest[0]], now_ms
+        self._shortest[0] = min(self._shortest[0], rtt_ms)
+
+    def proved(self, bps: int) -> None:
+        """So much was carried."""
+        self.estimate_bps = max(self.estimate_bps, bps)
+
+    def bounded(self, bps: int) -> None:
+        """So much was not carried; what is sent without harm is."""
+        self.estimate_bps = max(min(self.estimate_bps, bps), self.sent_bps if self.loss <= LOSSY else 0)
+
+    def _congested(self, bps: int, now_ms: int) -> None:
+        self.estimate_bps = min(bps, self.estimate_bps) if self.estimate_bps else bps
+        self.congested_ms, self._suspect_ms = now_ms, None
+        self._lossy = self._queued = 0
