@@ -21,7 +21,7 @@ class RelayConfig(Struct, frozen=True, kw_only=True):
     handshake_ms: int = 15_000
     consent_ms: int = 15_000
     """A peer is dropped this long after its last sign of life: a closed tab sends no farewell."""
-    flush_ms: int = 5
+    flush_ms: int = 8
     silence_ms: int = 2_500
     """Without a packet for this long the host counts as gone."""
     empty_show_ms: int = 60_000

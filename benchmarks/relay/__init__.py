@@ -27,13 +27,24 @@ def cpu_seconds(pid: int) -> float:
     return sum(user_and_system(pid))
 
 
+def cores() -> tuple[int, int]:
+    """The server's, and everybody else's; the same one where there is but one."""
+    found = sorted(os.sched_getaffinity(0) | os.sched_getaffinity(1))
+    return found[0], found[1 % len(found)]
+
+
+def busy(core: int) -> float:
+    """Seconds that a core has worked, for whomever."""
+    row = next(row for row in Path("/proc/stat").read_text().splitlines() if row.startswith(f"cpu{core} "))
+    user, nice, system, _, _, interrupts, soft, *_ = map(int, row.split()[1:])
+    return (user + nice + system + interrupts + soft) / CLOCK
+
+
 def pin(pid: int, *, server: bool) -> None:
-    """A process and its threads to the server's core or to the other; nothing where there is but one."""
-    cores = sorted(os.sched_getaffinity(0) | os.sched_getaffinity(1))
-    if len(cores) < 2:
-        return
+    """A process and its threads to the server's core or to the other."""
+    own = cores()[0 if server else 1]
     for task in Path(f"/proc/{pid or os.getpid()}/task").iterdir():
-        os.sched_setaffinity(int(task.name), {cores[0] if server else cores[1]})
+        os.sched_setaffinity(int(task.name), {own})
 
 
 class Anybody:

@@ -41,6 +41,8 @@ from relay.server import serve
 from relay.window import Server, watch
 
 HERE = Path(__file__).parent
+FOREIGN, TRIES = 0.08, 3
+"""A window in which others took more of a core is repeated; the third one counts, whatever it is."""
 
 
 def _us(role: str, *more: str) -> list[str]:
@@ -56,7 +58,7 @@ def one_window(server: Server, viewers: int, window: float) -> Figures:
         if not host.stdout.readline():
             raise ConnectionError(f"{server.name} does not take the host")
         arguments = ["--server", json.dumps(server), "--viewers", str(viewers), "--window", str(window)]
-        return _run("watch", *arguments)
+        return _run("watch", *arguments, "--host", str(host.pid))
     finally:
         host.kill()
         host.wait()
@@ -117,7 +119,12 @@ def compare(given: argparse.Namespace, peers: list[Server]) -> None:
 def _measure(windows: Windows, server: Server, viewers: int, window: float) -> None:
     row = windows.setdefault((server.name, viewers), [])
     try:
-        row.append(one_window(server, viewers, window))
+        for _ in range(TRIES):
+            found = one_window(server, viewers, window)
+            if found["foreign"] < FOREIGN:
+                break
+            print(f"{server.name}, {viewers}: again, others took {found['foreign']:.0%} of a core", file=sys.stderr)
+        row.append(found)
     except (subprocess.SubprocessError, ConnectionError, ValueError) as error:
         print(f"{server.name}, {viewers} viewers: no figures ({error})", file=sys.stderr)
     else:
@@ -125,7 +132,21 @@ def _measure(windows: Windows, server: Server, viewers: int, window: float) -> N
 
 
 def _brief(of: Figures) -> str:
-    keys = ("us", "busy", "load", "rate", "share", "missing", "resent", "overflow", "reads", "p50", "p99", "most")
+    keys = (
+        "us",
+        "busy",
+        "load",
+        "rate",
+        "share",
+        "missing",
+        "resent",
+        "overflow",
+        "reads",
+        "foreign",
+        "p50",
+        "p99",
+        "most",
+    )
     return ", ".join(f"{key} {of[key]:.4g}" for key in keys)
 
 
@@ -167,6 +188,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--no-limit", action="store_true")
     for hidden in ("--role", "--url", "--server", "--library", "--egress"):
         parser.add_argument(hidden, default="", help=argparse.SUPPRESS)
+    parser.add_argument("--host", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--port", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--plain", type=int, nargs=2, help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -183,7 +205,11 @@ def main() -> None:
     elif given.role == "publish":
         asyncio.run(publish(given.url))
     elif given.role == "watch":
-        print(json.dumps(asyncio.run(watch(Server(*json.loads(given.server)), given.viewers[0], given.window))))
+        print(
+            json.dumps(
+                asyncio.run(watch(Server(*json.loads(given.server)), given.viewers[0], given.window, given.host))
+            )
+        )
     elif given.role == "bare":
         limit.bare(given.library, _us("sink", "--viewers", str(given.viewers[0])), given.window)
     elif given.role == "sink":

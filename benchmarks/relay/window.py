@@ -9,7 +9,7 @@ from typing import NamedTuple
 import httpx2
 
 from media.dtls import Certificate
-from relay import PACKETS_A_SECOND, Figures, user_and_system
+from relay import PACKETS_A_SECOND, Figures, busy, cores, cpu_seconds, user_and_system
 from relay.doors import Door, Janus, Whep
 from relay.viewers import Load, Viewer, scouts
 
@@ -29,7 +29,7 @@ class Server(NamedTuple):
     ports: tuple[int, int] = (0, 0)
 
 
-async def watch(server: Server, viewers: int, window: float) -> Figures:
+async def watch(server: Server, viewers: int, window: float, host: int) -> Figures:
     """Join, settle, count for a window, leave."""
     load_, certificate = Load(), Certificate.generateCertificate()
     async with httpx2.AsyncClient(timeout=30) as http:
@@ -38,7 +38,7 @@ async def watch(server: Server, viewers: int, window: float) -> Figures:
         await _join_all(door, load_, certificate, viewers)
         joined = sum(user_and_system(server.pid)) - joined
         await _settle(load_)
-        figures = await _count(load_, server.pid, window)
+        figures = await _count(load_, server.pid, host, window)
         first = sorted((v.decodable_ns - v.posted_ns) / 1e6 for v in load_.viewers if v.decodable_ns)
         await load_.close()
         await door.leave()
@@ -68,12 +68,15 @@ async def _settle(load_: Load) -> None:
         calm = calm + 1 if rate < PACKETS_A_SECOND * 1.15 else 0
 
 
-async def _count(load_: Load, pid: int, window: float) -> Figures:
+async def _count(load_: Load, pid: int, host: int, window: float) -> Figures:
     load_.delays_ms()
-    before, overflow, busy = load_.tally(), _overflows(), load_.busy_s
+    before, overflow, worked = load_.tally(), _overflows(), load_.busy_s
+    own, all_ = (cpu_seconds(pid), cpu_seconds(host) + time.process_time()), [busy(core) for core in cores()]
     cpu, at = user_and_system(pid), time.monotonic()
     await asyncio.sleep(window)
     after, seconds = load_.tally(), time.monotonic() - at
+    own = cpu_seconds(pid) - own[0], cpu_seconds(host) + time.process_time() - own[1]
+    foreign = [busy(core) - was - ours for core, was, ours in zip(cores(), all_, own, strict=True)]
     cpu = [later - earlier for later, earlier in zip(user_and_system(pid), cpu, strict=True)]
     gone = {key: after[key] - before[key] for key in after}
     delays = load_.delays_ms()
@@ -89,7 +92,8 @@ async def _count(load_: Load, pid: int, window: float) -> Figures:
         "resent": gone["resent"],
         "overflow": _overflows() - overflow,
         "reads": gone["packets"] / max(1, gone["reads"]),
-        "load": (load_.busy_s - busy) / seconds,
+        "load": (load_.busy_s - worked) / seconds,
+        "foreign": max(foreign) / seconds,
         "p50": share_of(delays, 0.5),
         "p99": share_of(delays, 0.99),
         "most": delays[-1] if delays else float("nan"),
