@@ -6,6 +6,7 @@ Invariant: an adapter that is called back from a hot path (stock, host) never wa
 """
 
 import asyncio
+import time
 from collections.abc import Mapping
 
 import structlog
@@ -16,12 +17,13 @@ from checkout.desk import Desk
 from live.auth import Tokens
 from live.limits import Limiter
 from live.recent_shows import RecentShows
+from media.reports import Reports
 from realtime.hub import Hub
 from schema.errors import Forbidden, NotFound, ShowfloorError, Unauthenticated, Unavailable
 from schema.ids import AccountId, ShowId, VariantId
 from schema.people import Principal, Role
 from schema.show import Stock
-from schema.wire import BackInStock, Event, Pinned, PriceChanged, SoldOut, Unpinned
+from schema.wire import BackInStock, Event, Pinned, PriceChanged, SoldOut, Unpinned, Watched
 
 log = structlog.get_logger()
 
@@ -163,6 +165,17 @@ class StockTeller:
             return False
         self._out[one] = available == 0
         return True
+
+
+class PageReports:
+    """realtime's `Reports`, over media's."""
+
+    def __init__(self, reports: Reports) -> None:
+        self._reports = reports
+
+    def heard(self, principal: Principal, show_id: ShowId, watched: Watched) -> None:
+        """Count it. Raises RateLimited."""
+        self._reports.heard(principal.account_id, show_id, watched, time.time_ns() // 1_000_000)
 
 
 class DeskBook:

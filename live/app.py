@@ -19,7 +19,7 @@ from starlette.routing import BaseRoute, Route
 import checkout.routes
 import media.routes
 import realtime.routes
-from live import health, metrics, routes
+from live import health, media_numbers, metrics, routes, thumbnail
 from live.asyncapi import asyncapi
 from live.auth import Authentication, Tokens
 from live.docs_page import docs_page
@@ -71,6 +71,8 @@ def api_routes() -> list[BaseRoute]:
         *media.routes.routes,
         *health.routes,
         *metrics.routes,
+        *thumbnail.routes,
+        *media_numbers.routes,
     ]
 
 

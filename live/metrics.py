@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
@@ -22,9 +22,31 @@ from starlette.routing import BaseRoute, Route
 from checkout.desk import Desk
 from live.recent_shows import RecentShows
 from media.relay import Relay
+from media.stats import Statistics
 from realtime.hub import Hub
 
-Family = GaugeMetricFamily | CounterMetricFamily
+Family = GaugeMetricFamily | CounterMetricFamily | HistogramMetricFamily
+
+_SHOW_GAUGES = {
+    "subscribers": "Who receives a show's video.",
+    "host_present": "1 while the host's video arrives.",
+}
+_SHOW_COUNTERS = {
+    "octets_in": "Octets of media from the host.",
+    "packets_in": "Packets of media from the host.",
+    "keyframes": "Keyframes from the host.",
+    "packets_dropped": "Packets given up because the fan-out fell behind.",
+    "plis_up": "Keyframes asked of the host.",
+    "nacked_up": "Packets asked of the host again.",
+    "nacked_down": "Packets that viewers asked for again.",
+    "resent": "Packets sent again.",
+}
+_SPREADS = {
+    "viewer_loss_ratio": ("loss", "Share lost, of each viewer's receiver report every ten seconds."),
+    "viewer_rtt_seconds": ("rtt", "Round trip to each viewer, every ten seconds."),
+    "viewer_frozen_ratio": ("frozen", "Share of the time that a picture stood still, as pages report."),
+    "viewer_frame_age_seconds": ("age", "From capture to screen, as pages report."),
+}
 
 _RELAY_GAUGES = {"sessions", "pending", "validated_addresses"}
 
@@ -32,17 +54,20 @@ _RELAY_GAUGES = {"sessions", "pending", "validated_addresses"}
 class Rooms(Collector):
     """What the rooms of one app count."""
 
-    def __init__(self, hub: Hub, desk: Desk, relay: Relay, recent: RecentShows) -> None:
+    def __init__(self, hub: Hub, desk: Desk, relay: Relay, recent: RecentShows, statistics: Statistics) -> None:
         self._hub = hub
         self._desk = desk
         self._relay = relay
         self._recent = recent
+        self._statistics = statistics
 
     def collect(self) -> Iterator[Family]:
         """All families, afresh."""
         yield from self._audience()
         yield from self._checkout()
         yield from self._media()
+        yield from self._shows()
+        yield from self._spreads()
 
     def _audience(self) -> Iterator[Family]:
         family = GaugeMetricFamily("showfloor_viewers", "Viewers of a show, over all processes.", labels=["show"])
@@ -68,10 +93,33 @@ class Rooms(Collector):
         for reason, count in totals["dropped"].items():
             dropped.add_metric([reason], count)
         yield dropped
-        subscribers = GaugeMetricFamily("showfloor_media_subscribers", "Who receives a show's video.", labels=["show"])
-        for show, media in self._relay.shows.items():
-            subscribers.add_metric([show], media.stats().subscribers)
-        yield subscribers
+
+    def _shows(self) -> Iterator[Family]:
+        """By show; a show is labelled while it has media here, so there are never more than sessions."""
+        stats = {show: media.stats() for show, media in list(self._relay.shows.items())}
+        for name, text in _SHOW_GAUGES.items():
+            family = GaugeMetricFamily(f"showfloor_media_{name}", text, labels=["show"])
+            for show, one in stats.items():
+                family.add_metric([show], float(getattr(one, name)))
+            yield family
+        for name, text in _SHOW_COUNTERS.items():
+            counter = CounterMetricFamily(f"showfloor_media_show_{name}", text, labels=["show"])
+            for show, one in stats.items():
+                counter.add_metric([show], getattr(one, name))
+            yield counter
+        rate = GaugeMetricFamily("showfloor_media_layer_bitrate_bps", "Rate of a layer.", labels=["show", "layer"])
+        for show, one in stats.items():
+            for layer in one.layers:
+                rate.add_metric([show, str(layer.layer)], layer.rate_bps)
+        yield rate
+
+    def _spreads(self) -> Iterator[Family]:
+        """Of viewers never one by one: how many, by how much."""
+        for name, (of, text) in _SPREADS.items():
+            family = HistogramMetricFamily(f"showfloor_media_{name}", text, labels=["show"])
+            for show, histogram in self._statistics.histograms(of):
+                family.add_metric([show], list(histogram.cumulative()), histogram.total)
+            yield family
 
 
 def _counter(name: str, text: str, value: float) -> CounterMetricFamily:

@@ -85,6 +85,22 @@ PATHS: dict[str, Json] = {
     "/whip/{show}/{session}": _session("unpublish", "patchPublisher"),
     "/whep/{show}": {"post": _offer("subscribe", "Watch a show: WHEP. Needs the role viewer.")},
     "/whep/{show}/{session}": _session("unsubscribe", "patchSubscriber"),
+    "/api/v1/shows/{show}/thumbnail": {
+        "get": {
+            "operationId": "getThumbnail",
+            "tags": ["media"],
+            "summary": "The live picture of a few seconds ago; a placeholder (SVG) for a show that is not live.",
+            "security": [],
+            "parameters": [_path_parameter("show")],
+            "responses": {
+                "200": {
+                    "description": "The picture",
+                    "content": {"image/jpeg": {"schema": {}}, "image/svg+xml": {"schema": {}}},
+                },
+                "304": {"description": "Unchanged: If-None-Match names it"},
+            },
+        }
+    },
     "/ws/{show}": {
         "get": {
             "operationId": "openSocket",

@@ -30,8 +30,11 @@ class Pins:
         """What is pinned, the oldest first."""
         return _board(await self._pool.fetch(sql("pins_of"), show))
 
-    async def pin(self, show: ShowId, variant: VariantId) -> Pin:
+    async def pin(self, show: ShowId, variant: VariantId, captured_at_ms: int | None = None) -> Pin:
         """Pin an item; pinning it again answers the pin that is there.
+
+        `captured_at_ms` is the capture time of the picture it belongs to. It is told and not kept: who comes later
+        has passed that picture.
 
         Raises NotFound if it is not on sale in the show, Conflict if the board is full.
         """
@@ -44,7 +47,7 @@ class Pins:
                     await pg.execute(sql("pin_insert"), show, variant, pin.pinned_at_ms)
                     version = await pg.fetchval(sql("show_touch"), show)
             if after is not before:
-                event = Pinned(variant_id=variant, at_ms=pin.pinned_at_ms)
+                event = Pinned(variant_id=variant, at_ms=pin.pinned_at_ms, captured_at_ms=captured_at_ms)
                 await self._announcer.announce(show, version, event)
         return pin
 

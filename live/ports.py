@@ -48,6 +48,16 @@ class Presence(Protocol):
         """True while video arrives."""
 
 
+class FrameClock(Protocol):
+    """What media knows of capture times."""
+
+    def capture_ms(self, show_id: ShowId, host_ms: float | None = None) -> int | None:
+        """When, as viewers' players count, the host captured what it showed at `host_ms` of its own clock.
+
+        Without `host_ms`: the newest picture. None while no video arrives.
+        """
+
+
 class Limiter(Protocol):
     """How often a subject may do a thing."""
 

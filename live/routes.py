@@ -13,7 +13,7 @@ from live.flights import Flights
 from live.guests import Guests
 from live.limits import network_of
 from live.pins import Pins
-from live.ports import Limiter
+from live.ports import FrameClock, Limiter
 from live.recent_shows import RecentShows
 from live.shows import Position, ShowService
 from live.tickets import Tickets
@@ -61,6 +61,7 @@ class Services(TypedDict):
     recent: RecentShows
     reads: Flights[ShowId, Show]
     limiter: Limiter
+    relay: FrameClock
 
 
 _PAGE = {"cursor": "next_cursor of the page before", "limit": "1 to 100; 20 without"}
@@ -255,8 +256,10 @@ PIN_ITEM = Operation(
 async def pin_item(call: Call[PinRequest]) -> Answer:
     """POST /api/v1/shows/{show}/pins."""
     state, show = call.request.state, _show(call)
+    relay: FrameClock = state.relay
+    captured_at_ms = relay.capture_ms(show, call.body.captured_at_ms)  # first of all: the video goes on meanwhile
     await state.limiter.check("pin", call.who.account_id)
-    pin: Pin = await state.pins.pin(show, call.body.variant_id)
+    pin: Pin = await state.pins.pin(show, call.body.variant_id, captured_at_ms)
     return Answer(status=201, body=pin, headers={"Location": f"/api/v1/shows/{show}/pins/{pin.variant_id}"})
 
 

@@ -24,7 +24,7 @@ from checkout.fake_client import FakeProvider
 from checkout.fakepay import FakePay
 from checkout.lead import Lead
 from checkout.payments import WebhookForged
-from live.adapters import DeskBook, Gate, HostBoard, HubAnnouncer, StockTeller
+from live.adapters import DeskBook, Gate, HostBoard, HubAnnouncer, PageReports, StockTeller
 from live.auth import Tokens
 from live.catalog import Catalog
 from live.flights import Flights
@@ -41,10 +41,14 @@ from live.settings import Settings
 from live.shared_stock import SharedStockTeller
 from live.shows import ShowService
 from live.siblings import Others, session_suffix
+from live.thumbnail import anyone_may_watch
 from live.tickets import Tickets
 from live.turns import Pool, Turns
 from media.config import RelayConfig
 from media.relay import Relay
+from media.reports import Reports
+from media.stats import Statistics
+from media.thumbnails import Thumbnails
 from realtime.chat import ChatService
 from realtime.hub import Hub
 from schema.ids import ShowId
@@ -95,6 +99,9 @@ class Services(TypedDict):
     chat: ChatService
     relay: Relay
     media_gate: Gate
+    thumbnails: Thumbnails
+    statistics: Statistics
+    reports: PageReports
     metrics: CollectorRegistry
     others: Others | None
 
@@ -122,7 +129,16 @@ async def open_services(
     relay = await stack.enter_async_context(Relay(relay_config(settings, place), hosts))
     republisher = Republisher(pool, turns, shows, announcer, teller)
     await republisher.look()
-    await own(stack, {"republisher": republisher.run(), "stock-teller": teller.run()})
+    thumbnails = Thumbnails(relay, anyone_may_watch(recent))
+    reports = Reports()
+    statistics = Statistics(relay, reports)
+    jobs = {
+        "republisher": republisher.run(),
+        "stock-teller": teller.run(),
+        "thumbnails": thumbnails.run(),
+        "media-statistics": statistics.run(),
+    }
+    await own(stack, jobs)
     return Services(
         shows=shows,
         recent=recent,
@@ -142,7 +158,10 @@ async def open_services(
         chat=ChatService(hub, limiter, recent),
         relay=relay,
         media_gate=Gate(tokens, recent, limiter),
-        metrics=make_registry([Rooms(hub, desk, relay, recent)]),
+        thumbnails=thumbnails,
+        statistics=statistics,
+        reports=PageReports(reports),
+        metrics=make_registry([Rooms(hub, desk, relay, recent, statistics)]),
         others=await stack.enter_async_context(Others(place)) if place else None,
     )
 

@@ -13,6 +13,7 @@ calls the show by `Stage`, and nothing else of it:
                     react(now_ms)                   every 20 ms
                     report(now_ms)                  every second
                     end()                           another feed is on air
+                    wall_ms(host_ms)                a moment of the host's clock, for a pin
 
 Invariant: a feed that is not on air is not heard; whoever it is, its layers are numbered from 0 to `layers - 1`, and
 the order says nothing about which is better (`Show` measures that).
@@ -71,6 +72,9 @@ class Feed(Protocol):
     def report(self, now_ms: int) -> None: ...
 
     def end(self) -> None: ...
+
+    def wall_ms(self, host_ms: float) -> float | None:
+        """A moment of the host's clock, that of its sender reports, in our wall time; None where it is not known."""
 
 
 class Stage(Protocol):

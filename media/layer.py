@@ -40,6 +40,7 @@ class LayerStats(Struct, frozen=True, kw_only=True):
     packets: int
     octets: int
     keyframes: int
+    frames: int
     viewers: int
 
 
@@ -60,7 +61,7 @@ class Layer:
         """When the source on air was last heard; 0: not yet."""
         self.meter = Meter()
         self.size = (0, 0)
-        self.packets = self.octets = self.keyframes = 0
+        self.packets = self.octets = self.keyframes = self.frames = 0
 
     def begin(self) -> None:
         """Another source begins."""
@@ -77,6 +78,7 @@ class Layer:
         self.pending.append(packet)
         self.packets += 1
         self.octets += len(packet.payload)
+        self.frames += packet.marker
         self.arrived_ms = now_ms
         self.meter.count(len(packet.payload), now_ms)
         if packet.begins_keyframe:
@@ -114,5 +116,6 @@ class Layer:
             packets=self.packets,
             octets=self.octets,
             keyframes=self.keyframes,
+            frames=self.frames,
             viewers=len(self.viewers),
         )

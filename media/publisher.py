@@ -149,6 +149,10 @@ class Publisher:
             self._shift_ms = now_ms - said_ms
         self._stage.told(source.stream, report.timestamp, said_ms + self._shift_ms)
 
+    def wall_ms(self, host_ms: float) -> float | None:
+        """A moment of the host's clock, that of its sender reports, in our wall time; None before the first report."""
+        return None if self._shift_ms is None else host_ms + self._shift_ms
+
     def react(self, now_ms: int) -> None:
         """Every few milliseconds: ask for what is lost, and for a keyframe where one is wanted."""
         for (kind, layer), source in self.sources.items():

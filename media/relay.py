@@ -22,6 +22,7 @@ from media.core import sdp
 from media.core.catchup import STEP_MS
 from media.core.extensions import RID
 from media.core.formats import Codec, Kind
+from media.core.history import Packet
 from media.layer import Layer
 from media.native import egress_for
 from media.newcomers import ROUND_PACKETS
@@ -140,6 +141,15 @@ class Relay:
             raise NotFound("The show has no media on this relay")
         return show.stats()
 
+    def keyframes(self) -> dict[ShowId, Sequence[Packet]]:
+        """For each show on air what its lowest layer has shown since a keyframe, that first; for thumbnails."""
+        shows = ((show_id, show.pictures()) for show_id, show in self.shows.items() if show.host_present)
+        return {show_id: packets for show_id, packets in shows if packets}
+
+    def sessions(self, show_id: ShowId | None = None) -> list[Session]:
+        """The sessions now; of one show, if it is named."""
+        return [one for one in self._sessions.values() if show_id is None or one.show_id == show_id]
+
     def totals(self) -> RelayStats:
         """The process's numbers."""
         return RelayStats(
@@ -154,6 +164,14 @@ class Relay:
             packets_dropped=self._egress.dropped_packets,
             dropped=dict(self._port.counts),
         )
+
+    def capture_ms(self, show_id: ShowId, host_ms: float | None = None) -> int | None:
+        """When the host captured what it showed at `host_ms` of its own clock, by the clock of our sender reports.
+
+        Without `host_ms`: the newest picture that arrived. None while the show has no video here.
+        """
+        show = self.shows.get(show_id)
+        return show.capture_ms(host_ms) if show is not None else None
 
     # Sessions
 

@@ -29,6 +29,9 @@ from schema.ids import ShowId
 
 MAX_PENDING: Final = 2048
 AUDIO_HISTORY: Final = 512
+MEANT_AGO_MS: Final = 10_000
+MEANT_AHEAD_MS: Final = 3_000
+"""Between the newest picture here and a moment that the host means: its uplink's delay at most."""
 RANK_MS: Final = 200
 """How often the layers are ranked; a paused one is left within this time more."""
 
@@ -211,6 +214,21 @@ class Show:
     def told(self, stream: Stream, timestamp: int, wall_ms: float) -> None:
         track = self._layer(stream.layer).track if stream.kind is Kind.VIDEO else self.sound
         track.told(timestamp, wall_ms)
+
+    def capture_ms(self, host_ms: float | None) -> int | None:
+        """When a picture was captured, as the sender reports to viewers count: at `host_ms` of the host's own clock.
+
+        Without one, or with one that no host could mean now (another machine's clock, perhaps), the newest picture's.
+        None while no video arrives.
+        """
+        times = [layer.track.newest_capture_ms() for layer in self.layers if layer.arrived_ms]
+        newest = max((at_ms for at_ms in times if at_ms is not None), default=None)
+        if newest is None or self.feed is None or not self.host_present:
+            return None
+        meant = self.feed.wall_ms(host_ms) if host_ms is not None else None
+        if meant is None or not -MEANT_AGO_MS <= meant - newest <= MEANT_AHEAD_MS:
+            return round(newest)
+        return round(meant)
 
     # The subscribers' side
 
@@ -395,6 +413,11 @@ class Show:
     @property
     def video(self) -> Codec | None:
         return self.feed.video if self.feed else None
+
+    def pictures(self) -> Sequence[Packet]:
+        """What the lowest layer on air has shown since its last keyframe, that first; empty if none is kept."""
+        kept = (self.layers[rung.layer].newcomers.gop.packets for rung in self.rungs)
+        return next((packets for packets in kept if packets), ())
 
     def stats(self) -> ShowStats:
         feed, now_ms = self.feed, clock()

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import structlog
 
-from realtime.ports import Talk
+from realtime.ports import Reports, Talk
 from realtime.tasks import Tasks
 from schema.errors import BadRequest, Invalid, RateLimited, ShowfloorError, Unavailable
 from schema.ids import ShowId
 from schema.people import Principal
-from schema.wire import AnyCommand, Reply, Say, WireError
+from schema.wire import AnyCommand, Reply, Say, Watched, WireError
 
 if TYPE_CHECKING:
     from realtime.viewer import Viewer
@@ -38,10 +38,14 @@ _ref_from_msgpack = msgspec.msgpack.Decoder(_Ref)
 
 
 class Commands:
-    """`talk` is what becomes of a chat command; `tasks` belong to the hub, and end with it."""
+    """`talk` is what becomes of a chat command, `reports` of a page's word on its picture.
 
-    def __init__(self, talk: Talk) -> None:
+    The tasks belong to the hub, and end with it.
+    """
+
+    def __init__(self, talk: Talk, reports: Reports) -> None:
         self._talk = talk
+        self._reports = reports
         self._tasks = Tasks(limit=IN_FLIGHT_MAX)
 
     async def aclose(self) -> None:
@@ -79,6 +83,9 @@ class Commands:
         if isinstance(command, Say):
             accepted = await self._talk.say(principal, show, command.text)
             return {"offset": accepted.offset, "id": accepted.id}
+        if isinstance(command, Watched):
+            self._reports.heard(principal, show, command)
+            return {}
         return {"at_ms": time.time_ns() // 1_000_000}
 
 

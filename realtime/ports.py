@@ -4,7 +4,7 @@ from typing import Protocol
 
 from schema.ids import ShowId
 from schema.people import Principal
-from schema.wire import ChatAccepted
+from schema.wire import ChatAccepted, Watched
 
 
 class Doorkeeper(Protocol):
@@ -32,6 +32,14 @@ class ChatRules(Protocol):
 
     async def slow_mode_ms(self, show_id: ShowId) -> int:
         """Least time between two messages of one viewer; 0: off."""
+        ...
+
+
+class Reports(Protocol):
+    """What becomes of what pages say about their picture."""
+
+    def heard(self, principal: Principal, show_id: ShowId, watched: Watched) -> None:
+        """Count it. Raises RateLimited; must not block."""
         ...
 
 

@@ -12,9 +12,10 @@ from starlette.responses import Response
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 
+from realtime.commands import Commands
 from realtime.gateway import EXTENSION, Gateway
 from realtime.hub import Hub
-from realtime.ports import Doorkeeper, Talk
+from realtime.ports import Doorkeeper
 from realtime.room import Room
 from realtime.viewer import Viewer
 from schema.errors import BadRequest, Forbidden, ShowfloorError, Unauthenticated, problem_type
@@ -41,7 +42,8 @@ async def watch(websocket: WebSocket) -> None:
         return
     await websocket.accept(subprotocol=subprotocol if websocket.scope["subprotocols"] else None)
     binary = subprotocol == SUBPROTOCOL_MSGPACK
-    _seat(gateway, hub, room, principal, websocket.state.chat, binary=binary, epoch=epoch, offset=offset)
+    commands = hub.commands(websocket.state.chat, websocket.state.reports)
+    _seat(gateway, hub, room, principal, commands, binary=binary, epoch=epoch, offset=offset)
 
 
 def _seat(
@@ -49,13 +51,12 @@ def _seat(
     hub: Hub,
     room: Room,
     principal: Principal,
-    talk: Talk,
+    commands: Commands,
     *,
     binary: bool,
     epoch: str | None,
     offset: int,
 ) -> None:
-    commands = hub.commands(talk)
 
     def make(transport: asyncio.Transport, connections: set[Any]) -> Viewer:
         viewer = Viewer(

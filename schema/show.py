@@ -177,6 +177,8 @@ class PinRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Show this item beside the video."""
 
     variant_id: VariantId
+    captured_at_ms: Annotated[float, Meta(ge=0, le=1e14)] | None = None
+    """The moment of the video that the pin belongs to, on the publishing page's own clock; None: what arrived last."""
 
 
 class Pin(Struct, frozen=True, kw_only=True):

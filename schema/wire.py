@@ -48,11 +48,14 @@ class ChatDeleted(Event, frozen=True, kw_only=True, tag="chat_deleted"):
     id: MessageId
 
 
-class Pinned(Event, frozen=True, kw_only=True, tag="pin"):
+class Pinned(Event, frozen=True, kw_only=True, omit_defaults=True, tag="pin"):
     """An item is now shown beside the video."""
 
     variant_id: VariantId
     at_ms: int
+    captured_at_ms: int | None = None
+    """The capture time of the picture it belongs to, on the clock of the video's sender reports and abs-capture-time:
+    whoever plays the video shows the pin with that picture, and at once if nothing plays."""
 
 
 class Unpinned(Event, frozen=True, kw_only=True, tag="unpin"):
@@ -141,7 +144,23 @@ class Ping(Command, frozen=True, kw_only=True, tag="ping", forbid_unknown_fields
     """Measure the way there and back; answered with `{"at_ms": server's clock}`."""
 
 
-AnyCommand = Say | Ping
+class Watched(Command, frozen=True, kw_only=True, tag="watched", forbid_unknown_fields=True):
+    """How the picture was since the last report; at most one in five seconds counts. Answered with `{}`.
+
+    It is added up over all viewers of the show; of one session only its last report is known, while it lasts.
+    """
+
+    watched_ms: Annotated[int, Meta(ge=1_000, le=120_000)]
+    """How long a picture should have been moving."""
+    frozen_ms: Annotated[int, Meta(ge=0, le=120_000)]
+    """For how much of that it stood still."""
+    age_ms: Annotated[int, Meta(ge=0, le=60_000)] | None = None
+    """From capture to screen; the median since the last report."""
+    session: Annotated[str, Meta(max_length=64)] = ""
+    """The last part of the WHEP session's address."""
+
+
+AnyCommand = Say | Ping | Watched
 
 
 class ChatRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

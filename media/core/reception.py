@@ -52,10 +52,19 @@ class Reception:
         """Note a sender report, for the round-trip time that the publisher derives from our answer."""
         self._last_sr = (report.ntp >> 16 & 0xFFFFFFFF, now_ms)
 
+    @property
+    def expected(self) -> int:
+        """Packets that the source has sent since its first here, by its numbers."""
+        return (self.sequence.highest or 0) - self._first + 1 if self.packets else 0
+
+    @property
+    def jitter_ms(self) -> float:
+        """Of arrival (RFC 3550 section 6.4.1)."""
+        return self._jitter * 1000 / self._clock_hz
+
     def block(self, now_ms: int) -> ReportBlock:
         """A report since the last one."""
-        highest = self.sequence.highest or 0
-        expected = highest - self._first + 1 if self.packets else 0
+        highest, expected = self.sequence.highest or 0, self.expected
         expected_now, received_now = expected - self._reported[0], self.packets - self._reported[1]
         self._reported = (expected, self.packets)
         lost_now = max(0, expected_now - received_now)

@@ -45,6 +45,11 @@ class Splice:
         """What turns the present source's timestamps into the track's (modulo 2**32)."""
         return self._timestamp_shift
 
+    @property
+    def newest(self) -> int:
+        """The track's timestamp of the newest packet so far."""
+        return self._timestamp
+
     def edge(self, now_ms: int) -> int:
         """The track's timestamp of a packet that arrives now, if the source goes on in its time."""
         return self._timestamp + (now_ms - self._at_ms) * self._clock_hz // 1000 & 0xFFFFFFFF

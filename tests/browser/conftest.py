@@ -161,6 +161,20 @@ async def open_page(browser: Any) -> AsyncIterator[Any]:
 
 
 @pytest.fixture
+def until() -> Any:
+    """Wait for what no locator shows: until `await condition()` is true; answers that."""
+
+    async def wait(condition: Any, what: str) -> Any:
+        async with asyncio.timeout(UP_S):
+            while not (found := await condition()):
+                await asyncio.sleep(0.1)
+        assert found, what
+        return found
+
+    return wait
+
+
+@pytest.fixture
 def module() -> Any:
     """Run JavaScript on a page, with one of our modules as `it` and what was passed as `argument`.
 

@@ -123,6 +123,17 @@ async def test_a_pin_appears_once_and_goes(shop):
     assert (await shop.ask("GET", SHOW)).json()["pins"] == ["blue"]
 
 
+async def test_a_pin_may_say_which_moment_of_the_video_it_belongs_to(shop):
+    """Without a host there is none to belong to, and the pin is no other than one that did not say."""
+    said = await shop.ask(
+        "POST", f"{SHOW}/pins", {"variant_id": "red", "captured_at_ms": 1_780_000_000_000.25}, Role.HOST
+    )
+    assert (said.status_code, set(said.json())) == (201, {"variant_id", "pinned_at_ms"})
+    refused = await shop.ask("POST", f"{SHOW}/pins", {"variant_id": "blue", "captured_at_ms": -1}, Role.HOST)
+    assert (refused.status_code, refused.json()["pointer"]) == (422, "/captured_at_ms")
+    assert (await shop.ask("GET", SHOW)).json()["pins"] == ["red"]
+
+
 async def test_what_is_not_on_sale_cannot_be_pinned(shop):
     refused = await shop.ask("POST", f"{SHOW}/pins", {"variant_id": "cream"}, Role.HOST)
     assert (refused.status_code, refused.json()["code"]) == (404, "not_found")

@@ -3,8 +3,9 @@
 import pytest
 
 from media import publisher as publisher_module
-from media.core import keyframe
+from media.core import keyframe, rtcp
 from media.core.formats import Codec, Kind
+from media.core.reception import ntp
 from media.core.rtcp import KeyframeRequest, parse
 from media.core.rtp import Header
 from media.feed import Stream
@@ -15,10 +16,13 @@ class Stage:
     """Writes down what comes in."""
 
     def __init__(self):
-        self.taken, self.begun = [], []
+        self.taken, self.begun, self.said = [], [], []
 
     def begin(self, stream):
         self.begun.append(stream)
+
+    def told(self, stream, timestamp, wall_ms):
+        self.said.append(wall_ms)
 
     def ingest(self, stream, packet):
         self.taken.append((stream.layer, packet.sequence & 0xFFFF))
@@ -79,3 +83,18 @@ def test_one_request_for_a_keyframe_goes_up_a_second(publisher):
 def test_without_the_interval_each_wish_would(publisher, monkeypatch):
     monkeypatch.setattr(keyframe, "INTERVAL_MS", 0)
     assert requests_for_a_keyframe(publisher) == 50
+
+
+def told(publisher, host_ms, timestamp, now_ms):
+    """The host's sender report: what its clock and its picture stood at."""
+    publisher.rtcp(rtcp.sender_report(rtcp.SenderReport(1, ntp(host_ms), timestamp, 1, 1), "host"), now_ms)
+
+
+def test_a_moment_of_the_hosts_clock_is_one_of_ours_from_its_first_report_on(publisher):
+    an_hour = 3_600_000
+    assert publisher.wall_ms(an_hour + 5000) is None
+    video(publisher, 1, 10, 2000)
+    told(publisher, an_hour + 5000, 0, 2000)
+    told(publisher, an_hour + 6000, 90_000, 3100)  # held up by the network: the clocks are no further apart for it
+    assert publisher.wall_ms(an_hour + 7000) == pytest.approx(4000, abs=0.1)
+    assert [round(at_ms) for at_ms in publisher._stage.said] == [2000, 3000]

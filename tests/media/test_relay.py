@@ -10,6 +10,7 @@ from media.clock import now_ms
 from media.config import RelayConfig
 from media.core import rtcp
 from media.core.nack import ResendBudget
+from media.core.reception import NTP_EPOCH_MS, ntp
 from media.show import Batch
 from schema.errors import NotFound
 
@@ -380,3 +381,53 @@ async def test_without_the_slices_it_would_not(floor, peers, wait_until, monkeyp
 async def test_ipv6_is_served_from_a_wildcard(open_floor):
     async with open_floor(RelayConfig(bind_host="::", addresses=("::1", "127.0.0.1"))) as floor:
         assert floor.relay._port.socket.getsockname()[0] == "::"
+
+
+HOST_AHEAD_MS = 3_600_000
+"""The host's clock is an hour fast."""
+
+
+async def told_by_host(host, floor, wait_until, host_ms):
+    """The host's report that its newest picture was captured at `host_ms` of its clock."""
+    show = floor.relay.shows["demo"]
+    report = rtcp.SenderReport(host.video_ssrc, ntp(host_ms), host.timestamp[96] & 0xFFFFFFFF, 1, 1)
+    host.send_rtcp(rtcp.sender_report(report, "host"))
+    await wait_until(lambda: show.feed.wall_ms(host_ms) is not None, "the host's clock is known")
+
+
+async def test_a_moment_of_the_host_is_where_the_sender_reports_put_its_picture_for_viewers(on_air, floor, wait_until):
+    host, viewer = on_air
+    host_ms = now_ms() + HOST_AHEAD_MS
+    await told_by_host(host, floor, wait_until, host_ms)
+    await pictures(host, viewer, wait_until, 3, keyframe=False)  # 33 ms apart: the newest is 100 ms after the report
+    viewer.reports.clear()
+    ssrc = video(viewer)[-1][0].ssrc
+
+    def reports():
+        return [part for part in viewer.reports if isinstance(part, rtcp.SenderReport) and part.ssrc == ssrc]
+
+    await wait_until(reports, "the viewer is told")
+    told_ms = reports()[-1].ntp * 1000 / (1 << 32) - NTP_EPOCH_MS
+    as_viewer = told_ms - (reports()[-1].timestamp - video(viewer)[-1][0].timestamp & 0xFFFFFFFF) / 90
+    assert floor.relay.capture_ms("demo", host_ms + 100) == pytest.approx(as_viewer, abs=2)
+    assert floor.relay.capture_ms("demo") == pytest.approx(as_viewer, abs=2)
+    assert floor.relay.capture_ms("demo", host_ms + 160) == pytest.approx(as_viewer + 60, abs=2)
+
+
+@pytest.mark.parametrize("off_ms", [-HOST_AHEAD_MS, HOST_AHEAD_MS])
+async def test_a_moment_of_another_clock_than_the_hosts_counts_as_the_newest_picture(on_air, floor, wait_until, off_ms):
+    host, _ = on_air
+    host_ms = now_ms() + HOST_AHEAD_MS
+    await told_by_host(host, floor, wait_until, host_ms)
+    newest = floor.relay.capture_ms("demo")
+    assert newest is not None
+    assert floor.relay.capture_ms("demo", host_ms + off_ms) == newest
+
+
+async def test_there_is_no_capture_time_without_a_host(on_air, floor, wait_until):
+    host, _ = on_air
+    assert floor.relay.capture_ms("another") is None
+    assert floor.relay.capture_ms("demo") is not None
+    await host.close()
+    await wait_until(lambda: not floor.show("demo").host_present, "the host is gone")
+    assert floor.relay.capture_ms("demo") is None

@@ -96,6 +96,13 @@ class Server(uvicorn.Server):
         yield
 
 
+class Reports:
+    """Hears what pages say about their picture, and forgets it."""
+
+    def heard(self, _principal, _show, _watched):
+        return
+
+
 class Running:
     """One process's worth of server."""
 
@@ -180,7 +187,7 @@ async def serve(url: str, *, tick_ms: int = 20, origins: tuple[str, ...] = ()) -
         @contextlib.asynccontextmanager
         async def lifespan(_: Starlette):
             async with hub:
-                yield {"hub": hub, "chat": chat, "doorkeeper": tickets}
+                yield {"hub": hub, "chat": chat, "doorkeeper": tickets, "reports": Reports()}
 
         async def translate(_: Request, error: Exception) -> Response:
             assert isinstance(error, ShowfloorError)

@@ -42,7 +42,7 @@ async def main(url: str) -> None:
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette):
         async with Hub(client, tick_ms=20) as hub:
-            yield {"hub": hub, "chat": ChatService(hub, Open(), Open()), "doorkeeper": Open()}
+            yield {"hub": hub, "chat": ChatService(hub, Open(), Open()), "doorkeeper": Open(), "reports": None}
 
     listener = socket.create_server(("127.0.0.1", 0))
     app = Starlette(routes=routes, lifespan=lifespan)

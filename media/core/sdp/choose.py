@@ -43,7 +43,8 @@ def must_take(chosen: Sequence[Chosen], on_air: Sequence[Codec]) -> None:
     kinds = {codec.kind for codec in taken}
     missing = [codec for codec in on_air if codec.kind in kinds and codec not in taken]
     if missing:
-        raise NotAcceptable(f"The show is sent in {', '.join(missing)}, which the offer does not accept")
+        said = f"The show is sent in {', '.join(missing)}, which the offer does not accept"
+        raise NotAcceptable(said, codecs=[str(codec) for codec in missing])
 
 
 def our_setup(offered: str) -> str:

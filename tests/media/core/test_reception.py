@@ -53,3 +53,12 @@ def test_a_mapping_is_guessed_until_it_is_told():
     mapping.guess(7000, 10_003)
     assert mapping.at(10_003) == 7000
     assert mapping.wall(7900) == 10_013
+
+
+def test_a_mapping_leads_from_a_timestamp_back_to_its_time_across_the_wrap():
+    mapping = Mapping(90_000)
+    assert mapping.wall(0) is None
+    mapping.set(0xFFFFFFFF - 899, 10_000)
+    assert mapping.wall(0) == 10_010
+    assert mapping.wall(0xFFFFFFFF - 1799) == 9990
+    assert mapping.at(10_010) == 0

@@ -40,3 +40,14 @@ def test_what_a_source_says_of_its_clock_follows_it_onto_the_track():
     assert second.timestamp == 93_000
     track.told(1_000_000, 990)
     assert track.timestamp_at(1000) == 93_000 + 900
+
+
+def test_the_newest_picture_has_a_capture_time_and_a_late_packet_does_not_take_it_back():
+    track = Track(Kind.VIDEO, 512)
+    assert track.newest_capture_ms() is None
+    place(track, 100, 3000, now_ms=0)
+    place(track, 102, 93_000, now_ms=1040)
+    place(track, 101, 48_000, now_ms=1050)
+    assert track.newest_capture_ms() == 1000
+    track.told(93_000, 5000)
+    assert track.newest_capture_ms() == 5000

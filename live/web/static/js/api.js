@@ -105,6 +105,8 @@ const body = async (answer) => (await answer).body;
 /** Every operation the pages use. `token` is a Bearer token; `key` comes from `intent()`. */
 export const api = {
   shows: (cursor = "") => body(call(`/api/v1/shows${cursor ? `?cursor=${id(cursor)}` : ""}`)),
+  /** An address, not a call: images are asked for by the browser itself. */
+  thumbnail: (showId) => show(showId, "/thumbnail"),
   show: (showId) => body(call(show(showId))),
   join: (showId, name = "") => body(call(show(showId, "/guests"), { method: "POST", body: { name } })),
   ticket: (showId, token) => body(call(show(showId, "/tickets"), { method: "POST", token })),
@@ -123,7 +125,9 @@ export const api = {
 
   setState: (showId, token, state) => body(call(show(showId, "/state"), { method: "PUT", token, body: { state } })),
   setSales: (showId, token, open) => body(call(show(showId, "/sales"), { method: "PUT", token, body: { open } })),
-  pin: (showId, token, variant_id) => call(show(showId, "/pins"), { method: "POST", token, body: { variant_id } }),
+  /** `captured_at_ms`: the moment of the video that it belongs to, by `captureClock()` of the page that publishes it. */
+  pin: (showId, token, variant_id, captured_at_ms = null) =>
+    call(show(showId, "/pins"), { method: "POST", token, body: { variant_id, ...(captured_at_ms !== null && { captured_at_ms }) } }),
   unpin: (showId, token, variant) => call(show(showId, `/pins/${id(variant)}`), { method: "DELETE", token }),
   setPrice: (showId, token, variant, price_amount) =>
     body(call(show(showId, `/items/${id(variant)}/price`), { method: "PUT", token, body: { price_amount } })),

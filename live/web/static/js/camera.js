@@ -1,4 +1,5 @@
 /** The host's camera and microphone: preview, choice of device, sound level, and the publication made of them. */
+import { automatic, FORMATS, hint, remember, remembered, sendable } from "./codecs.js";
 import { html, signal, useEffect, useRef } from "./view.js";
 import { listDevices, openDevices, Publisher } from "./whip.js";
 import { explain } from "./words.js";
@@ -14,6 +15,7 @@ export class Camera {
     this.problem = signal("");
     this.status = signal("idle");
     this.stats = signal(null);
+    this.format = signal(remembered());
     this.publisher = new Publisher({
       show,
       token,
@@ -53,6 +55,7 @@ export class Camera {
   /** Publishes; raises the server's Problem. */
   async publish() {
     this.stats.value = null;
+    this.publisher.format = this.format.value;
     await this.publisher.start(this.stream.value);
   }
 
@@ -119,6 +122,21 @@ function Picker({ label, testid, devices, value, onPick }) {
   </label>`;
 }
 
+/** Which format is sent and who may miss it; fixed while on air, since another one needs another session. */
+function FormatPicker({ camera }) {
+  const format = camera.format.value;
+  const can = sendable();
+  const { level, text } = hint(format);
+  const pick = ({ target }) => remember((camera.format.value = target.value));
+  return html`<label class="format">Video format
+      <select value=${format} onChange=${pick} disabled=${camera.live} aria-describedby="codec-hint" data-testid="codec">
+        <option value="">Automatic${automatic() && ` (${automatic()})`}</option>
+        ${FORMATS.map((each) => html`<option key=${each} value=${each} disabled=${!can.includes(each)}>${each}${can.includes(each) ? "" : ", not in this browser"}</option>`)}
+      </select>
+    </label>
+    <p id="codec-hint" class="codec-hint ${level}" role="status" data-testid="codec-hint" data-level=${level}>${text}</p>`;
+}
+
 export function Pickers({ camera }) {
   const { cameras, microphones } = camera.devices.value;
   const chosen = camera.chosen.value;
@@ -126,6 +144,7 @@ export function Pickers({ camera }) {
   return html`<div class="pickers">
     <${Picker} label="Camera" testid="camera" devices=${cameras} value=${chosen.camera} onPick=${(id) => pick({ camera: id })} />
     <${Picker} label="Microphone" testid="microphone" devices=${microphones} value=${chosen.microphone} onPick=${(id) => pick({ microphone: id })} />
+    <${FormatPicker} camera=${camera} />
     ${camera.stream.value && html`<${Level} stream=${camera.stream.value} />`}
   </div>`;
 }
@@ -138,6 +157,6 @@ export function AirLine({ camera, elsewhere }) {
   const words = elsewhere && camera.status.value !== "replaced" ? "Another source is on air" : WORDS[camera.status.value];
   return html`<p class="air ${camera.status.value}" role="status" data-testid="air" data-status=${camera.status.value}>
     <b>${words}</b>
-    ${stats && html`<span data-testid="bitrate">${Math.round(stats.bitrateBps / 1000)} kbit/s, ${Math.round(stats.framesPerSecond)} frames/s</span>`}
+    ${stats && html`<span data-testid="bitrate">${Math.round(stats.bitrateBps / 1000)} kbit/s, ${Math.round(stats.framesPerSecond)} frames/s${stats.codec && `, ${stats.codec}`}</span>`}
   </p>`;
 }

@@ -6,6 +6,7 @@ import { html, render, signal } from "./view.js";
 import { explain, STATES } from "./words.js";
 
 const REFRESH_MS = 15_000;
+const PICTURE_MS = 10_000;
 const SOON_MS = 60 * 60 * 1000;
 const ORDER = { live: 0, paused: 1, scheduled: 2, ended: 3 };
 
@@ -27,11 +28,18 @@ function Starts({ show }) {
   </p>`;
 }
 
+/** The live picture changes every ten seconds; a new address makes the browser ask for it. */
+function LivePicture({ show }) {
+  const at = Math.floor(tick.value / PICTURE_MS);
+  return html`<img class="live-picture" src="${api.thumbnail(show.show_id)}?at=${at}" alt="" width="320" height="180" decoding="async" data-testid="picture-${show.show_id}" />`;
+}
+
 const INVITATIONS = { scheduled: "See what is coming", live: "Watch now", paused: "Watch now", ended: "See the items" };
 
 function Card({ show }) {
   return html`<li class="show ${show.state}">
     <a href="/watch/${encodeURIComponent(show.show_id)}" data-testid="show-${show.show_id}">
+      ${show.state === "live" && html`<${LivePicture} show=${show} />`}
       <span class="badge ${show.state}">${STATES[show.state]}</span>
       <h2>${show.title}</h2>
       ${show.description && html`<p class="description">${show.description}</p>`}

@@ -12,9 +12,14 @@ import { computed, signal } from "./view.js";
 const RETRY_MS = 2_000;
 const RETRY_CAP_MS = 20_000;
 
-/** `{store, socket, status, problem, refuse, reload}` of `show`; `session` gives tickets. Starts at once. */
-export function joinRoom({ show, session, onFrame = () => {} }) {
+/**
+ * `{store, socket, status, problem, refuse, reload}` of `show`; `session` gives tickets. Starts at once.
+ *
+ * `through(apply)` answers what takes the socket's frames in place of the store's own `apply`.
+ */
+export function joinRoom({ show, session, onFrame = () => {}, through = (apply) => apply }) {
   const store = createStore();
+  const take = through(store.apply);
   const status = signal("connecting");
   const refused = signal(null);
   const unread = signal(null);
@@ -42,7 +47,7 @@ export function joinRoom({ show, session, onFrame = () => {} }) {
     show,
     ticket: () => session.ticket(),
     onFrame: (frame) => {
-      store.apply(frame);
+      take(frame);
       if (frame.snapshot) load();
       onFrame(frame);
     },

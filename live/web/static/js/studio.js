@@ -3,6 +3,7 @@ import { api } from "./api.js";
 import { AirLine, Camera, Pickers, Preview } from "./camera.js";
 import { ChatForm, ChatList, deleting, Voice } from "./chat.js";
 import { confirm, Questions } from "./dialog.js";
+import { captureClock } from "./frames.js";
 import { Pin } from "./icons.js";
 import { Name, StockNote, Thumb } from "./items.js";
 import { decimal, digits, minorUnits, money } from "./money.js";
@@ -34,7 +35,7 @@ function start() {
       await camera.publish();
       if (store.show.value?.state !== "live") await changeTo("live");
     } catch (refused) {
-      toast(explain(refused), "bad");
+      toast(explain(refused, "publish"), "bad");
     } finally {
       busy.value = false;
     }
@@ -90,7 +91,11 @@ function start() {
   function Item({ item }) {
     const { variant_id: variant } = item;
     const pinned = store.pins.value.includes(variant);
-    const toggle = () => attempt(async () => (pinned ? api.unpin : api.pin)(showId, await token(), variant));
+    const toggle = () => {
+      // The picture that the host shows at the tap, if it is this page that sends it.
+      const capturedAtMs = camera.live ? captureClock() : null;
+      return attempt(async () => (pinned ? api.unpin(showId, await token(), variant) : api.pin(showId, await token(), variant, capturedAtMs)));
+    };
     return html`<li class="row ${pinned ? "pinned" : ""}" data-testid="item-${variant}">
       <${Thumb} item=${item} />
       <div class="about"><${Name} item=${item} /><span class="line"><${Price} item=${item} /><${StockNote} item=${item} stock=${store.stock.value[variant]} /></span></div>

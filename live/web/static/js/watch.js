@@ -2,29 +2,42 @@
 import { BuyPanel, isOpen } from "./buy.js";
 import { ChatForm, ChatList, Voice } from "./chat.js";
 import { Questions } from "./dialog.js";
+import { Frames } from "./frames.js";
 import { Bag, Cross } from "./icons.js";
 import { ItemRow, PinCard } from "./items.js";
+import { PinGate } from "./pingate.js";
 import { Purchase } from "./purchase.js";
 import { joinRoom } from "./room.js";
 import { GuestSession, showOfPath } from "./session.js";
 import { Badge, Curtain, Picture, SoundButton, Viewers } from "./stage.js";
+import { Statistics } from "./statistics.js";
 import { toast, Toasts } from "./toast.js";
 import { effect, html, render, signal, useEffect, useRef } from "./view.js";
-import { Player } from "./whep.js";
+import { marks, Player } from "./whep.js";
 import { explain } from "./words.js";
 
 const showId = showOfPath();
 const session = new GuestSession(showId);
 const token = () => session.token();
-const { store, socket, status, problem } = joinRoom({ show: showId, session });
-const purchase = new Purchase({ show: showId, token });
-const voice = new Voice({ show: showId, token, socket, slowModeMs: () => store.show.value?.slow_mode_ms ?? 0 });
-
 const video = signal(null);
 const playback = signal({ status: "connecting", problem: null });
 const drawerOpen = signal(false);
-
 const player = signal(null);
+const pinNotes = signal([]);
+
+const frames = new Frames({ video: () => video.value, receiver: () => player.value?.receiver ?? null });
+
+/** Pins wait for their picture; all else the socket says passes at once. */
+function behindPictures(apply) {
+  const isOff = () => player.value?.hostPresent === false;
+  const onNote = (notes) => (marks.pins = pinNotes.value = notes);
+  const gate = new PinGate({ apply, frames, isOff, onNote });
+  return (frame) => gate.take(frame);
+}
+
+const { store, socket, status, problem } = joinRoom({ show: showId, session, through: behindPictures });
+const purchase = new Purchase({ show: showId, token });
+const voice = new Voice({ show: showId, token, socket, slowModeMs: () => store.show.value?.slow_mode_ms ?? 0 });
 
 function watchVideo(element) {
   video.value = element;
@@ -114,6 +127,7 @@ function Watch() {
         <${Curtain} show=${store.show.value} playback=${playback.value} problem=${problem.value} />
         <${Bar} />
         <${SoundButton} video=${video} />
+        <${Statistics} peer=${() => player.value?.peer} frames=${frames} notes=${pinNotes} onRow=${(row) => (marks.statistics = row)} />
       </section>
       <div class="side">
         <${Shelf} />

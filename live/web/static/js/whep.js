@@ -5,6 +5,7 @@
  * and "refused" (with the Problem) to `onStatus`. The element is never emptied on a reconnect: the last picture
  * stays until the next one, which is kinder than black.
  */
+import { askForCaptureTimes } from "./frames.js";
 import { counters, farewell, hangUp, offerTo } from "./rtc.js";
 
 const BACKOFF_BASE_MS = 500;
@@ -30,6 +31,11 @@ export class Player {
     this.hostPresent = true;
     this.leave = () => this.stop();
     this.back = (event) => event.persisted && this.start();
+  }
+
+  /** What receives the picture; null without a connection. */
+  get receiver() {
+    return this.peer?.getReceivers().find(({ track }) => track.kind === "video") ?? null;
   }
 
   start() {
@@ -65,7 +71,7 @@ export class Player {
     this.#say("connecting");
     const peer = (this.peer = new RTCPeerConnection());
     const stream = new MediaStream();
-    peer.addTransceiver("video", { direction: "recvonly" });
+    askForCaptureTimes(peer.addTransceiver("video", { direction: "recvonly" }));
     peer.addTransceiver("audio", { direction: "recvonly" });
     peer.ontrack = ({ track }) => this.#show(peer, stream, track);
     peer.onconnectionstatechange = () => peer === this.peer && this.#connection(peer.connectionState);

@@ -6,9 +6,10 @@
  *
  * Owns: one peer connection; the MediaStream belongs to the page, which shows and swaps it. Reports "connecting",
  * "live", "waiting" (with the pause), "stopped", "replaced" and "refused" (with the Problem) to `onStatus`, and once a second
- * `{bitrateBps, framesPerSecond}` to `onStats`.
+ * `{bitrateBps, framesPerSecond, codec}` to `onStats`.
  */
 import { api } from "./api.js";
+import { preferring } from "./codecs.js";
 import { counters, farewell, hangUp, isOver, offerTo } from "./rtc.js";
 
 const BACKOFF_BASE_MS = 500;
@@ -40,7 +41,8 @@ export class Publisher {
   constructor({ show, token, onStatus = () => {}, onStats = () => {} }) {
     Object.assign(this, { show, path: `/whip/${encodeURIComponent(show)}`, token, onStatus, onStats });
     this.failures = 0;
-    this.codecs = null;
+    /** The video format to send; "": one that plays everywhere. */
+    this.format = "";
     this.leave = () => this.#hangUp();
   }
 
@@ -94,7 +96,7 @@ export class Publisher {
   #transceivers(peer) {
     for (const track of this.stream.getTracks()) {
       const transceiver = peer.addTransceiver(track, { direction: "sendonly", streams: [this.stream] });
-      if (track.kind === "video" && this.codecs) transceiver.setCodecPreferences(this.codecs);
+      if (track.kind === "video") transceiver.setCodecPreferences?.(preferring(this.format));
     }
   }
 
@@ -128,10 +130,6 @@ export class Publisher {
   }
 
   #failed(problem) {
-    if (problem.status === 406 && !this.codecs) {
-      this.codecs = plainCodecs();
-      return this.#connect();
-    }
     const passing = problem.status === 0 || problem.status === 409 || problem.status === 429 || problem.status >= 500;
     if (passing) {
       this.#again(problem.retryAfterMs ?? 0);
@@ -166,14 +164,13 @@ export class Publisher {
     this.sent = now;
     if (!sent) return undefined;
     const seconds = (now.atMs - sent.atMs) / 1000;
-    this.onStats({ bitrateBps: ((now.bytes - sent.bytes) * 8) / seconds, framesPerSecond: (now.frames - sent.frames) / seconds });
+    this.onStats({ bitrateBps: ((now.bytes - sent.bytes) * 8) / seconds, framesPerSecond: (now.frames - sent.frames) / seconds, codec: sentCodec(peer) });
     return undefined;
   }
 }
 
-/** H264 and VP8 first, which every relay and every viewer has; the rest of the browser's list after them. */
-function plainCodecs() {
-  const all = RTCRtpSender.getCapabilities("video").codecs;
-  const common = ({ mimeType }) => /\/(h264|vp8)$/i.test(mimeType);
-  return [...all.filter(common), ...all.filter((codec) => !common(codec))];
+/** The video format that was agreed on. */
+function sentCodec(peer) {
+  const video = peer.getSenders().find(({ track }) => track?.kind === "video");
+  return video?.getParameters().codecs?.[0]?.mimeType.split("/")[1] ?? "";
 }

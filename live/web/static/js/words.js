@@ -15,6 +15,11 @@ const WORDS = {
   not_acceptable: "This browser cannot play the video's format.",
 };
 
+/** The same codes, to a host whose offer was refused. */
+const TO_A_HOST = {
+  not_acceptable: "The show cannot be sent in this video format. Choose Automatic, H264 or VP8 as the video format.",
+};
+
 const DEVICES = {
   NotAllowedError: "The browser blocked the camera or the microphone. Allow both for this page and try again.",
   NotFoundError: "No camera or no microphone was found. Plug one in and try again.",
@@ -23,9 +28,19 @@ const DEVICES = {
   InsecureContextError: "Cameras work only on pages opened over HTTPS, or on localhost.",
 };
 
-/** One or two sentences for a Problem of api.js, a refusal of socket.js or a DOMException of a camera. */
-export function explain(problem) {
-  const text = DEVICES[problem.name] ?? WORDS[problem.code] ?? problem.detail ?? "Something went wrong. Try again.";
+/** Why a viewer sees nothing, with the format's name where the server said it. */
+function formatWords({ extra }) {
+  const codecs = extra?.codecs?.join(" and ");
+  return codecs && `This show is sent in ${codecs}, which this browser cannot play. Update the browser, or open the show in another one.`;
+}
+
+/**
+ * One or two sentences for a Problem of api.js, a refusal of socket.js or a DOMException of a camera; `doing` is
+ * "publish" where a host's offer was refused.
+ */
+export function explain(problem, doing = "watch") {
+  const special = doing === "publish" ? TO_A_HOST[problem.code] : problem.code === "not_acceptable" && formatWords(problem);
+  const text = DEVICES[problem.name] || special || WORDS[problem.code] || problem.detail || "Something went wrong. Try again.";
   const seconds = Math.ceil((problem.retryAfterMs ?? 0) / 1000);
   return problem.code === "rate_limited" && seconds > 0 ? `${text} Try again in ${seconds} s.` : text;
 }
