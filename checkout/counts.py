@@ -19,6 +19,8 @@ class Counts:
     straight_to_truth: int = 0
     """Taps decided without the gate."""
     holds: int = 0
+    offers: int = 0
+    """Holds made for the head of a waitlist."""
     expired: int = 0
     released: int = 0
     rebuilds: int = 0

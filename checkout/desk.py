@@ -28,11 +28,29 @@ from checkout.rows import hold_of, order_of, stock_of, totals_of
 from checkout.shelf import Shelf
 from checkout.till import Till
 from checkout.truth import Truth, sql
-from schema.errors import Conflict, IdempotencyKeyMissing, IdempotencyMismatch, Invalid, NotFound, Unavailable
+from checkout.waitlist import Waitlist, owner
+from schema.errors import (
+    Conflict,
+    IdempotencyKeyMissing,
+    IdempotencyMismatch,
+    Invalid,
+    NotFound,
+    Unavailable,
+)
 from schema.ids import HoldId, OrderId, ShowId, VariantId, new_id
-from schema.order import Hold, HoldPage, HoldRequest, HoldState, Order, OrderPage, PayRequest, Refund, ShowTotals
+from schema.order import (
+    Hold,
+    HoldPage,
+    HoldRequest,
+    HoldState,
+    Order,
+    OrderPage,
+    PayRequest,
+    Refund,
+    ShowTotals,
+)
 from schema.pages import from_cursor, to_cursor
-from schema.people import Principal, Role
+from schema.people import Principal
 from schema.show import Stock
 
 log = structlog.get_logger()
@@ -67,6 +85,7 @@ class Desk:
         listener: StockListener,
         *,
         hold_ms: int = 300_000,
+        offer_ms: int = 120_000,
         clock: Callable[[], int] = wall_ms,
         pace: Pace | None = None,
         scripts: dict[str, str] | None = None,
@@ -75,10 +94,12 @@ class Desk:
         """`lead`: for one of several desks, whether it looks after what one of them has to; None: it does."""
         self.counts = Counts()
         self._lead = lead
-        self._listener, self._hold_ms, self._clock, self._pace = listener, hold_ms, clock, pace or Pace()
+        self._listener, self._clock, self._pace = listener, clock, pace or Pace()
+        self._hold_ms, self._offer_ms = hold_ms, offer_ms
         self._truth = Truth(pool, self.counts)
         self._gate = Gate(redis, clock=clock, scripts=scripts)
         self._provider = provider
+        self.waitlist = Waitlist(self._truth, self._shelf_of, self.release)
         self._outbox = Outbox(self._truth, provider, self.counts, self._shelf_of)
         self._till = Till(self._truth, provider, self.counts, self._shelf_of, self._outbox.work.set)
         self._shelves: dict[Product, Shelf] = {}
@@ -193,7 +214,7 @@ class Desk:
 
     async def get_hold(self, principal: Principal, hold_id: HoldId) -> Hold:
         """A hold of one's own; an operator sees all. Raises NotFound."""
-        row = await self._truth.one(sql("hold"), hold_id, *_owner(principal))
+        row = await self._truth.one(sql("hold"), hold_id, *owner(principal))
         if row is None:
             raise NotFound("There is no such hold")
         return hold_of(row)
@@ -233,7 +254,7 @@ class Desk:
 
     async def get_order(self, principal: Principal, order_id: OrderId) -> Order:
         """An order of one's own; an operator sees all. Raises NotFound."""
-        row = await self._truth.one(sql("order"), order_id, *_owner(principal))
+        row = await self._truth.one(sql("order"), order_id, *owner(principal))
         if row is None:
             raise NotFound("There is no such order")
         return order_of(row)
@@ -286,6 +307,7 @@ class Desk:
                 counts=self.counts,
                 spawn=self._spawn,
                 hold_ms=self._hold_ms,
+                offer_ms=self._offer_ms,
             )
         return self._shelves[product]
 
@@ -363,12 +385,6 @@ class Desk:
             if item:
                 shelf.tell(item)
                 await shelf.reconcile(item, orphans_before_ms=before_ms)
-
-
-def _owner(principal: Principal) -> tuple[str | None, str | None]:
-    """Whose rows they may see, and of which show."""
-    everybody = principal.role.covers(Role.OPERATOR)
-    return None if everybody else principal.account_id, principal.show_id
 
 
 async def _guarded(work: Coroutine[Any, Any, None]) -> None:

@@ -64,6 +64,8 @@ class Look(Struct, frozen=True, kw_only=True):
     pending_units: int
     pending: list[tuple[str, int, int]]
     """Hold id, since when (ms), units."""
+    waiting: bool
+    """Somebody is on the waitlist."""
 
 
 class Gate:
@@ -112,17 +114,25 @@ class Gate:
         keys = [base, f"{base}:holds", f"{base}:buyers", f"{base}:pending", was]
         return bool(await self._run("release_many", keys, [epoch, _pack(flat), 2 * WAS_MS]))
 
-    async def adjust(self, product: Product, epoch: int, *, units: int = 0, is_open: bool | None = None) -> bool:
-        """Tell of a restock or of the kill switch; False if the gate has another epoch."""
-        flag = "" if is_open is None else str(int(is_open))
-        return bool(await self._run("adjust", [_base(product)], [epoch, units, flag]))
+    async def adjust(
+        self, product: Product, epoch: int, *, units: int = 0, is_open: bool | None = None, waiting: bool | None = None
+    ) -> bool:
+        """Tell of a restock, of the kill switch, or whether somebody waits; False if the gate has another epoch."""
+        flags = ["" if flag is None else str(int(flag)) for flag in (is_open, waiting)]
+        return bool(await self._run("adjust", [_base(product)], [epoch, units, *flags]))
 
     async def look(self, product: Product) -> Look:
         """What the gate believes, read in one step."""
         base = _base(product)
-        epoch, available, units, flat = await self._run("look", [base, f"{base}:holds", f"{base}:pending"], [])
+        epoch, available, units, flat, waiting = await self._run("look", [base, f"{base}:holds", f"{base}:pending"], [])
         pending = [(flat[i].decode(), int(flat[i + 1]), flat[i + 2]) for i in range(0, len(flat), 3)]
-        return Look(epoch=int(epoch) if epoch else None, available=available, pending_units=units, pending=pending)
+        return Look(
+            epoch=int(epoch) if epoch else None,
+            available=available,
+            pending_units=units,
+            pending=pending,
+            waiting=bool(waiting),
+        )
 
     async def rebuild(
         self,
@@ -131,6 +141,7 @@ class Gate:
         epoch: int,
         available: int,
         is_open: bool,
+        waiting: bool = False,
         limit: int,
         holds: Sequence[tuple[str, str, int]],
         buyers: Sequence[tuple[str, int]],
@@ -147,7 +158,7 @@ class Gate:
                 await self._redis.hset(fresh_buyers, mapping=dict(buyers[at : at + REBUILD_CHUNK]))
                 await self._redis.expire(fresh_buyers, REBUILD_EXPIRE_S)
             keys = [base, f"{base}:holds", f"{base}:buyers", f"{base}:pending", fresh_holds, fresh_buyers]
-            await self._scripts["rebuild"](keys=keys, args=[epoch, available, int(is_open), limit])
+            await self._scripts["rebuild"](keys=keys, args=[epoch, available, int(is_open), int(waiting), limit])
 
     def _said(self, product: Product) -> tuple[str, str]:
         bucket = self._clock() // SAID_MS

@@ -27,8 +27,20 @@ from schema.errors import (
     Unauthenticated,
     Unavailable,
 )
-from schema.ids import HoldId, OrderId, ShowId
-from schema.order import Hold, HoldPage, HoldRequest, Order, OrderPage, PayRequest, Refund, RefundRequest, ShowTotals
+from schema.ids import HoldId, OrderId, ShowId, WaitlistEntryId
+from schema.order import (
+    Hold,
+    HoldPage,
+    HoldRequest,
+    Order,
+    OrderPage,
+    PayRequest,
+    Refund,
+    RefundRequest,
+    ShowTotals,
+    WaitlistEntry,
+    WaitlistPage,
+)
 from schema.pages import page_size
 from schema.people import Role
 
@@ -83,6 +95,30 @@ async def pay_hold(call: Call[PayRequest]) -> Answer:
     if isinstance(result, Order):
         return Answer(body=result, headers={"Location": f"/api/v1/orders/{result.order_id}"})
     return Answer(status=202, body=result, headers={"Location": f"/api/v1/holds/{result.hold_id}", "Retry-After": "1"})
+
+
+async def join_waitlist(call: Call[HoldRequest]) -> Answer:
+    """201 the place."""
+    await _limit(call)
+    entry = await _desk(call).waitlist.join(call.who, ShowId(call.path("show")), call.body)
+    return Answer(status=201, body=entry, headers={"Location": f"/api/v1/waitlist/{entry.entry_id}"})
+
+
+async def get_waitlist_entry(call: Call[None]) -> Answer:
+    """200 the place."""
+    return Answer(body=await _desk(call).waitlist.entry(call.who, WaitlistEntryId(call.path("entry"))))
+
+
+async def leave_waitlist(call: Call[None]) -> Answer:
+    """204."""
+    await _desk(call).waitlist.leave(call.who, WaitlistEntryId(call.path("entry")))
+    return Answer(status=204)
+
+
+async def list_waitlist(call: Call[None]) -> Answer:
+    """200 a page of those who wait."""
+    cursor, limit = _paging(call)
+    return Answer(body=await _desk(call).waitlist.page(ShowId(call.path("show")), cursor=cursor, limit=limit))
 
 
 async def list_holds(call: Call[None]) -> Answer:
@@ -212,6 +248,60 @@ OPERATIONS: list[tuple[Operation, Callable[[Call[Any]], Awaitable[Answer]]]] = [
             tag="checkout",
         ),
         pay_hold,
+    ),
+    (
+        Operation(
+            name="joinWaitlist",
+            method="POST",
+            path="/api/v1/shows/{show}/waitlist",
+            summary="Wait for what is sold out: free units are offered in order, each as a hold. Twice is once.",
+            answers={201: WaitlistEntry},
+            role=Role.VIEWER,
+            body=HoldRequest,
+            errors=(Conflict, LimitReached, SalesClosed, NotFound, Invalid, RateLimited, Unavailable),
+            tag="checkout",
+        ),
+        join_waitlist,
+    ),
+    (
+        Operation(
+            name="listWaitlist",
+            method="GET",
+            path="/api/v1/shows/{show}/waitlist",
+            summary="Who waits in a show, the head of each product's line first.",
+            answers={200: WaitlistPage},
+            role=Role.OPERATOR,
+            query=PAGING,
+            errors=(Invalid, Unavailable),
+            tag="checkout",
+        ),
+        list_waitlist,
+    ),
+    (
+        Operation(
+            name="getWaitlistEntry",
+            method="GET",
+            path="/api/v1/waitlist/{entry}",
+            summary="A place of one's own: how many are ahead, or the hold it has become.",
+            answers={200: WaitlistEntry},
+            role=Role.VIEWER,
+            errors=(NotFound, Unavailable),
+            tag="checkout",
+        ),
+        get_waitlist_entry,
+    ),
+    (
+        Operation(
+            name="leaveWaitlist",
+            method="DELETE",
+            path="/api/v1/waitlist/{entry}",
+            summary="Give a place up, or the hold it has become; twice is once.",
+            answers={204: None},
+            role=Role.VIEWER,
+            errors=(NotFound, Conflict, Unavailable),
+            tag="checkout",
+        ),
+        leave_waitlist,
     ),
     (
         Operation(

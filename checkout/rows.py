@@ -6,8 +6,18 @@ Owns: the mapping, in one place.
 from collections.abc import Mapping
 from typing import Any
 
+from checkout.core.taps import Tap
 from schema.money import Money
-from schema.order import Hold, HoldState, Order, OrderState, Refund, ShowTotals
+from schema.order import (
+    Hold,
+    HoldState,
+    Order,
+    OrderState,
+    Refund,
+    ShowTotals,
+    WaitlistEntry,
+    WaitlistState,
+)
 from schema.show import Stock
 
 Row = Mapping[str, Any]
@@ -46,6 +56,26 @@ def promised(row: Row) -> Hold:
     """A hold as it was promised at the tap: what a retry of the tap is answered with."""
     fresh = {"state": HoldState.HELD, "expires_at_ms": row["held_until_ms"], "order_id": None}
     return hold_of({**dict(row.items()), **fresh})
+
+
+def tap_of(row: Row) -> Tap:
+    """The tap that would have led to this hold."""
+    return Tap(hold_id=row["hold_id"], buyer_id=row["buyer_id"], buyer_name=row["buyer_name"], quantity=row["quantity"])
+
+
+def entry_of(row: Row) -> WaitlistEntry:
+    """A place on the waitlist, with how many stand before it, and the hold it has become."""
+    return WaitlistEntry(
+        entry_id=row["entry_id"],
+        show_id=row["show_id"],
+        variant_id=row["variant_id"],
+        buyer_id=row["buyer_id"],
+        quantity=row["quantity"],
+        state=WaitlistState(row["state"]),
+        ahead=row["ahead"],
+        hold_id=row["hold_id"],
+        created_at_ms=row["created_at_ms"],
+    )
 
 
 def order_of(row: Row) -> Order:

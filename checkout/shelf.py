@@ -15,7 +15,7 @@ from checkout.core.taps import Code, Tap
 from checkout.counts import Counts
 from checkout.gate import Gate, GateDown, Look, Product
 from checkout.ports import StockListener
-from checkout.rows import Row, stock_of
+from checkout.rows import Row, stock_of, tap_of
 from checkout.truth import Decision, Rebuilding, Truth, sql
 from schema.errors import ShowfloorError, Unavailable
 from schema.ids import ShowId, VariantId
@@ -24,6 +24,7 @@ log = structlog.get_logger()
 
 GATE_BATCH = 256
 TRUTH_BATCH = 500
+OFFERS_AT_ONCE = 200
 DRIFT_ROUNDS = 3
 """A difference seen this often in a row, with nothing moving in between, is one: rebuild."""
 
@@ -41,10 +42,12 @@ class Shelf:
         counts: Counts,
         spawn: Spawn,
         hold_ms: int,
+        offer_ms: int,
     ) -> None:
         self.product = product
         self._gate, self._truth, self._listener, self._counts = gate, truth, listener, counts
-        self._spawn, self._hold_ms = spawn, hold_ms
+        self._spawn, self._hold_ms, self._offer_ms = spawn, hold_ms, offer_ms
+        self._offering = self._offers_due = False
         self._epoch: int | None = None
         self._must_rebuild = False
         self._refreshing = False
@@ -69,12 +72,22 @@ class Shelf:
         return self._at_truth.put(tap)
 
     def tell(self, item: Row) -> None:
-        """Tell the listener of a stock row, unless it knows a newer one."""
+        """Tell the listener of a stock row, unless it knows a newer one. What is free is offered to those who wait."""
+        self._show(item)
+        if item["waiting"] and item["open"] and item["stocked"] > item["taken"]:
+            self._offers_due = True
+            if not self._offering:
+                self._offering = True
+                self._spawn(self._offers())
+
+    def _show(self, item: Row) -> None:
         if item["version"] <= self._told_version:
             return
         self._told_version = item["version"]
-        show, variant = ShowId(self.product.show_id), VariantId(self.product.variant_id)
-        self._listener.stock_changed(show, variant, stock_of(item), item["version"])
+        product = self.product
+        self._listener.stock_changed(
+            ShowId(product.show_id), VariantId(product.variant_id), stock_of(item), item["version"]
+        )
 
     async def ended(self, item: Row, holds: list[tuple[str, int]], *, fenced: bool = False) -> None:
         """Holds (id, units) have ended in the truth, which read `item` then: their units go back to the gate."""
@@ -84,13 +97,42 @@ class Shelf:
         except GateDown:
             self.distrust()
 
-    async def adjusted(self, item: Row, *, units: int = 0, is_open: bool | None = None) -> None:
-        """The truth was restocked, or opened or closed."""
+    async def adjusted(
+        self, item: Row, *, units: int = 0, is_open: bool | None = None, waiting: bool | None = None
+    ) -> None:
+        """The truth was restocked, or opened or closed, or the waitlist has its first entry, or none any more."""
         self.tell(item)
         try:
-            await self._gate.adjust(self.product, item["epoch"], units=units, is_open=is_open)
+            await self._gate.adjust(self.product, item["epoch"], units=units, is_open=is_open, waiting=waiting)
         except GateDown:
             self.distrust()
+
+    async def _offers(self) -> None:
+        try:
+            while self._offers_due:
+                self._offers_due = await self._offer()
+        finally:
+            self._offering = False
+
+    async def _offer(self) -> bool:
+        """Turn what is free into holds of those who wait, in order; their pages ask for them. True: there is more."""
+        self._offers_due = False
+        names = (self.product.show_id, self.product.variant_id)
+        done = await self._truth.one(
+            "SELECT * FROM offer_waiting($1, $2, $3, $4)", *names, self._offer_ms, OFFERS_AT_ONCE
+        )
+        item, offers = done["item"], [(tap_of(hold), Code.HELD) for hold in done["made"]]
+        self._counts.offers += len(offers)
+        try:
+            # First these, while the gate still lets nobody else in: their units are off the shelf.
+            if offers:
+                await self._gate.settle_many(self.product, item["epoch"], offers)
+            if not item["waiting"]:
+                await self._gate.adjust(self.product, item["epoch"], waiting=False)
+        except GateDown:
+            self.distrust()
+        self._show(item)
+        return self._offers_due or len(offers) == OFFERS_AT_ONCE
 
     def distrust(self) -> None:
         """The gate may have missed something: leave it until it is rebuilt."""
@@ -176,6 +218,7 @@ class Shelf:
             epoch=item["epoch"],
             available=item["stocked"] - item["taken"],
             is_open=item["open"],
+            waiting=item["waiting"] > 0,
             limit=item["limit_per_buyer"],
             holds=await rebuilding.holds(),
             buyers=await rebuilding.buyers(),
@@ -213,6 +256,8 @@ class Shelf:
             await self._gate.settle_many(self.product, item["epoch"], [(tap, Code.HELD) for tap in taps])
 
     async def _weigh(self, look: Look, item: Row) -> None:
+        if look.epoch == item["epoch"] and look.waiting is not (item["waiting"] > 0):
+            await self.adjusted(item, waiting=item["waiting"] > 0)  # weighed again in the next round
         apart = drift(look, item)
         epoch_differs = look.epoch != item["epoch"]
         if apart == 0 and not epoch_differs:

@@ -39,7 +39,7 @@ def create_app(settings: Settings, stores: StoreAddresses, place: Place | None =
     `place`: where this process stands among several that serve together.
     """
     tokens = Tokens(settings.token_secret)
-    everything = [*api_routes(), *page_routes()]
+    everything = [*api_routes(), *page_routes(asks_for_ice=bool(settings.ice_urls))]
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[Mapping[str, Any]]:

@@ -48,7 +48,7 @@ _SPREADS = {
     "viewer_frame_age_seconds": ("age", "From capture to screen, as pages report."),
 }
 
-_RELAY_GAUGES = {"sessions", "pending", "validated_addresses"}
+_RELAY_GAUGES = {"sessions", "pending", "validated_addresses", "tcp_links"}
 
 
 class Rooms(Collector):

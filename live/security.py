@@ -81,7 +81,7 @@ class CrossOrigin:
         self._open = CORSMiddleware(
             app,
             allow_origins=origins,
-            allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
+            allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"),
             allow_headers=("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match"),
             expose_headers=EXPOSED,
         )

@@ -18,6 +18,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from media.core.ice_servers import is_turn
+
 PREFIX = "SHOWFLOOR_"
 CONFIG_VARIABLE = "SHOWFLOOR_CONFIG"
 DEFAULT_CONFIG = Path("showfloor.toml")
@@ -26,6 +28,7 @@ SECRET_FILE = "token_secret"  # noqa: S105
 SECRET_MIN_CHARS = 32
 WILDCARDS = {"0.0.0.0", "::", ""}  # noqa: S104
 
+IceUrl = Annotated[str, Meta(pattern=r"^(stuns?|turns?):[^\s<>\",;/?]+(\?transport=(udp|tcp))?$")]
 PORT_MAX = 65535
 
 Port = Annotated[int, Meta(ge=0, le=PORT_MAX)]
@@ -61,6 +64,15 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Media by TCP too, for viewers and hosts whose network lets no UDP through."""
     media_tcp_port: Port = 0
     """0: the number of the UDP port where it is free, else any."""
+    ice_urls: tuple[IceUrl, ...] = ()
+    """STUN and TURN servers for peers whose network blocks the direct ways."""
+    turn_username: str = ""
+    turn_credential: str = ""
+    """With the username: one password for everybody."""
+    turn_secret: str = ""
+    """Instead of these two: shared with the TURN server, and each session gets a password of its own."""
+    turn_ttl_seconds: Annotated[int, Meta(ge=60, le=86_400)] = 3600
+    """How long such a password opens new relays."""
     media_native: Literal["auto", "on", "off"] = "auto"
     """The sending of media in C: where it is built; or no start without it; or never."""
     hold_seconds: Annotated[int, Meta(ge=1, le=86_400)] = 300
@@ -88,6 +100,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 raise ValueError(f"each worker has a port of its own, and the last is {PORT_MAX} - at `$.{name}`")
         for proxy in self.trusted_proxies:
             _check_network(proxy)
+        _check_turn(self)
 
     @classmethod
     def read(
@@ -136,6 +149,20 @@ def _check_network(text: str) -> None:
         ipaddress.ip_network(text)
     except ValueError:
         raise ValueError(f"{text!r} is neither an address nor a network - at `$.trusted_proxies`") from None
+
+
+def _check_turn(settings: Settings) -> None:
+    """TURN servers are opened by one of two ways, and there is none without a password."""
+    has_turn = any(is_turn(url) for url in settings.ice_urls)
+    pair = settings.turn_username, settings.turn_credential
+    if not all(text.isascii() and text.isprintable() for text in pair):
+        raise ValueError("only printable ASCII goes into a header - at `$.turn_credential`")
+    if any(pair) and not all(pair):
+        raise ValueError("the username and the credential go together - at `$.turn_username`")
+    if settings.turn_secret and any(pair):
+        raise ValueError("either a secret or a username with its credential, not both - at `$.turn_secret`")
+    if has_turn and not settings.turn_secret and not any(pair):
+        raise ValueError("a TURN server needs TURN_SECRET, or TURN_USERNAME and TURN_CREDENTIAL - at `$.ice_urls`")
 
 
 def derive_base_url(host: str, port: int) -> str:
@@ -260,4 +287,4 @@ def _addresses_of(media_host: str) -> tuple[str, ...]:
             return ("127.0.0.1",)
 
 
-_LISTS = {"media_addresses", "allowed_origins", "trusted_proxies"}
+_LISTS = {"media_addresses", "ice_urls", "allowed_origins", "trusted_proxies"}

@@ -45,6 +45,7 @@ from live.thumbnail import anyone_may_watch
 from live.tickets import Tickets
 from live.turns import Pool, Turns
 from media.config import RelayConfig
+from media.core.ice_servers import IceServers
 from media.relay import Relay
 from media.reports import Reports
 from media.stats import Statistics
@@ -207,6 +208,13 @@ def relay_config(settings: Settings, place: Place | None = None) -> RelayConfig:
         bind_host=settings.media_host,
         port=settings.media_udp_port,
         tcp_port=settings.media_tcp_port if settings.media_tcp else None,
+        ice_servers=IceServers(
+            urls=settings.ice_urls,
+            username=settings.turn_username,
+            credential=settings.turn_credential,
+            secret=settings.turn_secret,
+            ttl_s=settings.turn_ttl_seconds,
+        ),
         addresses=tuple(settings.media_addresses),
         native={"auto": None, "on": True, "off": False}[settings.media_native],
         session_suffix=session_suffix(place),

@@ -2,6 +2,8 @@
 
 from msgspec import Struct
 
+from media.core.ice_servers import IceServers
+
 
 class RelayConfig(Struct, frozen=True, kw_only=True):
     """How one process relays."""
@@ -11,6 +13,8 @@ class RelayConfig(Struct, frozen=True, kw_only=True):
     """0: the kernel picks one; `Relay.udp_port` tells."""
     tcp_port: int | None = 0
     """For peers whose network lets no UDP through. 0: the number of the UDP port where it is free; None: no TCP."""
+    ice_servers: IceServers = IceServers()
+    """Handed out with every session."""
     addresses: tuple[str, ...] = ("127.0.0.1",)
     """Advertised to peers, one host candidate each; the first is preferred."""
     max_sessions: int = 2000
@@ -32,6 +36,10 @@ class RelayConfig(Struct, frozen=True, kw_only=True):
     """A newcomer is sent the packets since the last keyframe, if they are no more; 0: it waits for the next one."""
     history_packets: int = 1024
     """Per track, a power of two; at least 512 (about two seconds at 2.5 Mb/s)."""
+    playout_delay_ms: tuple[int, int] = (0, 1000)
+    """Least and most that a player may hold a picture back, in steps of 10: its buffer grows with jitter and loss, but
+    never beyond a second behind. A most of 500 or less with a least of 0 has Chromium give up its buffer and its lip
+    sync: pictures would be shown as they come, and stand still for every packet that is sent again."""
     native: bool | None = None
     """The egress: True the native twin or no start, False the pure one, None the native one where it is built."""
     session_suffix: str = ""

@@ -13,10 +13,12 @@ from typing import Final, Protocol
 
 from media.core.backlog import Backlog, Send
 from media.core.demux import Address, OverTcp
-from media.core.formats import Codec
+from media.core.extensions import filled
+from media.core.formats import Codec, Kind
 from media.core.history import Packet
 from media.core.rewrite import Line, pack_header
-from media.core.runs import Run
+from media.core.rtx import repaired
+from media.core.runs import Run, regroup
 from media.dtls import Sender
 from media.port import MediaPort
 
@@ -24,6 +26,7 @@ _SOL_UDP: Final = 17
 _UDP_SEGMENT: Final = 103
 _BACKLOG: Final = 512
 _HEADER_BYTES: Final = 12
+_HAS_EXTENSIONS: Final = 0x10
 # Kernels, interfaces and paths without segmentation offload answer with one of these.
 _NO_GSO: Final = frozenset({errno.EIO, errno.EINVAL, errno.EMSGSIZE, errno.ENOPROTOOPT, errno.EOPNOTSUPP})
 
@@ -47,6 +50,14 @@ class Target(Protocol):
     def lines(self) -> Sequence[Line | None]:
         """By Kind; None where the subscriber takes no such track."""
         ...
+
+
+class _Repairs:
+    """A target as its retransmissions see it."""
+
+    def __init__(self, target: Target) -> None:
+        self.peer = target.peer
+        self.lines = tuple(line.repair if line else None for line in target.lines)
 
 
 class Egress:
@@ -74,8 +85,15 @@ class Egress:
                     self._run(target, peer.sender, peer.address, run)
 
     def resend(self, target: Target, packets: Sequence[Packet]) -> None:
-        """Send packets of the history once more, each on its own."""
-        self.send([target], [Run((packet,), len(packet.payload)) for packet in packets])
+        """Send packets that left before once more: as RTX where the target takes it, else the same bits again."""
+        again: tuple[list[Packet], list[Packet]] = ([], [])
+        for packet in packets:
+            line = target.lines[packet.kind]
+            repair = repaired(line, packet) if line else None
+            again[repair is not None].append(repair or packet)
+        for of, some in zip((target, _Repairs(target)), again, strict=True):
+            if some:
+                self.send([of], [run for kind in Kind for run in regroup([p for p in some if p.kind is kind])])
 
     def _run(self, target: Target, sender: Sender, address: Address, run: Run) -> None:
         send = self._seal(target, sender, address, run)
@@ -90,7 +108,7 @@ class Egress:
         last: Codec | None = None
         line: Line | None = None
         payload_type = None
-        for kind, codec, sequence, timestamp, marker, payload, padded, _ in run.packets:
+        for kind, codec, sequence, timestamp, marker, payload, padded, _, capture in run.packets:
             if codec is not last:
                 last, line = codec, target.lines[kind]
                 payload_type = line.payload_types.get(codec) if line else None
@@ -104,6 +122,8 @@ class Egress:
                 timestamp + line.timestamp_shift & 0xFFFFFFFF,
                 line.ssrc,
             )
+            if capture:
+                header = bytes((header[0] | _HAS_EXTENSIONS,)) + header[1:] + filled(line.extensions, capture)
             at = seal_into(line.ssrc << 48 | index, header, payload, buffer, at)
             line.packets += 1
             line.octets += len(payload)

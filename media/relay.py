@@ -209,14 +209,11 @@ class Relay:
             sdp.must_take(chosen, list(on_air.codecs.values()))
         show, peer = self._open(show_id, offer)
         self._make_room(account_id)
-        payload_types: dict[Kind, dict[Codec, int]] = {
-            item.codec.kind: {other.codec: other.payload_type for other in choice.formats}
-            for choice in chosen
-            for item in choice.formats
-        }
-        subscriber = Subscriber(show, peer, payload_types)
+        terms = {choice.kind: choice.terms for choice in chosen}
+        subscriber = Subscriber(show, peer, terms, self.config.playout_delay_ms)
         show.subscribers.add(subscriber)
-        answer = sdp.answer(offer, chosen, self._local(peer), ssrcs=subscriber.ssrcs)
+        local = self._local(peer)
+        answer = sdp.answer(offer, chosen, local, ssrcs=subscriber.ssrcs, repair_ssrcs=subscriber.repair_ssrcs)
         return self._keep(show, account_id, subscriber, answer)
 
     def session(self, session_id: str, show_id: str, *, is_publisher: bool) -> Session:

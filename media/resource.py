@@ -3,6 +3,7 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
+from media.clock import now_ms
 from media.core.sdp import MAX_BYTES, parse_fragment
 from media.ports import MediaGate
 from media.relay import Relay, Session
@@ -40,10 +41,18 @@ async def read_sdp(request: Request, kind: str = SDP_TYPE) -> bytes:
     return await read_body(request, MAX_BYTES)
 
 
-def created(endpoint: str, session: Session) -> Response:
-    """201 with the answer."""
+def created(request: Request, endpoint: str, session: Session) -> Response:
+    """201 with the answer, and the ICE servers that the peer may use."""
     headers = {"Location": f"{endpoint}/{session.show_id}/{session.session_id}", "ETag": session.etag}
-    return Response(session.answer, 201, headers, media_type=SDP_TYPE)
+    answer = Response(session.answer, 201, headers, media_type=SDP_TYPE)
+    return _with_ice_servers(request, answer, session.account_id)
+
+
+def _with_ice_servers(request: Request, response: Response, name: str | None) -> Response:
+    for link in relay_of(request).config.ice_servers.links(name, now_ms()):
+        response.headers.append("Link", link)
+        response.headers["Cache-Control"] = "no-store"
+    return response
 
 
 def _owned(request: Request, principal: Principal, *, is_publisher: bool) -> Session:
@@ -78,6 +87,7 @@ def ended(request: Request, principal: Principal, *, is_publisher: bool) -> Resp
     return Response(status_code=200)
 
 
-def options() -> Response:
-    """204 with what POST takes."""
-    return Response(status_code=204, headers={"Accept-Post": SDP_TYPE, "Allow": "OPTIONS, POST, PATCH, DELETE"})
+def options(request: Request, principal: Principal | None) -> Response:
+    """204 with what POST takes, and the ICE servers: with passwords for whoever may post (RFC 9725 section 4.6)."""
+    answer = Response(status_code=204, headers={"Accept-Post": SDP_TYPE, "Allow": "OPTIONS, POST, PATCH, DELETE"})
+    return _with_ice_servers(request, answer, principal.account_id if principal else None)

@@ -26,6 +26,7 @@ from msgspec import Struct
 from media.core import rtcp
 from media.core.bandwidth import Bandwidth
 from media.core.catchup import CatchUp
+from media.core.extensions import template
 from media.core.formats import CLOCK_HZ, Codec, Kind
 from media.core.history import Packet
 from media.core.keyframe import KeyframeBudget
@@ -33,9 +34,10 @@ from media.core.layers import OFF, Choice, Move, Rung
 from media.core.nack import ResendBudget
 from media.core.probe import Probe
 from media.core.reception import ntp
-from media.core.rewrite import Line, nearest
+from media.core.rewrite import Line, Repair, nearest
 from media.core.rtcp import Nack, Remb, ReportBlock, SenderReport
 from media.core.rtp import Header
+from media.core.sdp import Terms
 from media.core.track import Track
 from media.peer import Peer
 from media.span import Span, kept
@@ -100,12 +102,14 @@ class Stage(Protocol):
 class Subscriber:
     """One WHEP session; listens to its peer, and is a target of the egress."""
 
-    def __init__(self, stage: Stage, peer: Peer, payload_types: Mapping[Kind, dict[Codec, int]]) -> None:
+    def __init__(
+        self, stage: Stage, peer: Peer, terms: Mapping[Kind, Terms], playout_delay_ms: tuple[int, int] = (0, 1000)
+    ) -> None:
         self.peer = peer
         self.nacked = self.resent = self.plis = self.switches = self.probes = 0
         self.lines: tuple[Line | None, Line | None] = (
-            _line(payload_types.get(Kind.AUDIO)),
-            _line(payload_types.get(Kind.VIDEO)),
+            _line(terms.get(Kind.AUDIO), playout_delay_ms),
+            _line(terms.get(Kind.VIDEO), playout_delay_ms),
         )
         self.catch_up: CatchUp | None = None
         """While it is behind the fan-out, and as long afterwards as it may ask for what it got then."""
@@ -128,6 +132,11 @@ class Subscriber:
     def ssrcs(self) -> dict[Kind, int]:
         """For the answer."""
         return {kind: line.ssrc for kind in Kind if (line := self.lines[kind])}
+
+    @property
+    def repair_ssrcs(self) -> dict[Kind, int]:
+        """Of the retransmissions, likewise."""
+        return {kind: line.repair.ssrc for kind in Kind if (line := self.lines[kind]) and line.repair}
 
     @property
     def video(self) -> Line | None:
@@ -267,7 +276,8 @@ class Subscriber:
             self.consider(now_ms)
 
     def _count(self, now_ms: int) -> None:
-        octets = sum(line.octets for line in self.lines if line is not None)
+        lines = [one for line in self.lines if line is not None for one in (line, line.repair)]
+        octets = sum(line.octets for line in lines if line is not None)
         self.bandwidth.sent(octets - self._probe.octets_sent, now_ms)
 
     def _reported(self, block: ReportBlock, now_ms: int) -> None:
@@ -379,9 +389,16 @@ class Subscriber:
         )
 
 
-def _line(payload_types: dict[Codec, int] | None) -> Line | None:
-    if not payload_types:
+def _line(terms: Terms | None, playout_delay_ms: tuple[int, int]) -> Line | None:
+    if not terms:
         return None
     # Random starts make the plaintext of the first headers hard to guess (RFC 3550 section 5.1).
     source = random.SystemRandom()
-    return Line(source.randrange(1, 1 << 32), payload_types, source.randrange(1 << 15), source.getrandbits(32))
+    ssrc, repair_ssrc = source.sample(range(1, 1 << 32), 2)
+    line = Line(ssrc, terms.payload_types, source.randrange(1 << 15), source.getrandbits(32))
+    least_ms, most_ms = playout_delay_ms
+    line.extensions = template(terms.extensions, least_ms=least_ms, most_ms=most_ms)
+    if terms.repairs:
+        line.repair = Repair(repair_ssrc, terms.repairs, source.randrange(1 << 15))
+        line.repair.extensions = line.extensions
+    return line

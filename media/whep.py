@@ -23,7 +23,7 @@ async def subscribe(request: Request) -> Response:
     show = request.path_params["show"]
     principal = await gate_of(request).subscriber(bearer(request), show, joining=True)
     offer = parse_offer(await read_sdp(request))
-    return created(ENDPOINT, relay_of(request).subscribe(ShowId(show), principal.account_id, offer))
+    return created(request, ENDPOINT, relay_of(request).subscribe(ShowId(show), principal.account_id, offer))
 
 
 async def change(request: Request) -> Response:
@@ -38,6 +38,9 @@ async def end(request: Request) -> Response:
     return ended(request, principal, is_publisher=False)
 
 
-async def preflight(_request: Request) -> Response:
-    """OPTIONS: what may be posted here."""
-    return options()
+async def preflight(request: Request) -> Response:
+    """OPTIONS: what may be posted here. With a token, also how to get through a network that blocks the direct way."""
+    token = bearer(request)
+    return options(
+        request, await gate_of(request).subscriber(token, request.path_params["show"], joining=False) if token else None
+    )

@@ -19,7 +19,7 @@ async def publish(request: Request) -> Response:
     show = request.path_params["show"]
     principal = await gate_of(request).publisher(bearer(request), show)
     offer = parse_offer(await read_sdp(request))
-    return created(ENDPOINT, relay_of(request).publish(ShowId(show), principal.account_id, offer))
+    return created(request, ENDPOINT, relay_of(request).publish(ShowId(show), principal.account_id, offer))
 
 
 async def change(request: Request) -> Response:
@@ -34,6 +34,7 @@ async def end(request: Request) -> Response:
     return ended(request, principal, is_publisher=True)
 
 
-async def preflight(_request: Request) -> Response:
-    """OPTIONS: what may be posted here."""
-    return options()
+async def preflight(request: Request) -> Response:
+    """OPTIONS: what may be posted here. With a token, also how to get through a network that blocks the direct way."""
+    token = bearer(request)
+    return options(request, await gate_of(request).publisher(token, request.path_params["show"]) if token else None)

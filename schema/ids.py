@@ -17,6 +17,7 @@ HoldId = NewType("HoldId", str)
 OrderId = NewType("OrderId", str)
 RefundId = NewType("RefundId", str)
 MessageId = NewType("MessageId", str)
+WaitlistEntryId = NewType("WaitlistEntryId", str)
 SessionId = NewType("SessionId", str)
 
 SLUG_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"

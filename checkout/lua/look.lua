@@ -4,8 +4,8 @@
 --
 -- KEYS  1 meta  2 holds  3 pending
 -- ARGV  none
--- Returns {epoch or "", available, units pending, {hold, since ms, units, ...}}. Called by gate.Gate.look.
-local meta = redis.call('HMGET', KEYS[1], 'epoch', 'available')
+-- Returns {epoch or "", available, units pending, {hold, since ms, units, ...}, 1 if somebody waits}. Called by gate.Gate.look.
+local meta = redis.call('HMGET', KEYS[1], 'epoch', 'available', 'waiting')
 local pending = redis.call('HGETALL', KEYS[3])
 local list, total = {}, 0
 for i = 1, #pending, 2 do
@@ -16,4 +16,4 @@ for i = 1, #pending, 2 do
   list[#list + 1] = pending[i + 1]
   list[#list + 1] = n
 end
-return {meta[1] or '', tonumber(meta[2] or '0'), total, list}
+return {meta[1] or '', tonumber(meta[2] or '0'), total, list, tonumber(meta[3] or '0')}

@@ -1,19 +1,20 @@
 -- Decides the taps of one tick on one product.
 --
 -- Guarantees: all or none of it is seen; a hold id is decided once; nobody over the limit; nothing over what is
--- available. An admitted unit stays pending, promised to nobody, until the truth has decided (settle_many.lua).
+-- available, and nothing at all while somebody is on the waitlist: the units are theirs. An admitted unit stays pending, promised to nobody, until the truth has decided (settle_many.lua).
 -- A decision is remembered under its hold id for one to two minutes, so that a retry gets the same answer.
 --
--- KEYS  1 meta (epoch, available, open, limit)  2 holds (hold -> units:buyer)  3 buyers (buyer -> units)
+-- KEYS  1 meta (epoch, available, open, waiting, limit)  2 holds (hold -> units:buyer)  3 buyers (buyer -> units)
 --       4 pending (hold -> since ms)  5 said now  6 said before (hold -> code|variant:units)
 --       7 was now  8 was before (hold -> r:units or f: holds that ended)
 -- ARGV  1 epoch  2 now_ms  3 variant  4 msgpack [hold, buyer, units, hold, buyer, units, ...]
 --       5 lifetime of "said" in ms
 -- Returns {epoch of the gate or "", {code, ...}}; no codes if the epochs differ: then nothing was decided.
 -- Called by gate.Gate.reserve_many.
-local meta = redis.call('HMGET', KEYS[1], 'epoch', 'available', 'open', 'limit')
+local meta = redis.call('HMGET', KEYS[1], 'epoch', 'available', 'open', 'limit', 'waiting')
 if meta[1] ~= ARGV[1] then return {meta[1] or '', {}} end
 local available, open, limit = tonumber(meta[2]), meta[3] == '1', tonumber(meta[4])
+local waiting = meta[5] == '1'
 local now, variant, taps = ARGV[2], ARGV[3], cmsgpack.unpack(ARGV[4])
 
 local ids, names = {}, {}
@@ -50,7 +51,7 @@ for j = 1, #ids do
   else
     if not open then code = -3
     elseif has[buyer] + n > limit then code = -2
-    elseif n > available then code = -1
+    elseif waiting or n > available then code = -1
     else
       code = 1
       available = available - n

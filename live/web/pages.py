@@ -5,7 +5,7 @@ Invariant: a page gets a nonce of its own on every answer; a static file's addre
 directory, so that it may be kept for ever; nothing outside the directory is served.
 
 In a page `{{nonce}}` stands for the nonce of its Content-Security-Policy and `{{static}}` for the address of the
-static files, such as `/static/4f1c...`.
+static files, such as `/static/4f1c...`, and `{{ice}}` for "ask" or "none".
 """
 
 import hashlib
@@ -32,7 +32,7 @@ _FOREVER = b"public, max-age=31536000, immutable"
 _HOUR = b"public, max-age=3600"
 
 
-def page_routes(root: Path = ROOT) -> list[BaseRoute]:
+def page_routes(root: Path = ROOT, *, asks_for_ice: bool = False) -> list[BaseRoute]:
     """The routes of all pages that are there, of the static files, and of the images under a lasting address."""
     static = root / "static"
     prefix = static_prefix(root)
@@ -41,7 +41,7 @@ def page_routes(root: Path = ROOT) -> list[BaseRoute]:
         # Products refer to these for years: no digest in the address, and an hour in the cache.
         files.append(Mount("/images", _kept(StaticFiles(directory=static / "images"), _HOUR), name="images"))
     pages = [
-        Route(path, _page((root / name).read_text(encoding="utf-8"), prefix), name=name)
+        Route(path, _page(_told((root / name).read_text(encoding="utf-8"), asks_for_ice), prefix), name=name)
         for path, name in PAGES.items()
         if (root / name).exists()
     ]
@@ -76,6 +76,11 @@ def html_answer(html: str, nonce: str) -> Response:
             "Permissions-Policy": "camera=(self), microphone=(self), display-capture=(self), geolocation=()",
         },
     )
+
+
+def _told(template: str, asks_for_ice: bool) -> str:  # noqa: FBT001 - it is the one thing told
+    """Whether a page is to ask for ICE servers before it offers: without any it saves itself the round trip."""
+    return template.replace("{{ice}}", "ask" if asks_for_ice else "none")
 
 
 def _page(template: str, prefix: str) -> Callable[[Request], Awaitable[Response]]:

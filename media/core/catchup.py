@@ -163,10 +163,12 @@ class CatchUp:
 
 
 def _later(packet: Packet, shift: int) -> Packet:
-    kind, codec, sequence, timestamp, marker, payload, padded, begins_keyframe = packet
+    kind, codec, sequence, timestamp, marker, payload, padded, begins_keyframe, capture = packet
+    if capture:  # browsers derive the pictures between two capture times from the timestamps
+        capture += (shift << 32) // CLOCK_HZ[Kind.VIDEO]
     # Not `_replace`: it takes three times as long, and a join has hundreds of these.
     stamp = timestamp + shift & 0xFFFFFFFF
-    return Packet(kind, codec, sequence, stamp, marker, payload, padded, begins_keyframe)
+    return Packet(kind, codec, sequence, stamp, marker, payload, padded, begins_keyframe, capture)
 
 
 def _signed(ticks: int) -> int:

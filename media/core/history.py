@@ -6,6 +6,7 @@ Invariant: holds at most `size` packets, and what it returns for a number is the
 
 from typing import NamedTuple
 
+from media.core.extensions import BLOCK_BYTES
 from media.core.formats import Codec, Kind
 
 
@@ -25,6 +26,14 @@ class Packet(NamedTuple):
     """With its padding, if `padded`."""
     padded: bool = False
     begins_keyframe: bool = False
+    capture: int = 0
+    """When the picture was captured, on our wall clock: NTP in 32.32 bits (`reception.ntp`). Not 0: the packet goes
+    with a block of header extensions, `extensions.BLOCK_BYTES` long."""
+
+
+def size_of(packet: Packet) -> int:
+    """Bytes behind the fixed header, before encryption: the same for every subscriber."""
+    return len(packet.payload) + BLOCK_BYTES if packet.capture else len(packet.payload)
 
 
 class History:

@@ -16,6 +16,11 @@ def ntp(wall_ms: int) -> int:
     return (wall_ms + NTP_EPOCH_MS << 32) // 1000
 
 
+def wall_ms_of(stamp: int) -> float:
+    """The wall time of an NTP stamp, in ms."""
+    return stamp * 1000 / (1 << 32) - NTP_EPOCH_MS
+
+
 class Reception:
     """One source of one publisher."""
 

@@ -15,6 +15,7 @@ Publisher A sends sequences 65534, 65535, 0 and stops; B takes over 2 s later wi
 import struct
 from typing import Final
 
+from media.core.extensions import BLANK
 from media.core.formats import Codec
 
 NEVER: Final = 1 << 62
@@ -87,10 +88,25 @@ class Line:
     first packet it sees for cycle 0 (RFC 3711 section 3.3.1).
     """
 
-    __slots__ = ("_start", "first", "octets", "packets", "payload_types", "shift", "ssrc", "timestamp_shift")
+    __slots__ = (
+        "_start",
+        "extensions",
+        "first",
+        "octets",
+        "packets",
+        "payload_types",
+        "repair",
+        "shift",
+        "ssrc",
+        "timestamp_shift",
+    )
 
     def __init__(self, ssrc: int, payload_types: dict[Codec, int], start: int, timestamp_shift: int) -> None:
         assert 0 <= start < 1 << 15
+        self.extensions = BLANK
+        """The block of `extensions.template`."""
+        self.repair: Repair | None = None
+        """The line that retransmissions go by (RFC 4588); None: they go by this one, with the same bits."""
         self.ssrc = ssrc
         self.payload_types = payload_types
         self.timestamp_shift = timestamp_shift
@@ -129,6 +145,7 @@ class Line:
         """The same numbers and bits, counted by itself."""
         line = Line(self.ssrc, self.payload_types, self._start, self.timestamp_shift)
         line.first, line.shift = self.first, self.shift
+        line.extensions, line.repair = self.extensions, self.repair
         return line
 
     def ahead(self, sequence: int) -> "Line":
@@ -136,6 +153,22 @@ class Line:
         line = self.copy()
         line.first = sequence
         return line
+
+
+class Repair(Line):
+    """The stream of a line's retransmissions: numbers of its own, one for each packet that goes by it."""
+
+    __slots__ = ("_taken",)
+
+    def __init__(self, ssrc: int, payload_types: dict[Codec, int], start: int) -> None:
+        super().__init__(ssrc, payload_types, start, 0)
+        self.begin(0)
+        self._taken = 0
+
+    def take(self) -> int:
+        """The next sequence of this line; nobody gets it again."""
+        self._taken += 1
+        return self._taken - 1
 
 
 def nearest(number: int, reference: int) -> int:

@@ -9,6 +9,8 @@ the run's longest (RFC 3550's P bit; Chromium and others strip it):
     sizes 1180 1174 1180 600 | audio 90   ->   run A: 1180 1180 1180 600     run B: 90
     sizes 1180 1174 1100     | audio 90   ->   run A: 1180 1180 1180 90
 
+A packet with header extensions counts with them (`history.size_of`), and the others are padded to it.
+
 Padding is decided here, once for all subscribers, and goes with the packet into the history: a packet sent
 again to a subscriber must be the same bits.
 """
@@ -19,7 +21,7 @@ from typing import Final
 from msgspec import Struct
 
 from media.core.formats import Kind
-from media.core.history import Packet
+from media.core.history import Packet, size_of
 
 MAX_SEGMENTS: Final = 10
 MAX_PAD: Final = 255
@@ -30,7 +32,7 @@ class Run(Struct, frozen=True):
 
     packets: tuple[Packet, ...]
     payload_bytes: int
-    """Of each packet but the last, which may be shorter."""
+    """Behind the fixed header of each packet but the last, which may be shorter."""
 
     @property
     def has_audio(self) -> bool:
@@ -56,19 +58,19 @@ def regroup(packets: Sequence[Packet]) -> list[Run]:
     groups: list[list[Packet]] = []
     size = 0
     for packet in packets:
-        if groups and len(groups[-1]) < MAX_SEGMENTS and len(groups[-1][-1].payload) == size >= len(packet.payload):
+        if groups and len(groups[-1]) < MAX_SEGMENTS and size_of(groups[-1][-1]) == size >= size_of(packet):
             groups[-1].append(packet)
         else:
             groups.append([packet])
-            size = len(packet.payload)
-    return [Run(tuple(group), len(group[0].payload)) for group in groups]
+            size = size_of(packet)
+    return [Run(tuple(group), size_of(group[0])) for group in groups]
 
 
 def _group(packets: Sequence[Packet]) -> list[list[Packet]]:
     groups: list[list[Packet]] = []
     low = high = 0
     for packet in packets:
-        size = len(packet.payload)
+        size = size_of(packet)
         fits = bool(groups) and len(groups[-1]) < MAX_SEGMENTS and high >= low  # high < low: ended by a short one
         if fits and max(high, size) - min(low, size) <= MAX_PAD and not _is_padded(groups[-1], max(high, size)):
             groups[-1].append(packet)
@@ -84,23 +86,23 @@ def _group(packets: Sequence[Packet]) -> list[list[Packet]]:
 
 def _is_padded(group: Sequence[Packet], size: int) -> bool:
     """A packet that came padded cannot be padded again by us."""
-    return any(packet.padded and len(packet.payload) != size for packet in group)
+    return any(packet.padded and size_of(packet) != size for packet in group)
 
 
 def _has_room(group: Sequence[Packet], packet: Packet) -> bool:
     if len(group) >= MAX_SEGMENTS:
         return False
-    high = max(len(held.payload) for held in group)
-    return len(packet.payload) <= high and high - len(group[-1].payload) <= MAX_PAD and not _is_padded(group, high)
+    high = max(size_of(held) for held in group)
+    return size_of(packet) <= high and high - size_of(group[-1]) <= MAX_PAD and not _is_padded(group, high)
 
 
 def _finish(group: Sequence[Packet]) -> Run:
-    high = max(len(packet.payload) for packet in group)
+    high = max(size_of(packet) for packet in group)
     return Run((*(_padded(packet, high) for packet in group[:-1]), group[-1]), high)
 
 
 def _padded(packet: Packet, size: int) -> Packet:
-    missing = size - len(packet.payload)
+    missing = size - size_of(packet)
     if missing == 0:
         return packet
     payload = packet.payload + bytes(missing - 1) + bytes((missing,))

@@ -92,7 +92,7 @@ class GcmSender:
 
         `position` is SSRC << 48 | cycles << 16 | sequence: what makes the nonce (RFC 7714 section 8.1).
         """
-        body = at + 12
+        body = at + len(header)
         end = body + len(payload) + TAG_BYTES
         out[at:body] = header
         nonce = (position ^ self._salt).to_bytes(12, "big")

@@ -4,11 +4,16 @@ Owns: the splice, the history, the mapping to wall time. Reads no clock: `now_ms
 Invariant: each sequence number of the track is given to one packet, once.
 """
 
+from typing import Final
+
 from media.core.formats import CLOCK_HZ, Codec, Kind
 from media.core.history import History, Packet
 from media.core.payloads import begins_keyframe
-from media.core.reception import Mapping
+from media.core.reception import Mapping, ntp
 from media.core.rewrite import Splice
+
+CAPTURE_EVERY_MS: Final = 1000
+"""Receivers interpolate between two capture times; a newcomer that begins in the middle waits this long for one."""
 
 # A padding-only packet (a browser probing for bandwidth) keeps its number, or viewers would ask for it.
 _ONLY_PADDING = b"\0\0\0\4"
@@ -24,22 +29,39 @@ class Track:
         self._keyframe_timestamp: int | None = None
         self._splice = Splice(CLOCK_HZ[kind])
         self._mapping = Mapping(CLOCK_HZ[kind])
+        self._captured = Mapping(CLOCK_HZ[kind])
+        self._stamped_ms: int | None = None
 
     def begin(self) -> None:
         """The next packet comes from another source: another publisher, or another SSRC of the same."""
         self._splice.begin()
         self._mapping.begin()
+        self._captured = Mapping(CLOCK_HZ[self.kind])
+        self._stamped_ms = None
 
     def place(
-        self, codec: Codec, sequence: int, timestamp: int, payload: bytes, *, marker: bool, now_ms: int
+        self,
+        codec: Codec,
+        sequence: int,
+        timestamp: int,
+        payload: bytes,
+        *,
+        marker: bool,
+        now_ms: int,
+        captured_ms: float | None = None,
     ) -> Packet | None:
-        """The packet on the track's timeline, or None if it is older than its source's first."""
+        """The packet on the track's timeline, or None if it is older than its source's first.
+
+        `captured_ms`: when the source says that it captured this, in our wall time.
+        """
         placed = self._splice.place(sequence, timestamp, now_ms)
         if placed is None:
             return None
         number, stamp = placed
         self.highest = max(self.highest, number)
         self._mapping.guess(stamp, now_ms)
+        if captured_ms is not None:
+            self._captured.set(stamp, captured_ms)
         begins = begins_keyframe(codec, payload) and stamp != self._keyframe_timestamp
         if begins:  # one a picture: H264 sends parameter sets and several IDR slices of one, each by itself
             self._keyframe_timestamp = stamp
@@ -52,7 +74,21 @@ class Track:
             payload=payload or _ONLY_PADDING,
             padded=not payload,
             begins_keyframe=begins,
+            capture=self._capture(stamp, now_ms, begins=begins),
         )
+
+    def _capture(self, timestamp: int, now_ms: int, *, begins: bool) -> int:
+        """What `Packet.capture` says: on a keyframe's first packet, and on one packet a second."""
+        is_due = self._stamped_ms is None or now_ms - self._stamped_ms >= CAPTURE_EVERY_MS
+        if self.kind is not Kind.VIDEO or not (begins or is_due):
+            return 0
+        self._stamped_ms = now_ms
+        return ntp(round(self.captured_ms(timestamp) or now_ms))
+
+    def captured_ms(self, timestamp: int) -> float | None:
+        """When what bears this timestamp was captured, in our wall time; None before anything arrived."""
+        said = self._captured.wall(timestamp)
+        return self._mapping.wall(timestamp) if said is None else said
 
     def told(self, timestamp: int, wall_ms: float) -> None:
         """The source says what its clock stood at (in our wall time)."""

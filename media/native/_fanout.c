@@ -31,6 +31,8 @@
 
 enum {
     HEADER = 12,
+    BLOCK = 20,         /* media.core.extensions.BLOCK_BYTES */
+    CAPTURE_AT = 4,     /* in it: the head of the capture time, and behind that 8 bytes of NTP */
     TAG = 16,
     NONCE = 12,
     BUFFER = 65536,
@@ -128,9 +130,9 @@ cipher_dealloc(Cipher *self)
     Py_DECREF(type);
 }
 
-/* Encrypt behind the header that stands at `out`; 0 if libcrypto fails. One thread at a time for one cipher. */
+/* Encrypt behind the `header` bytes that stand at `out`; 0 if libcrypto fails. One thread at a time for one cipher. */
 static int
-seal(Cipher *cipher, uint32_t ssrc, uint64_t index, const uint8_t *payload, int size, uint8_t *out)
+seal(Cipher *cipher, uint32_t ssrc, uint64_t index, int header, const uint8_t *payload, int size, uint8_t *out)
 {
     uint8_t nonce[NONCE];
     int done = 0, rest = 0;
@@ -142,10 +144,10 @@ seal(Cipher *cipher, uint32_t ssrc, uint64_t index, const uint8_t *payload, int 
         nonce[6 + i] ^= (uint8_t)(index >> (40 - 8 * i));
     const Crypto *with = &cipher->evp;
     return with->begin(cipher->context, NULL, NULL, NULL, nonce) == 1 &&
-           with->update(cipher->context, NULL, &done, out, HEADER) == 1 &&
-           (size == 0 || with->update(cipher->context, out + HEADER, &done, payload, size) == 1) &&
-           with->finish(cipher->context, out + HEADER + size, &rest) == 1 &&
-           with->control(cipher->context, GET_TAG, TAG, out + HEADER + size) == 1;
+           with->update(cipher->context, NULL, &done, out, header) == 1 &&
+           (size == 0 || with->update(cipher->context, out + header, &done, payload, size) == 1) &&
+           with->finish(cipher->context, out + header + size, &rest) == 1 &&
+           with->control(cipher->context, GET_TAG, TAG, out + header + size) == 1;
 }
 
 static PyObject *
@@ -166,7 +168,7 @@ cipher_seal(Cipher *self, PyObject *args)
         return NULL;
     uint8_t *out = (uint8_t *)PyBytes_AsString(sealed);
     memcpy(out, header, HEADER);
-    if (!seal(self, (uint32_t)ssrc, index, (const uint8_t *)payload, (int)size, out)) {
+    if (!seal(self, (uint32_t)ssrc, index, HEADER, (const uint8_t *)payload, (int)size, out)) {
         Py_DECREF(sealed);
         PyErr_SetString(PyExc_RuntimeError, "libcrypto failed");
         return NULL;
@@ -194,6 +196,7 @@ typedef struct {
     int marker, padded;
     long long sequence;
     uint32_t timestamp;
+    uint64_t capture;   /* 0: no block of extensions */
     const uint8_t *payload;
     int size;
 } Packet;
@@ -212,6 +215,7 @@ typedef struct {
     PyObject *line;     /* owned; NULL where the target takes no such track */
     uint8_t payload_type;
     uint32_t ssrc, timestamp_shift;
+    uint8_t block[BLOCK];
     long long first, shift;
     long long packets, octets;    /* that left */
 } Line;
@@ -230,6 +234,7 @@ typedef struct {
     int run_count;
     Track tracks[MAX_TRACKS];
     int track_count;
+    int has_blocks;
     Target *targets;
     Line *lines;
     Py_ssize_t target_count;
@@ -240,7 +245,7 @@ typedef struct {
 
 static struct {
     PyObject *peer, *sender, *address, *is_closed, *uses_gso, *twin, *rtp_key, *rtp_salt, *lines, *payload_types,
-        *ssrc, *first, *shift, *timestamp_shift, *packets, *octets, *payload_bytes;
+        *ssrc, *first, *shift, *timestamp_shift, *packets, *octets, *payload_bytes, *extensions;
 } names;
 
 /* -1 with an exception; a number outside 64 bits is one. */
@@ -282,13 +287,13 @@ track_of(Job *job, long kind, PyObject *codec)
     return job->track_count++;
 }
 
-/* `item` is a media.core.history.Packet: kind, codec, sequence, timestamp, marker, payload, padded. */
+/* `item` is a media.core.history.Packet: kind, codec, sequence, timestamp, marker, payload, padded, begins, capture. */
 static int
 read_packet(Job *job, PyObject *item, Packet *packet)
 {
     char *payload;
     Py_ssize_t size;
-    if (!PyTuple_Check(item) || PyTuple_Size(item) < 7) {
+    if (!PyTuple_Check(item) || PyTuple_Size(item) < 9) {
         PyErr_SetString(PyExc_TypeError, "a run holds packets");
         return -1;
     }
@@ -300,6 +305,8 @@ read_packet(Job *job, PyObject *item, Packet *packet)
     packet->timestamp = (uint32_t)PyLong_AsUnsignedLongLongMask(PyTuple_GetItem(item, 3));
     packet->marker = PyObject_IsTrue(PyTuple_GetItem(item, 4));
     packet->padded = PyObject_IsTrue(PyTuple_GetItem(item, 6));
+    packet->capture = PyLong_AsUnsignedLongLong(PyTuple_GetItem(item, 8));
+    job->has_blocks |= packet->capture != 0;
     if (packet->track < 0 || PyErr_Occurred() || PyBytes_AsStringAndSize(PyTuple_GetItem(item, 5), &payload, &size) < 0)
         return -1;
     packet->payload = (const uint8_t *)payload;
@@ -315,7 +322,7 @@ read_run(Job *job, Run *run, PyObject *packets)
         Packet *packet = &job->packets[run->first + i];
         if (read_packet(job, PyTuple_GetItem(packets, i), packet) < 0)
             return -1;
-        bytes += HEADER + packet->size + TAG;
+        bytes += HEADER + BLOCK + packet->size + TAG;
     }
     if (bytes > BUFFER || run->payload_bytes < 0 || run->payload_bytes > BUFFER - HEADER - TAG) {
         PyErr_SetString(PyExc_ValueError, "a run is longer than a datagram");
@@ -426,7 +433,24 @@ twin_of(PyObject *sender)
 }
 
 static int
-read_line(const Track *track, PyObject *lines, Line *line)
+read_block(PyObject *of, Line *line)
+{
+    char *block;
+    Py_ssize_t size;
+    PyObject *value = PyObject_GetAttr(of, names.extensions);
+    int failed = !value || PyBytes_AsStringAndSize(value, &block, &size) < 0;
+    if (!failed && size != BLOCK) {
+        PyErr_SetString(PyExc_ValueError, "a block of header extensions has one size");
+        failed = 1;
+    }
+    if (!failed)
+        memcpy(line->block, block, BLOCK);
+    Py_XDECREF(value);
+    return failed ? -1 : 0;
+}
+
+static int
+read_line(const Job *job, const Track *track, PyObject *lines, Line *line)
 {
     long long payload_type, ssrc, shift;
     PyObject *found = PySequence_GetItem(lines, track->kind);
@@ -449,6 +473,8 @@ read_line(const Track *track, PyObject *lines, Line *line)
     }
     if (get_number(found, names.ssrc, &ssrc) < 0 || get_number(found, names.first, &line->first) < 0 ||
         get_number(found, names.shift, &line->shift) < 0 || get_number(found, names.timestamp_shift, &shift) < 0)
+        return -1;
+    if (job->has_blocks && read_block(found, line) < 0)
         return -1;
     line->payload_type = (uint8_t)payload_type;
     line->ssrc = (uint32_t)ssrc;
@@ -495,14 +521,15 @@ read_target(Job *job, PyObject *from, Target *target)
     PyObject *lines = PyObject_GetAttr(from, names.lines);
     int failed = !lines;
     for (int i = 0; i < job->track_count && !failed; i++)
-        failed = read_line(&job->tracks[i], lines, &target->lines[i]) < 0;
+        failed = read_line(job, &job->tracks[i], lines, &target->lines[i]) < 0;
     Py_XDECREF(lines);
     return failed ? -1 : 0;
 }
 
 /* The fan-out: no interpreter from here to `count_lines` */
 
-static void
+/* How long it is. */
+static int
 put_header(uint8_t *out, const Packet *packet, const Line *line, uint64_t index)
 {
     uint32_t timestamp = htonl(packet->timestamp + line->timestamp_shift), ssrc = htonl(line->ssrc);
@@ -512,6 +539,14 @@ put_header(uint8_t *out, const Packet *packet, const Line *line, uint64_t index)
     out[3] = (uint8_t)index;
     memcpy(out + 4, &timestamp, 4);
     memcpy(out + 8, &ssrc, 4);
+    if (!packet->capture)
+        return HEADER;
+    out[0] |= 0x10;
+    memcpy(out + HEADER, line->block, BLOCK);
+    if (line->block[CAPTURE_AT])
+        for (int i = 0; i < 8; i++)
+            out[HEADER + CAPTURE_AT + 1 + i] = (uint8_t)(packet->capture >> (56 - 8 * i));
+    return HEADER + BLOCK;
 }
 
 static void
@@ -594,10 +629,10 @@ send_run(Job *job, Target *target, const Run *run)
         if (!line->line || packet->sequence < line->first)
             continue;
         uint64_t index = (uint64_t)(packet->sequence + line->shift);
-        put_header(out, packet, line, index);
-        if (!seal(target->cipher, line->ssrc, index, packet->payload, packet->size, out))
+        int header = put_header(out, packet, line, index);
+        if (!seal(target->cipher, line->ssrc, index, header, packet->payload, packet->size, out))
             return 0;
-        out += HEADER + packet->size + TAG;
+        out += header + packet->size + TAG;
         count++;
     }
     if (!count)
@@ -789,7 +824,7 @@ PyInit__fanout(void)
         {&names.rtp_key, "rtp_key"}, {&names.rtp_salt, "rtp_salt"}, {&names.lines, "lines"},
         {&names.payload_types, "payload_types"}, {&names.ssrc, "ssrc"}, {&names.first, "first"},
         {&names.shift, "shift"}, {&names.timestamp_shift, "timestamp_shift"}, {&names.packets, "packets"},
-        {&names.octets, "octets"}, {&names.payload_bytes, "payload_bytes"},
+        {&names.octets, "octets"}, {&names.payload_bytes, "payload_bytes"}, {&names.extensions, "extensions"},
     };
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
         if (!*wanted[i].at && !(*wanted[i].at = PyUnicode_InternFromString(wanted[i].text)))

@@ -1,6 +1,7 @@
 """The running service and a real Chromium in front of it: a show with two items, and whoever opens its pages."""
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -70,26 +71,47 @@ class Site:
         """The message's id."""
         return (await self.ask("POST", f"/api/v1/shows/{SHOW}/chat", {"text": text}, token))["id"]
 
-    async def buy(self, variant: str, key: str) -> str:
-        """Another buyer's order."""
+    async def hold(self, variant: str, key: str) -> tuple[str, str]:
+        """Another buyer's hold, and their token."""
         token = await self.guest()
         hold = await self.ask(
             "POST", f"/api/v1/shows/{SHOW}/holds", {"variant_id": variant}, token, Idempotency_Key=f"hold-{key}"
         )
+        return hold["hold_id"], token
+
+    async def release(self, hold_id: str, token: str) -> None:
+        await self.ask("DELETE", f"/api/v1/holds/{hold_id}", token=token)
+
+    async def buy(self, variant: str, key: str) -> str:
+        """Another buyer's order."""
+        hold_id, token = await self.hold(variant, key)
         paid = await self.ask(
-            "POST",
-            f"/api/v1/holds/{hold['hold_id']}/pay",
-            {"payment_method": "fake_ok"},
-            token,
-            Idempotency_Key=f"pay-{key}",
+            "POST", f"/api/v1/holds/{hold_id}/pay", {"payment_method": "fake_ok"}, token, Idempotency_Key=f"pay-{key}"
         )
         return paid["order_id"]
 
 
 @pytest.fixture
-async def site(tmp_path: Path, redis_url: str, database_url: str) -> AsyncIterator[Site]:
-    """The service as `showfloor serve` runs it, on this test's stores."""
-    settings = Settings.read(environ={}, data_dir=tmp_path, port=0, redis_url=redis_url, database_url=database_url)
+def open_site(tmp_path: Path, redis_url: str, database_url: str) -> Any:
+    """Run the service as `showfloor serve` does, on this test's stores, with settings of the test's own."""
+
+    def opened(**given: Any) -> Any:
+        stores = {"redis_url": redis_url, "database_url": database_url}
+        return running(Settings.read(environ={}, data_dir=tmp_path, port=0, **stores, **given))
+
+    return opened
+
+
+@pytest.fixture
+async def site(open_site: Any) -> AsyncIterator[Site]:
+    """The service with its defaults."""
+    async with open_site() as site:
+        yield site
+
+
+@contextlib.asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Site]:
+    """The service with a show that is stocked and live."""
     ready: asyncio.Future[Settings] = asyncio.get_running_loop().create_future()
 
     async def on_ready(bound: Settings) -> None:
@@ -144,10 +166,12 @@ async def open_page(browser: Any) -> AsyncIterator[Any]:
     """Open pages, each in a context of its own. `page.problems` holds what the console and the policy complained of."""
     contexts = []
 
-    async def opened(url: str, size: tuple[int, int] = DESKTOP, **options: Any) -> Any:
+    async def opened(url: str, size: tuple[int, int] = DESKTOP, *, script: str = "", **options: Any) -> Any:
         context = await browser.new_context(viewport={"width": size[0], "height": size[1]}, locale="en-GB", **options)
         contexts.append(context)
         context.set_default_timeout(WAIT_MS)
+        if script:
+            await context.add_init_script(script)
         page = await context.new_page()
         page.problems = []
         page.on("pageerror", lambda error: page.problems.append(str(error)))

@@ -120,6 +120,42 @@ async def test_the_last_unit_sold_elsewhere_disables_the_button(site, watch):
     await expect(watch.get_by_test_id(f"stock-{KNIFE}")).to_have_text("Sold out")
 
 
+async def test_who_came_too_late_waits_in_line_and_gets_what_comes_back(site, watch):
+    await site.pin(KNIFE)
+    hold = await site.hold(KNIFE, "rival")
+    await watch.get_by_test_id(f"wait-{KNIFE}").click()
+    await expect(watch.get_by_test_id(f"waiting-{KNIFE}")).to_contain_text("You are next")
+    await watch.reload()
+    await expect(watch.get_by_test_id(f"waiting-{KNIFE}")).to_contain_text("You are next")
+    await site.release(*hold)
+    await expect(watch.get_by_test_id("hold-timer")).to_be_visible(timeout=15_000)
+    await expect(watch.get_by_test_id("buy-notice")).to_contain_text("your turn")
+    await watch.get_by_test_id("pay-ok").click()
+    await expect(watch.get_by_test_id("order-id")).to_be_visible()
+    assert (await site.stock(KNIFE))["sold"] == 1
+
+
+async def test_an_offer_waits_for_a_purchase_under_way_and_a_place_can_be_left(site, watch):
+    await site.pin(KNIFE)
+    hold = await site.hold(KNIFE, "rival")
+    await watch.get_by_test_id(f"wait-{KNIFE}").click()
+    await expect(watch.get_by_test_id(f"waiting-{KNIFE}")).to_be_visible()
+    await watch.get_by_test_id(f"buy-{POT}").click()
+    await expect(watch.get_by_test_id("purchase")).to_contain_text("pot")
+    async with watch.expect_response(lambda answer: "/waitlist/" in answer.url and answer.ok):
+        await site.release(*hold)
+    await expect(watch.get_by_test_id("purchase")).to_contain_text("pot")
+    await watch.get_by_test_id("release").click()
+    await expect(watch.get_by_test_id("purchase")).to_contain_text("nife", timeout=15_000)
+    await watch.get_by_test_id("release").click()
+    rival = await site.hold(KNIFE, "rival-2")
+    await watch.get_by_test_id(f"wait-{KNIFE}").click()
+    await watch.get_by_test_id(f"leave-{KNIFE}").click()
+    await expect(watch.get_by_test_id(f"wait-{KNIFE}")).to_be_visible()
+    await site.release(*rival)
+    await expect(watch.get_by_test_id(f"buy-{KNIFE}")).to_be_enabled()
+
+
 async def test_the_limit_per_buyer_is_told_in_words(site, watch):
     await watch.get_by_test_id("all-items").click()
     await watch.get_by_label("Quantity of Cast iron pot").select_option("3")

@@ -345,6 +345,7 @@ async def test_stock_that_arrives_out_of_order_is_told_newest_last(shop, desk):
         counts=Counts(),
         spawn=asyncio.create_task,
         hold_ms=1000,
+        offer_ms=1000,
     )
     for row in (older, newer, older, newer):
         shelf.tell(row)

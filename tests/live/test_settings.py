@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from live.settings import PREFIX, SECRET_MIN_CHARS, UNPREFIXED, Settings, SettingsError, stored_secret
+from live.wiring import relay_config
 
 SECRET = "s" * SECRET_MIN_CHARS
+TURN = {"SHOWFLOOR_TURN_USERNAME": "show", "SHOWFLOOR_TURN_CREDENTIAL": "time"}
 
 
 def load(environ: dict[str, str] | None = None, **given: object) -> Settings:
@@ -55,6 +57,26 @@ def test_the_stores_addresses_go_by_their_usual_names():
     assert (settings.redis_url, settings.database_url) == ("redis://r", "postgresql://p")
 
 
+def test_turn_servers_and_their_secret_reach_the_relay_and_no_repr(tmp_path):
+    (tmp_path / "turn").write_text("north-by-northwest\n")
+    settings = load(
+        {
+            "SHOWFLOOR_ICE_URLS": "stun:stun.example.net, turns:turn.example.net:443?transport=tcp",
+            "SHOWFLOOR_TURN_SECRET_FILE": str(tmp_path / "turn"),
+        }
+    )
+    servers = relay_config(settings).ice_servers
+    assert servers.urls == ("stun:stun.example.net", "turns:turn.example.net:443?transport=tcp")
+    assert (servers.secret, servers.ttl_s) == ("north-by-northwest", 3600)
+    assert "north-by" not in repr(relay_config(settings))
+
+
+def test_tcp_is_on_by_the_number_of_udp_and_can_be_turned_off():
+    assert relay_config(load({})).tcp_port == 0
+    assert relay_config(load({"SHOWFLOOR_MEDIA_TCP_PORT": "443"})).tcp_port == 443
+    assert relay_config(load({"SHOWFLOOR_MEDIA_TCP": "false"})).tcp_port is None
+
+
 def test_a_secret_may_come_from_a_file(tmp_path):
     (tmp_path / "db").write_text("postgresql://p\n")
     (tmp_path / "secret").write_text(SECRET)
@@ -72,6 +94,12 @@ def test_a_secret_may_come_from_a_file(tmp_path):
         ({"SHOWFLOOR_BASE_URL": "example.org"}, "SHOWFLOOR_BASE_URL: "),
         ({"SHOWFLOOR_LOG_LEVEL": "loud"}, "SHOWFLOOR_LOG_LEVEL: Invalid enum value 'loud'"),
         ({"SHOWFLOOR_TOKEN_SECRET": "short"}, "SHOWFLOOR_TOKEN_SECRET: at least 32 characters"),
+        ({"SHOWFLOOR_ICE_URLS": "turn:turn.example.net"}, "SHOWFLOOR_ICE_URLS: a TURN server needs TURN_SECRET"),
+        ({"SHOWFLOOR_ICE_URLS": "https://turn.example.net"}, "SHOWFLOOR_ICE_URLS: "),
+        ({"SHOWFLOOR_ICE_URLS": "stun:a>; rel=evil"}, "SHOWFLOOR_ICE_URLS: "),
+        ({"SHOWFLOOR_TURN_USERNAME": "show"}, "SHOWFLOOR_TURN_USERNAME: the username and the credential go together"),
+        ({**TURN, "SHOWFLOOR_TURN_SECRET": "north"}, "SHOWFLOOR_TURN_SECRET: either a secret or"),
+        ({**TURN, "SHOWFLOOR_TURN_CREDENTIAL": "a\nb"}, "SHOWFLOOR_TURN_CREDENTIAL: only printable ASCII"),
         ({"SHOWFLOOR_WORKERS": "65"}, "SHOWFLOOR_WORKERS: Expected `int` <= 64"),
         (
             {"SHOWFLOOR_WORKERS": "2", "SHOWFLOOR_MEDIA_UDP_PORT": "65535"},

@@ -202,21 +202,33 @@ class Tab:
 
 
 @pytest.fixture
-async def tabs(chromium: Browser, floor: Floor) -> AsyncIterator[Callable[[], Awaitable[Tab]]]:
-    """Open tabs on the floor's origin; each is a browser context of its own."""
-    contexts = []
+def tabs_on(chromium: Browser) -> Callable[[Floor], Any]:
+    """Open tabs on the origin of a floor of one's own; each is a browser context of its own."""
 
-    async def open_tab() -> Tab:
-        context = await chromium.new_context()
-        contexts.append(context)
-        page = await context.new_page()
-        await page.goto(floor.base_url + "/")
-        await page.add_script_tag(path=HERE / "peers" / "tab.js")
-        return Tab(page)
+    @contextlib.asynccontextmanager
+    async def opened(floor: Floor) -> AsyncIterator[Callable[[], Awaitable[Tab]]]:
+        contexts = []
 
-    yield open_tab
-    for context in contexts:
-        await context.close()
+        async def open_tab() -> Tab:
+            context = await chromium.new_context()
+            contexts.append(context)
+            page = await context.new_page()
+            await page.goto(floor.base_url + "/")
+            await page.add_script_tag(path=HERE / "peers" / "tab.js")
+            return Tab(page)
+
+        yield open_tab
+        for context in contexts:
+            await context.close()
+
+    return opened
+
+
+@pytest.fixture
+async def tabs(tabs_on: Callable[[Floor], Any], floor: Floor) -> AsyncIterator[Callable[[], Awaitable[Tab]]]:
+    """Open tabs on the floor's origin."""
+    async with tabs_on(floor) as open_tab:
+        yield open_tab
 
 
 @pytest.fixture

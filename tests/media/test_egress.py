@@ -6,9 +6,12 @@ import socket
 
 import pytest
 
+from media.core.extensions import ABS_CAPTURE_TIME, PLAYOUT_DELAY, template
 from media.core.formats import Codec, Kind
 from media.core.history import Packet
-from media.core.rewrite import Line
+from media.core.reception import ntp
+from media.core.rewrite import Line, Repair
+from media.core.rtp import extension, parse_header, strip_padding
 from media.core.runs import plan
 from media.core.srtp import GcmReceiver, GcmSender
 from media.dtls import CmReceiver, CmSender
@@ -242,6 +245,93 @@ def test_a_resend_is_the_same_bits(egress, inbox, target):
     first = received(inbox, 3)
     egress.resend(target, [runs[0].packets[1]])
     assert received(inbox, 1) == [first[1]]
+
+
+CAPTURE = ntp(1_700_000_000_123)
+BOTH = {ABS_CAPTURE_TIME: 12, PLAYOUT_DELAY: 6}
+
+
+def timed(*sizes, first=1000):
+    """Video whose first packet says when it was captured."""
+    head, *rest = video(*sizes, first=first)
+    return [head._replace(capture=CAPTURE), *rest]
+
+
+def test_each_target_reads_the_capture_time_and_the_playout_delay_by_its_own_numbers(egress, inbox, target):
+    target.lines[1].extensions = template(BOTH, least_ms=0, most_ms=1000)
+    egress.send([target], plan(timed(500, 498, 500)))
+    datagrams, receiver = received(inbox, 3), GcmReceiver(KEY, SALT)
+    assert [len(datagram) for datagram in datagrams] == [
+        548,
+        548,
+        528,
+    ]  # the others are padded, and it is still one message
+    assert egress.sends == 1
+    headers = [parse_header(datagram) for datagram in datagrams]
+    assert [header.size for header in headers] == [32, 12, 12]
+    assert [header.padded for header in headers] == [False, True, False]
+    assert extension(headers[0].extensions, 12) == CAPTURE.to_bytes(8, "big")
+    assert extension(headers[0].extensions, 6) == bytes((0, 0, 100))
+    bodies = [receiver.unprotect(d, header.size) for d, header in zip(datagrams, headers, strict=True)]
+    assert bodies[0] == b"\1" * 500
+    assert strip_padding(bodies[1]) == b"\2" * 498
+
+
+@pytest.mark.parametrize("number", range(1, 15))
+def test_what_a_target_did_not_negotiate_is_padding_of_the_same_length(egress, inbox, target, number):
+    egress.send([target], plan(timed(500)))
+    (datagram,) = received(inbox, 1)
+    header = parse_header(datagram)
+    assert (len(datagram), header.size) == (548, 32)
+    assert extension(header.extensions, number) is None
+    assert GcmReceiver(KEY, SALT).unprotect(datagram, header.size) == b"\1" * 500
+
+
+def test_the_fallback_cipher_carries_extensions_too(egress, inbox):
+    target = Target(inbox.getsockname(), CmSender(KEY, bytes(14)))
+    target.lines[1].extensions = template(BOTH, least_ms=0, most_ms=1000)
+    egress.send([target], plan(timed(500)))
+    (datagram,) = received(inbox, 1)
+    assert extension(parse_header(datagram).extensions, 12) == CAPTURE.to_bytes(8, "big")
+    assert CmReceiver(KEY, bytes(14)).unprotect(datagram, 32) == b"\1" * 500
+
+
+@pytest.fixture
+def repairing(target):
+    """The target, with a stream of its own for retransmissions."""
+    target.lines[1].repair = Repair(3, {Codec.VP8: 97}, 7)
+    return target
+
+
+def test_a_retransmission_goes_in_a_stream_of_its_own_with_the_originals_number_in_front(egress, inbox, repairing):
+    packets = [packet for run in plan(timed(500, 490, 500)) for packet in run.packets]
+    repairing.lines[1].repair.extensions = template(BOTH, least_ms=0, most_ms=1000)
+    egress.send([repairing], plan(packets))
+    originals, receiver = received(inbox, 3), GcmReceiver(KEY, SALT)
+    egress.resend(repairing, [packets[0], packets[1]])
+    egress.resend(repairing, [packets[1], SOUND])
+    again = received(inbox, 4)
+    headers = [parse_header(datagram) for datagram in again]
+    assert [(h.ssrc, h.payload_type, h.sequence) for h in headers] == [
+        (3, 97, 7),
+        (3, 97, 8),
+        (1, 111, 10),  # what has no such stream goes as it went
+        (3, 97, 9),
+    ]
+    assert extension(headers[0].extensions, 12) == CAPTURE.to_bytes(8, "big")
+    bodies = [receiver.unprotect(d, header.size) for d, header in zip(again, headers, strict=True)]
+    assert [int.from_bytes(body[:2], "big") for body in bodies if body[0] == 0] == [20, 21, 21]
+    assert bodies[1][2:] == receiver.unprotect(originals[1], 12)
+    assert bodies[3] == bodies[1]
+    assert headers[1].padded
+
+
+def test_a_codec_without_a_retransmission_format_goes_as_the_same_bits(egress, inbox, repairing):
+    repairing.lines[1].repair.payload_types = {Codec.H264: 97}
+    egress.send([repairing], plan(video(500)))
+    first = received(inbox, 1)
+    egress.resend(repairing, video(500))
+    assert received(inbox, 1) == first
 
 
 def test_each_target_gets_its_own_and_one_that_moved_is_followed(egress, inbox, target):

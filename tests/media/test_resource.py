@@ -1,6 +1,11 @@
 """The HTTP side: who may, what is refused and how, what a session's resource does."""
 
+import re
+
 import pytest
+
+from media.config import RelayConfig
+from media.core.ice_servers import IceServers, rest_password
 
 GOOD = "Bearer viewer-bob"
 
@@ -117,3 +122,42 @@ async def test_a_trickled_candidate_is_taken_and_an_ice_restart_gets_new_credent
 async def test_options_say_what_may_be_posted(floor, path):
     answer = await floor.http.options(path)
     assert (answer.status_code, answer.headers["accept-post"]) == (204, "application/sdp")
+
+
+TURNING = RelayConfig(
+    bind_host="127.0.0.1", ice_servers=IceServers(urls=("stun:s.example.net", "turn:t.example.net"), secret="north")
+)
+
+
+async def test_a_session_comes_with_the_ice_servers_and_a_password_of_its_own(open_floor, new_peers):
+    async with open_floor(TURNING) as floor:
+        peers = new_peers(floor)
+        for path, token, direction in (
+            ("/whip/demo", "host-ann", "sendonly"),
+            ("/whep/demo", "viewer-bob", "recvonly"),
+        ):
+            answer = await floor.post(path, peers.light().offer("opus", "VP8", direction=direction), token)
+            links = answer.headers.get_list("link")
+            assert links[0] == '<stun:s.example.net>; rel="ice-server"'
+            user = re.search(r'username="(\d+:acc_[a-z-]+)"', links[1])[1]
+            assert user.endswith(f":acc_{token}")
+            assert f'credential="{rest_password("north", user)}"; credential-type="password"' in links[1]
+        for peer in peers.all:
+            await peer.close()
+
+
+async def test_options_name_the_turn_password_to_whoever_may_post_and_to_nobody_else(open_floor):
+    async with open_floor(TURNING) as floor:
+        for path, token in (("/whip/demo", "host-ann"), ("/whep/demo", "viewer-bob")):
+            unknown = await floor.http.options(path)
+            assert unknown.headers.get_list("link") == ['<stun:s.example.net>; rel="ice-server"']
+            known = await floor.http.options(path, headers={"Authorization": f"Bearer {token}"})
+            assert (known.status_code, len(known.headers.get_list("link"))) == (204, 2)
+            assert known.headers["cache-control"] == "no-store"
+        refused = await floor.http.options("/whip/demo", headers={"Authorization": "Bearer viewer-bob"})
+        assert (refused.status_code, "link" in refused.headers) == (403, False)
+
+
+async def test_without_any_configured_no_link_is_sent(floor, offer):
+    answer = await floor.post("/whep/demo", offer, "viewer-bob")
+    assert (answer.status_code, "link" in answer.headers) == (201, False)

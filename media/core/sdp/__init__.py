@@ -3,6 +3,7 @@
 from media.core.sdp.answer import Local, answer, candidates
 from media.core.sdp.choose import (
     Chosen,
+    Terms,
     choose_for_subscriber,
     choose_from_publisher,
     must_take,
@@ -22,6 +23,7 @@ __all__ = [
     "Local",
     "Offer",
     "Section",
+    "Terms",
     "answer",
     "candidates",
     "choose_for_subscriber",

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from media.core.extensions import FROM_PUBLISHER
-from media.core.formats import Kind
+from media.core.formats import CLOCK_HZ, Kind
 from media.core.sdp.choose import Chosen
 from media.core.sdp.offer import Format, Offer, Section
 
@@ -27,8 +27,18 @@ class Local(Struct, frozen=True, kw_only=True):
     tcp_port: int | None = None
 
 
-def answer(offer: Offer, chosen: Sequence[Chosen], local: Local, *, ssrcs: Mapping[Kind, int] | None) -> str:
-    """The answer. `ssrcs` for a subscriber (we send), None for a publisher (we receive)."""
+def answer(
+    offer: Offer,
+    chosen: Sequence[Chosen],
+    local: Local,
+    *,
+    ssrcs: Mapping[Kind, int] | None,
+    repair_ssrcs: Mapping[Kind, int] | None = None,
+) -> str:
+    """The answer. `ssrcs` for a subscriber (we send), None for a publisher (we receive).
+
+    `repair_ssrcs`: by which a subscriber's retransmissions come; a kind without one has them in its own stream.
+    """
     served = {choice.section.mid: choice for choice in chosen}
     lines = [
         "v=0",
@@ -41,7 +51,7 @@ def answer(offer: Offer, chosen: Sequence[Chosen], local: Local, *, ssrcs: Mappi
     ]
     for section in offer.sections:
         choice = served.get(section.mid)
-        lines += _rejected(section) if choice is None else _served(choice, local, ssrcs)
+        lines += _rejected(section) if choice is None else _served(choice, local, ssrcs, repair_ssrcs or {})
     return "\r\n".join(lines) + "\r\n"
 
 
@@ -50,10 +60,12 @@ def _rejected(section: Section) -> list[str]:
     return [head, "c=IN IP4 0.0.0.0", f"a=mid:{section.mid}", "a=inactive"]
 
 
-def _served(choice: Chosen, local: Local, ssrcs: Mapping[Kind, int] | None) -> list[str]:
-    section, kind = choice.section, choice.section.kind
-    assert kind is not None, "only audio and video are chosen"
-    types = " ".join(str(item.payload_type) for item in choice.formats)
+def _served(
+    choice: Chosen, local: Local, ssrcs: Mapping[Kind, int] | None, repair_ssrcs: Mapping[Kind, int]
+) -> list[str]:
+    section, kind = choice.section, choice.kind
+    repairs = choice.repairs if ssrcs and kind in repair_ssrcs else {}
+    types = " ".join(str(number) for number in [*(item.payload_type for item in choice.formats), *repairs.values()])
     lines = [
         f"m={section.media} {local.port} {section.protocol} {types}",
         _connection(local.addresses[0]),
@@ -69,7 +81,9 @@ def _served(choice: Chosen, local: Local, ssrcs: Mapping[Kind, int] | None) -> l
     ]
     for item in choice.formats:
         lines += _format(item, kind)
-    return lines + (_received(section) if ssrcs is None else _sent(section, ssrcs[kind]))
+    for number, repair in repairs.items():
+        lines += [f"a=rtpmap:{repair} rtx/{CLOCK_HZ[kind]}", f"a=fmtp:{repair} apt={number}"]
+    return lines + (_received(section) if ssrcs is None else _sent(choice, ssrcs[kind], repair_ssrcs.get(kind)))
 
 
 def _received(section: Section) -> list[str]:
@@ -81,9 +95,14 @@ def _received(section: Section) -> list[str]:
     return lines
 
 
-def _sent(section: Section, ssrc: int) -> list[str]:
-    track = f"show show-{section.media}"
-    return [f"a=msid:{track}", f"a=ssrc:{ssrc} cname:show", f"a=ssrc:{ssrc} msid:{track}"]
+def _sent(choice: Chosen, ssrc: int, repair: int | None) -> list[str]:
+    """The stream, and beside it that of its retransmissions (RFC 5576 section 4.2, RFC 4588 section 8)."""
+    track = f"show show-{choice.section.media}"
+    lines = [f"a=extmap:{number} {uri}" for uri, number in choice.terms.extensions.items()] + [f"a=msid:{track}"]
+    lines += [f"a=ssrc-group:FID {ssrc} {repair}"] if repair else []
+    for source in (ssrc, repair) if repair else (ssrc,):
+        lines += [f"a=ssrc:{source} cname:show", f"a=ssrc:{source} msid:{track}"]
+    return lines
 
 
 def _connection(address: str) -> str:

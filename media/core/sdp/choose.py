@@ -8,9 +8,19 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from media.core.formats import Codec
+from media.core.extensions import sendable
+from media.core.formats import Codec, Kind
 from media.core.sdp.offer import Format, Offer, Section
 from schema.errors import NotAcceptable
+
+
+class Terms(Struct, frozen=True, kw_only=True):
+    """How one track goes to a subscriber: all that its line must know of the answer."""
+
+    payload_types: dict[Codec, int]
+    repairs: dict[Codec, int] = {}
+    """Payload types of retransmissions; empty where they go as the same bits again."""
+    extensions: dict[str, int] = {}
 
 
 class Chosen(Struct, frozen=True, kw_only=True):
@@ -18,6 +28,27 @@ class Chosen(Struct, frozen=True, kw_only=True):
 
     section: Section
     formats: tuple[Format, ...]
+
+    @property
+    def kind(self) -> Kind:
+        kind = self.section.kind
+        assert kind is not None, "only audio and video are chosen"
+        return kind
+
+    @property
+    def repairs(self) -> dict[int, int]:
+        """Payload type of the retransmissions, by that of what is retransmitted. Of sound there are none."""
+        rtx = self.section.rtx if self.kind is Kind.VIDEO else {}
+        return {item.payload_type: rtx[item.payload_type] for item in self.formats if item.payload_type in rtx}
+
+    @property
+    def terms(self) -> Terms:
+        """For a subscriber."""
+        return Terms(
+            payload_types={item.codec: item.payload_type for item in self.formats},
+            repairs={i.codec: self.repairs[i.payload_type] for i in self.formats if i.payload_type in self.repairs},
+            extensions=sendable(self.section.extensions) if self.kind is Kind.VIDEO else {},
+        )
 
 
 def choose_from_publisher(offer: Offer) -> list[Chosen]:

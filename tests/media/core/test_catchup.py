@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from media.core.catchup import KEEP_MS, MAX_PACKETS, MIN_MS, STEP_MS, STEP_PACKETS, CatchUp
 from media.core.formats import Codec, Kind
 from media.core.history import Packet
+from media.core.reception import ntp, wall_ms_of
 
 
 def packet(sequence, ms, payload=b"x"):
@@ -132,3 +133,13 @@ def test_whatever_the_host_does_all_leaves_once_in_order_and_ends_at_live(host):
     assert sent[-1] == end
     assert catch_up.is_done
     assert all(catch_up.get(p.sequence) == p for p in sent)
+
+
+def test_a_capture_time_moves_with_its_timestamp_so_that_what_lies_between_two_is_right():
+    captured = [packet(n, n * 1000)._replace(capture=ntp(60_000 + n * 1000)) for n in range(4)]
+    catch_up = CatchUp(captured, 4000 * 90, 0)
+    left = [one for now in range(150) for one in catch_up.step(now)]
+    for one in left:
+        assert abs(wall_ms_of(one.capture) - 60_000 - one.timestamp / 90) < 0.1
+        assert catch_up.get(one.sequence) == one
+    assert left[0].timestamp == 4000 * 90

@@ -1,4 +1,4 @@
-from media.core.reception import Mapping, Reception, ntp
+from media.core.reception import NTP_EPOCH_MS, Mapping, Reception, ntp, wall_ms_of
 from media.core.rtcp import SenderReport
 
 
@@ -62,3 +62,8 @@ def test_a_mapping_leads_from_a_timestamp_back_to_its_time_across_the_wrap():
     assert mapping.wall(0) == 10_010
     assert mapping.wall(0xFFFFFFFF - 1799) == 9990
     assert mapping.at(10_010) == 0
+
+
+def test_an_ntp_stamp_is_read_as_it_was_written():
+    assert ntp(0) == NTP_EPOCH_MS // 1000 << 32
+    assert wall_ms_of(ntp(1_700_000_000_500)) == 1_700_000_000_500

@@ -2,8 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from media.core.extensions import BLOCK_BYTES
 from media.core.formats import Codec, Kind
-from media.core.history import Packet
+from media.core.history import Packet, size_of
 from media.core.rtp import strip_padding
 from media.core.runs import MAX_SEGMENTS, plan, regroup
 
@@ -62,6 +63,19 @@ def test_packets_whose_padding_is_decided_are_grouped_without_changing_a_bit(siz
         assert 1 <= len(lengths) <= MAX_SEGMENTS
         assert set(lengths[:-1]) <= {run.payload_bytes}
         assert lengths[-1] <= run.payload_bytes
+
+
+@given(st.lists(st.tuples(st.integers(1, 1200), st.booleans()), max_size=40))
+def test_a_packet_with_extensions_counts_with_them(video):
+    made = packets(Kind.VIDEO, [size for size, _ in video])
+    timed = [one._replace(capture=int(has)) for one, (_, has) in zip(made, video, strict=True)]
+    planned = plan(timed)
+    for runs in (planned, regroup([packet for run in planned for packet in run.packets])):
+        for run in runs:
+            sizes = [len(packet.payload) + BLOCK_BYTES * packet.capture for packet in run.packets]
+            assert sizes == [size_of(packet) for packet in run.packets]
+            assert set(sizes[:-1]) <= {run.payload_bytes}
+            assert sizes[-1] <= run.payload_bytes
 
 
 def test_equal_packets_make_full_runs():

@@ -1,4 +1,5 @@
 from media.core.formats import Codec, Kind
+from media.core.reception import wall_ms_of
 from media.core.track import Track
 
 KEY, DELTA = b"\x10\x00", b"\x10\x01"
@@ -51,3 +52,27 @@ def test_the_newest_picture_has_a_capture_time_and_a_late_packet_does_not_take_i
     assert track.newest_capture_ms() == 1000
     track.told(93_000, 5000)
     assert track.newest_capture_ms() == 5000
+
+
+def captures(track, steps):
+    """`Packet.capture` in wall time, of packets that come 40 ms apart."""
+    found = [place(track, 100 + n, 3600 * n, KEY if key else DELTA, now_ms=n * 40) for n, key in enumerate(steps)]
+    return {n: wall_ms_of(one.capture) for n, one in enumerate(found) if one.capture}
+
+
+def test_the_capture_time_goes_with_each_keyframe_and_with_one_packet_a_second():
+    keys = [True] + [False] * 10 + [True] + [False] * 30
+    assert captures(Track(Kind.VIDEO, 512), keys) == {0: 0, 11: 440, 36: 1440}
+    assert captures(Track(Kind.AUDIO, 512), keys) == {}
+
+
+def test_the_capture_time_is_by_the_clock_of_the_sources_reports_or_by_its_own_word():
+    track = Track(Kind.VIDEO, 512)
+    place(track, 100, 0, KEY, now_ms=5000)
+    track.told(0, 4900)
+    assert wall_ms_of(place(track, 101, 9000, KEY, now_ms=5200).capture) == 5000
+    said = track.place(Codec.VP8, 102, 18_000, KEY, marker=True, now_ms=5300, captured_ms=5020)
+    assert wall_ms_of(said.capture) == 5020
+    assert wall_ms_of(place(track, 103, 27_000, KEY, now_ms=5400).capture) == 5120
+    track.begin()  # another source, whose word it was not
+    assert wall_ms_of(place(track, 500, 0, KEY, now_ms=5500).capture) == 5500

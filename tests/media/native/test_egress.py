@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from media.core.extensions import TO_SUBSCRIBER, template
 from media.core.formats import Codec, Kind
 from media.core.history import Packet
 from media.core.rewrite import Line
@@ -71,7 +72,9 @@ def packets(draw, first):
         codec = draw(VIDEO_CODECS) if kind is Kind.VIDEO else Codec.OPUS
         payload = draw(st.binary(min_size=1, max_size=6)) * draw(st.sampled_from([1, 11, 40, 180, 200]))
         timestamp = draw(st.integers(0, 0xFFFFFFFF))
-        found.append(Packet(kind, codec, sequences[kind], timestamp, draw(st.booleans()), payload, draw(st.booleans())))
+        capture = draw(st.sampled_from([0, 0, 0, 1, (1 << 64) - 1, 0x0123456789ABCDEF]))
+        packet = Packet(kind, codec, sequences[kind], timestamp, draw(st.booleans()), payload, draw(st.booleans()))
+        found.append(packet._replace(capture=capture))
         sequences[kind] += draw(st.integers(1, 3))
     return found
 
@@ -83,7 +86,7 @@ def line(draw, codecs, first):
     types = {codec: draw(st.integers(0, 127)) for codec in codecs if draw(st.integers(0, 5))}
     numbers = draw(st.integers(0, (1 << 32) - 1)), draw(st.integers(0, (1 << 15) - 1)), draw(st.integers(0, 1 << 32))
     begins = None if draw(st.integers(0, 9)) == 0 else first + draw(st.sampled_from([-70_000, -1, 0, 0, 0, 2]))
-    return types, numbers, begins
+    return types, numbers, begins, draw(st.dictionaries(st.sampled_from(TO_SUBSCRIBER), st.integers(1, 14)))
 
 
 @st.composite
@@ -99,8 +102,9 @@ def cases(draw):
 def build(description):
     if description is None:
         return None
-    types, (ssrc, start, timestamp_shift), begins = description
+    types, (ssrc, start, timestamp_shift), begins, numbers = description
     made = Line(ssrc, dict(types), start, timestamp_shift)
+    made.extensions = template(numbers, least_ms=10, most_ms=500)
     if begins is not None:
         made.begin(begins)
     return made
@@ -193,6 +197,9 @@ def test_what_is_no_run_is_refused_and_nothing_is_sent(port, inbox):
         (ValueError, [Run((packet(),), 1 << 40)]),
         (ValueError, [Run(tuple(packet(codec=str(n)) for n in range(17)), 1)]),
         (OverflowError, [Run((packet(sequence=1 << 70),), 1)]),
+        (OverflowError, [Run((packet()._replace(capture=1 << 64),), 1)]),
+        (OverflowError, [Run((packet()._replace(capture=-1),), 1)]),
+        (TypeError, [Run((packet()[:8],), 1)]),
         (AttributeError, [object()]),
         (TypeError, 5),
     ]
@@ -202,6 +209,13 @@ def test_what_is_no_run_is_refused_and_nothing_is_sent(port, inbox):
                 fanout.fan(port.socket.fileno(), -1, -1, [target], runs)
         with pytest.raises(AttributeError):
             fanout.fan(port.socket.fileno(), -1, -1, [target, object()], [Run((packet(),), 1)])
+        for error, block in [(ValueError, b"short"), (TypeError, "text")]:
+            odd = Line(7, {Codec.VP8: 96}, 0, 0)
+            odd.begin(0)
+            odd.extensions = block
+            run = Run((packet()._replace(capture=1),), 21)
+            with pytest.raises(error):
+                fanout.fan(port.socket.fileno(), -1, -1, [Target(inbox.getsockname(), (None, odd))], [run])
     assert waiting(inbox) == []
     assert video.packets == 0
 
@@ -211,7 +225,7 @@ def test_nothing_is_held_after_a_send(port, inbox):
     video.begin(0)
     target = Target(inbox.getsockname(), (None, video))
     payload, codecs = b"x" * 1000, video.payload_types
-    run = Run((Packet(Kind.VIDEO, Codec.VP8, 0, 0, False, payload),), 1000)
+    run = Run((Packet(Kind.VIDEO, Codec.VP8, 0, 0, False, payload, capture=1),), 1020)
     egress.send([target], [run])  # makes the cipher
     before = [sys.getrefcount(thing) for thing in (payload, codecs, run, run.packets, target, video, target.lines)]
     tracemalloc.start()

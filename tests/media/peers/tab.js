@@ -1,6 +1,7 @@
 // The fewest lines of WHIP and WHEP that a browser needs; the tests call publish() and play().
 let pc = null;
 let frames = 0;
+let lastFrame = null;
 let firstFrameMs = null;
 let tracks = [];
 let shown = []; // [when it was on the screen (ms since 1970), a row of luma from the machine's clock]
@@ -41,6 +42,23 @@ async function publish(show, token, codec) {
   return exchange("/whip/" + show, token);
 }
 
+// Chromium knows the extension and does not offer it unasked.
+function askForCaptureTime(transceiver) {
+  const extensions = transceiver.getHeaderExtensionsToNegotiate?.() ?? [];
+  for (const one of extensions) if (one.uri.endsWith("/abs-capture-time")) one.direction = "sendrecv";
+  transceiver.setHeaderExtensionsToNegotiate?.(extensions);
+}
+
+// When the picture on the screen was captured, and how long ago that is; ms since 1970.
+function captured() {
+  const receiver = pc.getReceivers().find((one) => one.track.kind === "video");
+  const [source] = receiver.getSynchronizationSources();
+  if (source?.captureTimestamp === undefined) return null;
+  const ticks = (lastFrame.rtpTimestamp - source.rtpTimestamp) | 0;
+  const at = source.captureTimestamp - 2208988800000 + ticks / 90;
+  return { at, ago: performance.timeOrigin + lastFrame.presentationTime - at, rtpTimestamp: lastFrame.rtpTimestamp };
+}
+
 async function play(show, token, codecs, readsClock) {
   const began = performance.now();
   pc = new RTCPeerConnection(settings);
@@ -52,6 +70,7 @@ async function play(show, token, codecs, readsClock) {
   video.srcObject = stream;
   const count = (_, frame) => {
     frames += 1;
+    lastFrame = frame;
     if (readsClock) read(video, frame);
     firstFrameMs ??= performance.now() - began;
     video.requestVideoFrameCallback(count);
@@ -59,6 +78,7 @@ async function play(show, token, codecs, readsClock) {
   video.requestVideoFrameCallback(count);
   for (const kind of ["audio", "video"]) {
     const transceiver = pc.addTransceiver(kind, { direction: "recvonly" });
+    if (kind === "video") askForCaptureTime(transceiver);
     if (kind === "video" && codecs) {
       const all = RTCRtpReceiver.getCapabilities("video").codecs;
       transceiver.setCodecPreferences(all.filter((item) => codecs.some((codec) => item.mimeType.endsWith(codec))));

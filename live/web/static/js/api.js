@@ -117,6 +117,10 @@ export const api = {
 
   hold: (showId, token, key, variant_id, quantity = 1) =>
     body(call(show(showId, "/holds"), { method: "POST", token, key, body: { variant_id, quantity } })),
+  wait: (showId, token, variant_id, quantity = 1) =>
+    body(call(show(showId, "/waitlist"), { method: "POST", token, body: { variant_id, quantity } })),
+  place: (entry, token) => body(call(`/api/v1/waitlist/${id(entry)}`, { token })),
+  leaveLine: (entry, token) => call(`/api/v1/waitlist/${id(entry)}`, { method: "DELETE", token }),
   getHold: (hold, token) => body(call(`/api/v1/holds/${id(hold)}`, { token })),
   release: (hold, token) => call(`/api/v1/holds/${id(hold)}`, { method: "DELETE", token }),
   pay: (hold, token, key, payment_method) =>

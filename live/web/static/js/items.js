@@ -37,7 +37,22 @@ function BuyButton({ item, stock, open, busy, onBuy, quantity = 1, prefix = "" }
   </button>`;
 }
 
-export function PinCard({ item, stock, open, busy, onBuy }) {
+/** The line for what is sold out: join it, see how many are ahead, leave it. */
+function Line({ item, stock, open, place, onWait, onLeave, prefix = "" }) {
+  if (place) {
+    const ahead = place.ahead === 0 ? "You are next" : `${place.ahead} ahead of you`;
+    return html`<span class="waiting" data-testid="${prefix}waiting-${item.variant_id}">
+      <span role="status">${ahead}</span>
+      <button type="button" class="link" aria-label="Leave the line for ${item.title} ${item.option}" data-testid="${prefix}leave-${item.variant_id}" onClick=${() => onLeave(item)}>Leave</button>
+    </span>`;
+  }
+  if (!open || (stock?.available ?? 0) > 0) return null;
+  return html`<button type="button" class="link wait" aria-label="Wait for ${item.title} ${item.option}" data-testid="${prefix}wait-${item.variant_id}" onClick=${() => onWait(item)}>
+    Wait for one
+  </button>`;
+}
+
+export function PinCard({ item, stock, open, busy, onBuy, ...line }) {
   return html`<li class="card" data-testid="pin-card-${item.variant_id}">
     <${Thumb} item=${item} />
     <div class="about">
@@ -46,6 +61,7 @@ export function PinCard({ item, stock, open, busy, onBuy }) {
         <span class="price" data-testid="price-${item.variant_id}">${money(item.price)}</span>
         <${StockNote} item=${item} stock=${stock} />
       </span>
+      <${Line} ...${{ item, stock, open, ...line }} />
     </div>
     <${BuyButton} ...${{ item, stock, open, busy, onBuy }} />
   </li>`;
@@ -54,7 +70,7 @@ export function PinCard({ item, stock, open, busy, onBuy }) {
 const quantities = signal({});
 
 /** A row of the index of all items, with a quantity where the limit allows more than one. */
-export function ItemRow({ item, stock, open, busy, onBuy }) {
+export function ItemRow({ item, stock, open, busy, onBuy, ...line }) {
   const most = Math.min(item.limit_per_buyer, Math.max(1, stock?.available ?? 1), 10);
   const quantity = Math.min(most, quantities.value[item.variant_id] ?? 1);
   const choose = ({ target }) => (quantities.value = { ...quantities.value, [item.variant_id]: Number(target.value) });
@@ -66,6 +82,7 @@ export function ItemRow({ item, stock, open, busy, onBuy }) {
         <span class="price">${money(item.price)}</span>
         <${StockNote} item=${item} stock=${stock} prefix="drawer-" />
       </span>
+      <${Line} ...${{ item, stock, open, ...line }} prefix="drawer-" />
     </div>
     ${most > 1 &&
     html`<select aria-label="Quantity of ${item.title}" value=${quantity} onChange=${choose}>

@@ -45,6 +45,14 @@ export class Purchase {
     return this.#place(tap);
   }
 
+  /** A hold that was made for us: a place in a line came up. False while another purchase is under way. */
+  async adopt(holdId) {
+    if (!["none", "done", "lapsed"].includes(this.stage.value)) return false;
+    this.store.set({ hold_id: holdId });
+    await this.#look(holdId, "One came free, and it was your turn. Pay before the time is up.");
+    return true;
+  }
+
   async #place({ key, variant_id, quantity }) {
     this.#enter("holding");
     try {

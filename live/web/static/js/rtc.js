@@ -11,7 +11,7 @@ const FAREWELL_MS = 3_000;
 
 /** Posts the offer of `peer` to `path`, applies the answer, and gives the session's absolute address. */
 export async function offerTo(path, peer, token) {
-  const [bearer] = await Promise.all([token(), peer.setLocalDescription()]);
+  const bearer = asksFirst() ? await prepared(path, peer, token) : (await Promise.all([token(), peer.setLocalDescription()]))[0];
   const response = await exchange(path, peer.localDescription.sdp, bearer);
   const session = new URL(response.headers.get("location"), response.url).href;
   const sdp = await response.text();
@@ -22,6 +22,45 @@ export async function offerTo(path, peer, token) {
   }
   await peer.setRemoteDescription({ type: "answer", sdp });
   return session;
+}
+
+/** True if the service has STUN or TURN servers to name; without any, a round trip is saved. */
+function asksFirst() {
+  return document.querySelector('meta[name="ice-servers"]')?.content === "ask";
+}
+
+/** Offers only with the ICE servers known: Chromium takes later ones into account at the next ICE restart. */
+async function prepared(path, peer, token) {
+  const bearer = await token();
+  const iceServers = await iceServersAt(path, bearer);
+  if (peer.signalingState === "closed") return bearer;
+  peer.setConfiguration({ ...peer.getConfiguration(), iceServers });
+  await peer.setLocalDescription();
+  return bearer;
+}
+
+/** What `path` names (RFC 9725 section 4.6). None on any failure: the direct way may well be open. */
+async function iceServersAt(path, bearer) {
+  const asked = { method: "OPTIONS", headers: { authorization: `Bearer ${bearer}` }, signal: AbortSignal.timeout(DEADLINE_MS) };
+  const response = await fetch(path, asked).catch(() => null);
+  return response?.ok ? iceServersIn(response.headers.get("link") ?? "") : [];
+}
+
+/** RTCIceServers of a Link header (RFC 8288): `<turn:host>; rel="ice-server"; username="u"; credential="p"`, with commas. */
+export function iceServersIn(link) {
+  const value = String.raw`"(?:[^"\\]|\\.)*"|[^\s;,"]*`;
+  const links = link.matchAll(new RegExp(String.raw`<([^>]*)>((?:\s*;\s*[\w-]+\s*=\s*(?:${value}))*)`, "g"));
+  return Array.from(links, ([, urls, rest]) => {
+    const pairs = rest.matchAll(new RegExp(String.raw`([\w-]+)\s*=\s*(${value})`, "g"));
+    const named = Object.fromEntries(Array.from(pairs, ([, name, text]) => [name.toLowerCase(), unquoted(text)]));
+    return { urls, ...named };
+  })
+    .filter(({ rel, urls }) => rel === "ice-server" && /^(stuns?|turns?):/.test(urls))
+    .map(({ urls, username, credential }) => (username === undefined ? { urls } : { urls, username, credential }));
+}
+
+function unquoted(text) {
+  return text.startsWith('"') ? text.slice(1, -1).replace(/\\(.)/g, "$1") : text;
 }
 
 async function exchange(path, sdp, bearer) {

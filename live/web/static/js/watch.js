@@ -13,6 +13,7 @@ import { Badge, Curtain, Picture, SoundButton, Viewers } from "./stage.js";
 import { Statistics } from "./statistics.js";
 import { toast, Toasts } from "./toast.js";
 import { effect, html, render, signal, useEffect, useRef } from "./view.js";
+import { Waiting } from "./waiting.js";
 import { marks, Player } from "./whep.js";
 import { explain } from "./words.js";
 
@@ -37,6 +38,12 @@ function behindPictures(apply) {
 
 const { store, socket, status, problem } = joinRoom({ show: showId, session, through: behindPictures });
 const purchase = new Purchase({ show: showId, token });
+const waiting = new Waiting({
+  show: showId,
+  token,
+  onOffer: (hold) => purchase.adopt(hold),
+  onPassed: () => toast(explain({ code: "limit_reached" }), "bad"),
+});
 const voice = new Voice({ show: showId, token, socket, slowModeMs: () => store.show.value?.slow_mode_ms ?? 0 });
 
 function watchVideo(element) {
@@ -68,6 +75,15 @@ async function buy(item, quantity) {
   if (refused) toast(explain(refused), "bad");
 }
 
+async function wait(item) {
+  try {
+    await waiting.join(item.variant_id);
+  } catch (problem) {
+    if (problem.code === "conflict") await buy(item, 1); // one has come back meanwhile
+    else toast(explain(problem), "bad");
+  }
+}
+
 /** What every way to buy needs to know. */
 function buying(item) {
   const show = store.show.value;
@@ -77,6 +93,9 @@ function buying(item) {
     open: show.sales_open && show.state !== "scheduled",
     busy: purchase.stage.value === "holding",
     onBuy: buy,
+    place: waiting.places.value[item.variant_id],
+    onWait: wait,
+    onLeave: ({ variant_id }) => waiting.leave(variant_id).catch((problem) => toast(explain(problem), "bad")),
   };
 }
 

@@ -1,7 +1,7 @@
 /** What the pages say when something is refused: plain words for every code of schema/errors.py a person can meet. */
 const WORDS = {
   network: "We could not reach the shop. Check your connection and try again.",
-  sold_out: "Sold out. If someone's time runs out, it comes back here.",
+  sold_out: "Sold out. Wait in line: what comes back is offered in order.",
   limit_reached: "You have reached the limit for this item.",
   sales_closed: "Sales are closed at the moment.",
   hold_lapsed: "Your time ran out and the item went back on sale.",

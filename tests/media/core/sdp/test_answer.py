@@ -3,7 +3,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from media.core import sdp
-from media.core.formats import Kind
+from media.core.extensions import ABS_CAPTURE_TIME, PLAYOUT_DELAY
+from media.core.formats import Codec, Kind
 
 PATIENT = settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 SSRCS = {Kind.AUDIO: 5, Kind.VIDEO: 6}
@@ -64,6 +65,30 @@ def test_every_layer_of_a_publisher_is_taken_and_so_is_what_tells_them_apart(sam
         "a=rid:l recv",
         "a=simulcast:recv h;m;l",
     ]
+
+
+def test_retransmissions_have_a_format_and_a_source_beside_what_they_repeat(sample):
+    found = sample.offer(sample.AUDIO, sample.VIDEO + sample.LAYERS[:3] + ["a=extmap:15 " + PLAYOUT_DELAY])
+    chosen = sdp.choose_for_subscriber(found)
+    answer = sdp.answer(found, chosen, sample.LOCAL, ssrcs=SSRCS, repair_ssrcs={Kind.VIDEO: 7})
+    lines = answer.splitlines()
+    assert "m=video 4000 UDP/TLS/RTP/SAVPF 96 102 97" in lines
+    assert [line for line in lines if ":97" in line] == ["a=rtpmap:97 rtx/90000", "a=fmtp:97 apt=96"]
+    assert [line for line in lines if line.startswith(("a=ssrc", "a=extmap"))][2:] == [
+        "a=extmap:12 http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time",
+        "a=ssrc-group:FID 6 7",
+        "a=ssrc:6 cname:show",
+        "a=ssrc:6 msid:show show-video",
+        "a=ssrc:7 cname:show",
+        "a=ssrc:7 msid:show show-video",
+    ]
+    assert chosen[1].terms == sdp.Terms(
+        payload_types={Codec.VP8: 96, Codec.H264: 102},
+        repairs={Codec.VP8: 97},
+        extensions={ABS_CAPTURE_TIME: 12},  # 15 has no place in a one-byte header
+    )
+    parsed = aiortc_sdp.SessionDescription.parse(answer)
+    assert parsed.media[1].ssrc_group[0].items == [6, 7]
 
 
 def test_another_parser_reads_the_answer(sample):
