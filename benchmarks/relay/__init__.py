@@ -3,6 +3,7 @@
 Owns: what its programs share. Invariant: the server that is measured runs on one core, all else on another.
 """
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Any
@@ -41,10 +42,12 @@ def busy(core: int) -> float:
 
 
 def pin(pid: int, *, server: bool) -> None:
-    """A process and its threads to the server's core or to the other."""
+    """A process and its threads to the server's core or to the other, before whoever else is there, if we may."""
     own = cores()[0 if server else 1]
     for task in Path(f"/proc/{pid or os.getpid()}/task").iterdir():
         os.sched_setaffinity(int(task.name), {own})
+        with contextlib.suppress(PermissionError):
+            os.setpriority(os.PRIO_PROCESS, int(task.name), -20)
 
 
 class Anybody:

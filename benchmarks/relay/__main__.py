@@ -41,8 +41,8 @@ from relay.server import serve
 from relay.window import Server, watch
 
 HERE = Path(__file__).parent
-FOREIGN, TRIES = 0.08, 3
-"""A window in which others took more of a core is repeated; the third one counts, whatever it is."""
+FOREIGN, TRIES = 0.08, 2
+"""A window in which others took more of a core is repeated; the second one counts, whatever it is."""
 
 
 def _us(role: str, *more: str) -> list[str]:
