@@ -100,7 +100,7 @@ class Track:
 
     def newest_capture_ms(self) -> float | None:
         """When the newest packet's picture or sound was captured, in our wall time; None before there is one."""
-        return self._mapping.wall(self._splice.newest)
+        return self.captured_ms(self._splice.newest)
 
     def timestamp_at(self, now_ms: float) -> int | None:
         """The track's timestamp for a moment, for sender reports."""

@@ -136,6 +136,21 @@ async def test_pictures_that_do_not_say_when_they_were_captured_are_not_waited_f
     assert told == [[], ["pin a", "pin b"], ["unknown null", "unknown null"]]
 
 
+async def test_pictures_known_to_tell_their_time_are_waited_for_through_a_freeze(page, module):
+    """None comes at all; the one wait or the other ends."""
+    told = await gate(
+        page,
+        module,
+        """
+        frames.areTimed = true;
+        take(pin("a", 1000));
+        await new Promise((done) => (gate.onNote = done));
+        return [told, by(), gate.notes[0].waitedMs >= it.WAIT_MAX_MS - 50];
+        """,
+    )
+    assert told == [["pin a"], ["late null"], True]
+
+
 async def test_a_picture_that_does_not_come_is_waited_for_a_bounded_time(page, module):
     told = await gate(
         page,

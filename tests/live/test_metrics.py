@@ -1,8 +1,11 @@
 """The numbers, after something has happened."""
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from schema.ids import AccountId, ShowId
 from schema.people import Role
+from schema.wire import Watched
 
 SHOW = "/api/v1/shows/demo"
 
@@ -30,3 +33,16 @@ async def test_a_hold_is_counted_and_every_room_tells(shop):
 async def test_it_is_prometheus_text(client):
     answer = await client.ask("GET", "/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=")
+
+
+async def test_a_shows_media_is_counted_by_show_and_its_viewers_only_as_spreads(shop):
+    reports = shop.services["statistics"].reports
+    for number in range(300):
+        said = Watched(watched_ms=10_000, frozen_ms=10 * number, age_ms=200, session=f"sub_{number}")
+        reports.heard(AccountId(f"viewer{number}"), ShowId("demo"), said, 1_000)
+    read = await numbers(shop)
+    assert read["showfloor_media_viewer_frozen_ratio_count", ("show", "demo")] == 300
+    assert read["showfloor_media_viewer_frozen_ratio_bucket", ("le", "0.1"), ("show", "demo")] == 101
+    assert read["showfloor_media_viewer_frame_age_seconds_sum", ("show", "demo")] == pytest.approx(60)
+    assert len([key for key in read if "viewer" in str(key[1:])]) == 0  # nobody by name
+    assert len([key for key in read if key[0].startswith("showfloor_media_")]) < 60

@@ -140,6 +140,8 @@ export const api = {
   orders: (showId, token, cursor = "") =>
     body(call(show(showId, `/orders${cursor ? `?cursor=${id(cursor)}` : ""}`), { token })),
   totals: (showId, token) => body(call(show(showId, "/totals"), { token })),
+  media: (showId, token) => body(call(show(showId, "/media"), { token })),
+  worstSessions: (showId, token, limit) => body(call(show(showId, `/media/sessions?order=worst&limit=${limit}`), { token })),
   holds: (showId, token) => body(call(show(showId, "/holds"), { token })),
   refund: (order, token, key, amount = null) =>
     body(call(`/api/v1/orders/${id(order)}/refund`, { method: "POST", token, key, body: amount === null ? {} : { amount } })),

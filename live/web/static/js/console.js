@@ -5,6 +5,7 @@ import { tick } from "./clock.js";
 import { confirm, Questions } from "./dialog.js";
 import { Pin } from "./icons.js";
 import { Name } from "./items.js";
+import { mediaPanel } from "./media.js";
 import { decimal, digits, minorUnits, money } from "./money.js";
 import { joinRoom } from "./room.js";
 import { showOfPath, StaffSession } from "./session.js";
@@ -39,6 +40,8 @@ function start() {
   const totals = signal(null);
   const { store, socket, status, problem, refuse } = joinRoom({ show: showId, session, onFrame: noticeStock });
   const voice = new Voice({ show: showId, token, socket });
+
+  const MediaPanel = mediaPanel({ show: showId, token });
 
   let refetching = null;
 
@@ -256,6 +259,7 @@ function start() {
       <main class="console">
         <div class="wide"><${SalesSwitch} /><${Totals} /></div>
         <${Board} />
+        <${MediaPanel} state=${store.show.value?.state} />
         <${Orders} />
         <${Holds} />
         <section class="panel talk" aria-labelledby="chat-title">

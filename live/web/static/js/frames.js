@@ -72,6 +72,20 @@ export class Frames {
     return Boolean(video?.requestVideoFrameCallback && this.receiver() && !document.hidden && !video.paused && video.readyState >= 2);
   }
 
+  /** True once pictures have said when they were captured. */
+  get areTimed() {
+    return this.source !== null;
+  }
+
+  /** Looks at pictures until one says when it was captured, so that it is known before the first pin. */
+  warmUp() {
+    this.warming ??= this.follow((capturedMs) => {
+      if (capturedMs === null) return;
+      this.warming();
+      this.warming = null;
+    });
+  }
+
   /**
    * Calls `onPicture(capturedMs, shownMs)` for each picture as it is presented, until the answered function is called.
    * `capturedMs` is null where it is not known; `shownMs` is performance.now()'s.

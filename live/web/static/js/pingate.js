@@ -94,6 +94,7 @@ export class PinGate {
       this.known = false;
       return;
     }
+    this.known ||= this.frames.areTimed;
     this.unfollow ??= this.frames.follow((capturedMs) => this.#picture(capturedMs));
     this.timer = setTimeout(() => this.#lapsed(), this.waiting[0].sinceMs + this.#patienceMs - performance.now());
   }

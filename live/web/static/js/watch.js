@@ -7,6 +7,7 @@ import { Bag, Cross } from "./icons.js";
 import { ItemRow, PinCard } from "./items.js";
 import { PinGate } from "./pingate.js";
 import { Purchase } from "./purchase.js";
+import { sendReports } from "./report.js";
 import { joinRoom } from "./room.js";
 import { GuestSession, showOfPath } from "./session.js";
 import { Badge, Curtain, Picture, SoundButton, Viewers } from "./stage.js";
@@ -53,7 +54,10 @@ function watchVideo(element) {
     token,
     video: element,
     renew: () => session.forget(),
-    onStatus: (now, more) => (playback.value = { status: now, problem: now === "refused" ? more : null }),
+    onStatus: (now, more) => {
+      playback.value = { status: now, problem: now === "refused" ? more : null };
+      if (now === "playing") frames.warmUp();
+    },
   });
   mine.start();
   player.value = mine;
@@ -164,5 +168,6 @@ function Watch() {
     <${Questions} /><${Toasts} />`;
 }
 
+sendReports({ player: () => player.value, frames, socket, isOn: () => Boolean(player.value?.hostPresent) });
 render(html`<${Watch} />`, document.getElementById("app"));
 purchase.resume();
