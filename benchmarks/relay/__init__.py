@@ -44,7 +44,10 @@ def busy(core: int) -> float:
 def pin(pid: int, *, server: bool) -> None:
     """A process and its threads to the server's core or to the other, before whoever else is there, if we may."""
     own = cores()[0 if server else 1]
-    for task in Path(f"/proc/{pid or os.getpid()}/task").iterdir():
+    home = Path(f"/proc/{pid or os.getpid()}")
+    with contextlib.suppress(OSError):  # where each session has a share of its own, the nice value counts only inside
+        (home / "autogroup").write_text("-20")
+    for task in (home / "task").iterdir():
         os.sched_setaffinity(int(task.name), {own})
         with contextlib.suppress(PermissionError):
             os.setpriority(os.PRIO_PROCESS, int(task.name), -20)

@@ -15,7 +15,8 @@ from relay.viewers import Load, Viewer, scouts
 
 JOINING = 8
 """At a time."""
-SETTLE_S, LONGEST_SETTLE_S = 0.5, 8.0
+SETTLE_S, LONGEST_SETTLE_S = 0.5, 25.0
+CALM = 0.12
 
 
 class Server(NamedTuple):
@@ -65,7 +66,7 @@ async def _settle(load_: Load) -> None:
         before = load_.packets
         await asyncio.sleep(SETTLE_S)
         rate = (load_.packets - before) / SETTLE_S / len(load_.viewers)
-        calm = calm + 1 if rate < PACKETS_A_SECOND * 1.15 else 0
+        calm = calm + 1 if abs(rate / PACKETS_A_SECOND - 1) < CALM else 0
 
 
 async def _count(load_: Load, pid: int, host: int, window: float) -> Figures:
