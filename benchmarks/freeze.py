@@ -12,14 +12,16 @@ same seed loses packets of the same numbers for every server.
 
 `frozen`     share of the window that `totalFreezesDuration` of getStats grew by: an interval between two pictures over
              max(3 x the mean, the mean + 150 ms) is a freeze (W3C webrtc-stats)
-`gaps`       the same rule over the times of requestVideoFrameCallback: what was truly put on the screen
-`behind`     packets lost on the way as the receiver counts them after repair; PLI and NACK it sent; the delay of its
-             jitter buffer over the window
+`gaps`       the same rule over the times of requestVideoFrameCallback: what was truly put on the screen, the end of
+             the window included: getStats counts a freeze only once it is over
+`lost`       packets as the receiver counts them: without RTX a repaired one is not among them
+`buffer`     the delay of its jitter buffer over the window
 """
 
 import argparse
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import platform
@@ -108,11 +110,12 @@ class Server(NamedTuple):
 
 
 class Window(NamedTuple):
-    """One viewer's window: getStats before and after, and when pictures were on the screen, in ms."""
+    """One viewer's window: getStats before and after, when pictures were on the screen, in ms."""
 
     before: dict[str, Any]
     after: dict[str, Any]
     shown: list[float]
+    """And the beginning and the end of the window."""
     counts: dict[str, int]
 
     def grew(self, name: str) -> float:
@@ -128,8 +131,8 @@ class Window(NamedTuple):
 
     @property
     def gaps(self) -> float:
-        between = [later - sooner for sooner, later in zip(self.shown, self.shown[1:], strict=False)]
-        usual = statistics.mean(between)
+        between = [later - sooner for sooner, later in itertools.pairwise(self.shown)]
+        usual = statistics.median(between)  # the mean of a window that stands still would hide that
         return sum(gap for gap in between if gap > max(3 * usual, usual + 150)) / sum(between)
 
     @property
@@ -228,10 +231,10 @@ async def measure(server: Server, browser: Browser, what: dict[str, Any], losses
 
 
 async def window(page: Page, front: Front, seconds: float) -> Window:
-    before = await page.evaluate("async () => { shown = []; return await inbound(); }")
+    before = await page.evaluate("async () => { shown = [performance.now()]; return await inbound(); }")
     await asyncio.sleep(seconds)
-    after = await page.evaluate("inbound()")
-    return Window(before, after, await page.evaluate("shown"), front.counts())
+    after, shown = await page.evaluate("async () => [await inbound(), [...shown, performance.now()]]")
+    return Window(before, after, shown, front.counts())
 
 
 async def blank(browser: Browser, base: str, stack: contextlib.AsyncExitStack) -> Page:
@@ -283,11 +286,11 @@ def show(found: dict[tuple[str, str, float, float], list[Window]], given: argpar
     print(
         "| server | codec | delay each way ms | loss each way | frozen %: median (range) | gaps % | freezes | ", end=""
     )
-    print("over control % | lost for good | NACK | PLI | buffer ms | Mb/s |")
+    print("over control % | lost | NACK | PLI | buffer ms | Mb/s |")
     print("|---|---|---|---|---|---|---|---|---|---|---|---|---|")
     for (name, codec, delay_ms, loss), windows in sorted(found.items()):
         control = found.get((name, codec, delay_ms, 0.0), windows)
-        over = statistics.mean(one.frozen for one in windows) - statistics.mean(one.frozen for one in control)
+        over = statistics.mean(one.gaps for one in windows) - statistics.mean(one.gaps for one in control)
         print(f"| {name} | {codec} | {delay_ms:g} | {loss:.0%} | {line(windows, over)} |")
 
 

@@ -1,8 +1,25 @@
 """The relay's settings, with bounds that suit one machine."""
 
+from pathlib import Path
+
 from msgspec import Struct
 
 from media.core.ice_servers import IceServers
+
+
+class LinkConfig(Struct, frozen=True, kw_only=True):
+    """A worker among others of the same machine."""
+
+    worker: int
+    others: tuple[int, ...]
+    folder: Path
+    """Where their sockets are; nobody else can enter it."""
+    linger_ms: int = 5_000
+    """A show that nobody watches here any more is pulled for so much longer."""
+
+    def path(self, worker: int) -> Path:
+        """Where a worker gives its shows' packets."""
+        return self.folder / f"{worker}.link"
 
 
 class RelayConfig(Struct, frozen=True, kw_only=True):
@@ -36,7 +53,7 @@ class RelayConfig(Struct, frozen=True, kw_only=True):
     empty_show_ms: int = 60_000
     """A show without publisher and subscribers keeps its timeline for this long."""
     max_bitrate_bps: int = 3_000_000
-    """What a publisher is told it may send."""
+    """What a publisher may send in its highest layer; each lower one may take a quarter of the next besides."""
     gop_packets: int = 2000
     """A newcomer is sent the packets since the last keyframe, if they are no more; 0: it waits for the next one."""
     history_packets: int = 1024

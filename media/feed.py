@@ -44,6 +44,8 @@ class Incoming(NamedTuple):
     payload: bytes
     """Without padding; empty if there was nothing else."""
     now_ms: int
+    captured_ms: float | None = None
+    """When the host says that it captured this, in our wall time; None where it does not say."""
 
 
 class Feed(Protocol):

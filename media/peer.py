@@ -174,7 +174,7 @@ class Peer:
         if not self._checked.is_set():
             self._move(address)
         elif self.address != address and (nominated or self.address is None):
-            self._probe(address, held)
+            self.probe(address, held)
         self._checked.set()
 
     def _move(self, address: Address) -> None:
@@ -182,7 +182,7 @@ class Peer:
         self.uses_gso = True
         self._probes.clear()
 
-    def _probe(self, address: Address, held: Credentials) -> None:
+    def probe(self, address: Address, held: Credentials) -> None:
         """Ask at `address`, in few words and not too often: it may be that of somebody who knows nothing of us."""
         now, asked = now_ms(), self._probes.pop(address, None)
         if asked is not None and now - asked.sent_ms < PROBE_EVERY_MS:
@@ -203,7 +203,9 @@ class Peer:
             return False
         if not stun.is_authentic(reply, probe.held.remote_password.encode()):
             return False
+        self.seen_ms = now_ms()
         self._move(address)
+        self._checked.set()
         return True
 
     def lost(self, address: OverTcp) -> None:

@@ -20,11 +20,13 @@ from media.core import stun
 from media.core.demux import Address, Kind, OverTcp, Roster, classify, is_sound_dtls
 from media.core.rtp import parse_header
 from media.dtls import Certificate
-from media.peer import Peer
+from media.peer import Credentials, Peer
 from media.tcp import TcpPort
 
 log = structlog.get_logger()
 
+MAX_CLAIMS: Final = 64
+"""Addresses of one peer that another one claims, and that are being asked."""
 BURST: Final = 64
 """Datagrams read before others get a turn."""
 _DATAGRAM: Final = 2048
@@ -47,6 +49,7 @@ class MediaPort:
         """Level and type of the control message that names our end; None where there is but one."""
         self.socket.bind((host, port))
         self._host = host
+        self._claims: dict[Address, Peer] = {}
         self.certificate = Certificate.generateCertificate()
         self.roster: Roster[Peer] = Roster()
         self.counts: Counter[str] = Counter()
@@ -179,9 +182,12 @@ class MediaPort:
         if check is not None:
             self._check(check, source)
             return
-        peer = self.roster.at(source)
-        reply = stun.parse_reply(datagram) if peer is not None else None
-        if peer is None or reply is None or not peer.confirmed(source, reply):
+        claimant, holder = self._claims.get(source), self.roster.at(source)
+        reply = stun.parse_reply(datagram) if claimant or holder else None
+        if reply and claimant and not claimant.is_closed and claimant.confirmed(source, reply):
+            del self._claims[source]
+            self.roster.validate(source, claimant, keep=source)
+        elif not (reply and holder and holder.confirmed(source, reply)):
             self.counts["dropped_stun"] += 1
 
     def _check(self, check: stun.Check, source: Address) -> None:
@@ -191,6 +197,10 @@ class MediaPort:
         if not peer or not held or check.remote != held.remote_ufrag or not stun.is_authentic(check, password):
             self.counts["dropped_stun"] += 1
             return
+        holder = self.roster.at(source)
+        if holder is not None and holder is not peer:
+            self._claim(source, peer, held)
+            return
         driven_out = self.roster.validate(source, peer, keep=peer.address)
         if isinstance(driven_out, OverTcp):
             driven_out.link.abort()
@@ -198,6 +208,18 @@ class MediaPort:
             source.link.prove()
         self.sendto(stun.success(check, source, password), source)
         peer.checked(source, held, nominated=check.nominates)
+
+    def _claim(self, source: Address, peer: Peer, held: Credentials) -> None:
+        """`peer` says that it is where another one has proven to be.
+
+        That may be a forged source, to cut the other one off; or a port that has been given out again. It is asked,
+        and gets the address when it answers from there.
+        """
+        self._claims.pop(source, None)
+        if len(self._claims) >= MAX_CLAIMS:
+            del self._claims[next(iter(self._claims))]
+        self._claims[source] = peer
+        peer.probe(source, held)
 
     def _media(self, peer: Peer, kind: Kind, datagram: bytes) -> None:
         if peer.receiver is None or peer.listener is None:

@@ -16,17 +16,24 @@ from collections.abc import Mapping
 from typing import Final
 
 from media.core import rtcp
+from media.core.extensions import ABS_CAPTURE_TIME, RID
 from media.core.formats import CLOCK_HZ, Codec, Kind
 from media.core.keyframe import KeyframeRequests
 from media.core.nack import Gaps
-from media.core.reception import NTP_EPOCH_MS, Reception
+from media.core.reception import Reception, wall_ms_of
 from media.core.rtcp import SenderReport
 from media.core.rtp import Header, extension, strip_padding
+from media.core.srtp import Window
 from media.feed import Incoming, Stage, Stream
 from media.peer import Peer
+from media.repairs import Repairs
 
 SOURCE_SILENCE_MS: Final = 500
 """After this long another SSRC of the same stream may take over (an encoder that restarted)."""
+MAX_AGE_MS: Final = 30_000
+"""Between a picture's capture and its arrival; more is a clock that we do not know."""
+_NTP_BYTES: Final = 8
+_NONE: Final[Mapping[str, int]] = {}
 LAYER_RATIO: Final = 4
 """A layer of half the width and height takes about a quarter of the rate."""
 
@@ -38,6 +45,7 @@ class Source:
         self.stream = stream
         self.reception = Reception(ssrc, CLOCK_HZ[stream.kind])
         self.gaps = Gaps()
+        self.seen = Window()
 
 
 class Publisher:
@@ -52,9 +60,10 @@ class Publisher:
         h264_profile: str,
         max_bitrate_bps: int,
         rids: tuple[str, ...] = (),
-        rid_extension: int = 0,
+        extensions: Mapping[str, int] = _NONE,
+        repairs: Repairs | None = None,
     ) -> None:
-        """`max_bitrate_bps` is for the highest layer; `rid_extension` is the number that SDP gave it, or 0."""
+        """`max_bitrate_bps` is for the highest layer; `extensions` are the picture's, by the numbers of the offer."""
         self.peer = peer
         self.codecs: Mapping[int, Codec] = dict(codecs)
         self.h264_profile = h264_profile
@@ -62,7 +71,11 @@ class Publisher:
         self.sources: dict[tuple[Kind, int], Source] = {}
         self.plis = 0
         self.nacks = 0
-        self._rid_extension = rid_extension
+        self._rid_extension = extensions.get(RID, 0)
+        self._capture_extension = extensions.get(ABS_CAPTURE_TIME, 0)
+        self._repairs = repairs
+        self.repaired = 0
+        """Packets that were lost and came as retransmissions."""
         self._by_ssrc: dict[int, Source] = {}
         self._wishes = [KeyframeRequests() for _ in rids or ("",)]
         self._stage = stage
@@ -94,17 +107,50 @@ class Publisher:
     def rtp(self, header: Header, payload: bytes, now_ms: int) -> None:
         """Take one authentic packet."""
         self.peer.seen_ms = now_ms  # FFmpeg sends one check and no more: its media is its sign of life
+        if self._repairs is not None and header.payload_type in self._repairs.formats:
+            original = self._repairs.original(header, payload, self._ssrc_of)
+            if original is not None:
+                self.repaired += self._take(*original, now_ms)
+        else:
+            self._take(header, payload, now_ms)
+
+    def _ssrc_of(self, layer: int) -> int | None:
+        source = self.sources.get((Kind.VIDEO, layer))
+        return source.reception.ssrc if source is not None else None
+
+    def _take(self, header: Header, payload: bytes, now_ms: int) -> bool:
+        """Take a packet, however it came; False if it is nobody's, or was there before."""
         codec = self.codecs.get(header.payload_type)
         source = self._source(header, codec, now_ms) if codec else None
         if source is None:
-            return
-        extended = source.reception.arrived(header.sequence, header.timestamp, len(payload), now_ms)
+            return False
+        # The original and its repair come under two SSRCs, so SRTP lets both in; browsers repeat what was never lost.
+        # Two packets of one number would be two texts under one nonce to every viewer.
+        extended = source.reception.sequence.extend(header.sequence)
+        if not source.seen.is_new(extended):
+            return False
+        source.seen.mark(extended)
+        source.reception.arrived(header.sequence, header.timestamp, len(payload), now_ms)
         stream = source.stream
         if stream.kind is Kind.VIDEO and not source.gaps.arrived(extended, now_ms):
             self.want_keyframe(stream.layer)
         content = strip_padding(payload) if header.padded else payload
         if content is not None:
-            self._stage.ingest(stream, Incoming(extended, header.timestamp, header.marker, content, now_ms))
+            captured_ms = self._captured_ms(header, now_ms) if stream.kind is Kind.VIDEO else None
+            incoming = Incoming(extended, header.timestamp, header.marker, content, now_ms, captured_ms)
+            self._stage.ingest(stream, incoming)
+        return True
+
+    def _captured_ms(self, header: Header, now_ms: int) -> float | None:
+        """When the host says that it captured this, in our wall time: by the shift of its sender reports."""
+        number = self._capture_extension
+        said = extension(header.extensions, number) if number and header.extensions else None
+        if said is None or len(said) < _NTP_BYTES:
+            return None
+        captured_ms = self.wall_ms(wall_ms_of(int.from_bytes(said[:_NTP_BYTES], "big")))
+        if captured_ms is None or abs(captured_ms - now_ms) > MAX_AGE_MS:
+            return None  # by a clock that is not that of its reports: another host's, behind this one
+        return captured_ms
 
     def _source(self, header: Header, codec: Codec, now_ms: int) -> Source | None:
         held = self._by_ssrc.get(header.ssrc)
@@ -144,7 +190,7 @@ class Publisher:
         if source is None:
             return
         source.reception.told(report, now_ms)
-        said_ms = report.ntp * 1000 / (1 << 32) - NTP_EPOCH_MS
+        said_ms = wall_ms_of(report.ntp)
         if self._shift_ms is None:
             self._shift_ms = now_ms - said_ms
         self._stage.told(source.stream, report.timestamp, said_ms + self._shift_ms)

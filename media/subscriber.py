@@ -26,12 +26,13 @@ from msgspec import Struct
 from media.core import rtcp
 from media.core.bandwidth import Bandwidth
 from media.core.catchup import CatchUp
-from media.core.extensions import template
+from media.core.extensions import holding, template
 from media.core.formats import CLOCK_HZ, Codec, Kind
 from media.core.history import Packet
+from media.core.hold import Hold
 from media.core.keyframe import KeyframeBudget
 from media.core.layers import OFF, Choice, Move, Rung
-from media.core.nack import ResendBudget
+from media.core.nack import ResendBudget, ResendShare
 from media.core.probe import Probe
 from media.core.reception import ntp
 from media.core.rewrite import Line, Repair, nearest
@@ -125,7 +126,9 @@ class Subscriber:
         self._next: int | None = None
         self._stage = stage
         self._budget = ResendBudget()
+        self._share = ResendShare()
         self._wishes = KeyframeBudget()
+        self._hold, self._least_ms = Hold(), playout_delay_ms[0]
         peer.listener = self
 
     @property
@@ -158,24 +161,26 @@ class Subscriber:
 
     # Layers
 
-    def enter(self, layer: "Layer", key: Packet) -> None:
+    def enter(self, layer: "Layer", key: Packet, now_ms: int) -> None:
         """Get the layer's picture from `key` on, without a seam."""
         line = self.video
         assert line is not None, "who takes no video is on no layer"
         if self._next is None:
             line.begin(key.sequence)
+            self._probe.begin(now_ms)
         else:
             line.enter(key.sequence, self._next, self._timestamp_shift(line, layer, key))
             self.switches += 1
         self.layer, self.wish = layer, None
         self._first = key.sequence + line.shift
 
-    def hurried(self, layer: "Layer") -> None:
+    def hurried(self, layer: "Layer", now_ms: int) -> None:
         """It gets the layer's picture by its newcomers' way."""
         line, catch_up = self.video, self.catch_up
         assert line is not None, "who takes no video is on no layer"
         assert catch_up is not None, "and who is hurried has something to catch up with"
         self.layer, self._first = layer, catch_up.first + line.shift
+        self._probe.begin(now_ms)
 
     def leave(self) -> None:
         """Get no more of the present layer's picture; what it got can still be asked for."""
@@ -316,9 +321,17 @@ class Subscriber:
             return
         self.nacked += len(nack.sequences)
         if kind is Kind.VIDEO:
+            self._hold.missed(self.bandwidth.loss, self.bandwidth.rtt_ms, now_ms)
+            self._hold_back(line, now_ms)
             self._answer_picture(line, nack.sequences, now_ms)
         else:
             self._answer_sound(line, nack.sequences, now_ms)
+
+    def _hold_back(self, line: Line, now_ms: int) -> None:
+        """Tell its player how long to wait for what comes again; once a second a packet bears it."""
+        if line.repair is not None:  # else what is sent again must be the same bits
+            least_ms = max(self._least_ms, self._hold.least_ms(now_ms))
+            line.extensions = line.repair.extensions = holding(line.extensions, least_ms)
 
     def _answer_sound(self, line: Line, numbers: Sequence[int], now_ms: int) -> None:
         if not line.has_begun:
@@ -327,7 +340,7 @@ class Subscriber:
         for number in numbers:
             sequence = nearest(number, track.highest + line.shift) - line.shift
             packet = track.history.get(sequence) if sequence >= line.first else None
-            if packet is not None and self._budget.allows(Kind.AUDIO, sequence, now_ms):
+            if packet is not None and self._may_resend(packet, sequence, now_ms):
                 packets.append(packet)
         self.resent += len(packets)
         self._stage.resend(self, packets)
@@ -339,15 +352,22 @@ class Subscriber:
             for span in spans:
                 index = nearest(number, span.last)
                 sent = span.sent(index) if span.has(index) else None
-                if sent is not None and self._budget.allows(Kind.VIDEO, index, now_ms):
+                if sent is not None and self._may_resend(sent, index, now_ms):
                     self.resent += 1
                     self._stage.resend_of(self, span, sent)
                     break
+
+    def _may_resend(self, packet: Packet, number: int, now_ms: int) -> bool:
+        sent = sum(line.octets for line in self.lines if line is not None)
+        in_budget = self._budget.allows(packet.kind, number, now_ms)
+        return in_budget and self._share.allows(len(packet.payload), sent)
 
     # Reports
 
     def report(self, now_ms: int) -> None:
         """Sender reports for what has been sent: without them a browser has no lip sync and holds the sound back."""
+        if self.video is not None:
+            self._hold_back(self.video, now_ms)
         self._report_on(Kind.AUDIO, now_ms)
         if not self._probe.is_under_way(now_ms):
             self._report_on(Kind.VIDEO, now_ms)

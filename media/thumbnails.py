@@ -31,7 +31,7 @@ log = structlog.get_logger()
 
 EVERY_MS: Final = 10_000
 LOOK_S: Final = 1.0
-DEADLINE_S: Final = 5.0
+DEADLINE_S: Final = 10.0
 START_DEADLINE_S: Final = 30.0
 """Until the process says that it is ready: on a busy machine the lowest priority waits long for its first 0.1 s."""
 IDLE_S: Final = 60.0

@@ -48,6 +48,15 @@ def template(numbers: Mapping[str, int], *, least_ms: int, most_ms: int) -> byte
     return bytes(block)
 
 
+def holding(block: bytes, least_ms: int) -> bytes:
+    """The same block with another least delay, at most what the most is; unchanged where none was negotiated."""
+    if not block[_DELAY_AT]:
+        return block
+    most = int.from_bytes(block[_DELAY_AT + 1 : _DELAY_AT + 4], "big") & 0xFFF
+    delay = min(least_ms // _DELAY_STEP_MS, most) << 12 | most
+    return block[: _DELAY_AT + 1] + delay.to_bytes(3, "big") + block[_DELAY_AT + 4 :]
+
+
 def filled(block: bytes, capture: int) -> bytes:
     """A subscriber's block with a packet's capture time, NTP in 32.32 bits."""
     if not block[_CAPTURE_AT]:

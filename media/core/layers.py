@@ -26,6 +26,8 @@ FIRST_BAR_MS: Final = 5_000
 LONGEST_BAR_MS: Final = 60_000
 CALM_MS: Final = 3_000
 """After congestion, before a train may be sent: the queue must be empty for it."""
+IN_A_ROW_MS: Final = 5_000
+"""Congestion lasts from report to report; twice in an hour is not twice in a row."""
 TRY_AGAIN_MS: Final = 10_000
 """A viewer who gets sound alone is shown the lowest layer again, whatever its reports say or do not say."""
 
@@ -55,7 +57,7 @@ class Choice:
         self._clear_ms: int | None = None
         self._barred_ms = 0
         self._bar_ms = FIRST_BAR_MS
-        self._strikes = 0
+        self._strikes, self._struck_ms = 0, 0
 
     def decide(
         self, rungs: Sequence[Rung], current: int, bandwidth: Bandwidth, sound_bps: int, now_ms: int
@@ -68,7 +70,7 @@ class Choice:
             return self._moves(_fitting(rungs, bandwidth.estimate_bps - sound_bps), now_ms, is_urgent=True)
         at = OFF if place is None else place
         if bandwidth.congested_ms is not None and bandwidth.congested_ms > self._moved_ms:
-            return self._down(rungs, at, bandwidth.estimate_bps - sound_bps, now_ms)
+            return self._down(rungs, at, bandwidth, bandwidth.estimate_bps - sound_bps, now_ms)
         if self._raised_ms is not None and now_ms - self._raised_ms > SETTLED_MS:
             self._raised_ms, self._bar_ms = None, FIRST_BAR_MS
         return self._up(rungs, at, bandwidth.estimate_bps - sound_bps, now_ms)
@@ -86,16 +88,17 @@ class Choice:
         self._moved_ms, self._clear_ms = now_ms, None
         return Move(OFF if rung is None else rung.layer, is_urgent)
 
-    def _down(self, rungs: Sequence[Rung], at: int, room_bps: int, now_ms: int) -> Move | None:
+    def _down(self, rungs: Sequence[Rung], at: int, bandwidth: Bandwidth, room_bps: int, now_ms: int) -> Move | None:
         self._moved_ms = now_ms  # this congestion has been answered, whatever is done about it
         self._bar(now_ms)
         if at > 0:
             self._strikes = 0
             rung = _fitting(rungs[:at], room_bps)
             return self._moves(rung, now_ms, is_urgent=rungs[at].rate_bps > 2 * max(1, room_bps))
-        if at == OFF or room_bps * 2 > rungs[0].rate_bps:
+        if at == OFF or room_bps * 2 > rungs[0].rate_bps or bandwidth.carries:
             return None
-        self._strikes += 1
+        self._strikes = self._strikes + 1 if now_ms - self._struck_ms <= IN_A_ROW_MS else 1
+        self._struck_ms = now_ms
         return self._moves(None, now_ms, is_urgent=True) if self._strikes > 1 else None
 
     def _bar(self, now_ms: int) -> None:

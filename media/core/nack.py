@@ -84,3 +84,24 @@ class ResendBudget:
         if len(self._recent) > self._burst:
             del self._recent[next(iter(self._recent))]
         return True
+
+
+class ResendShare:
+    """Resends as a share of what a subscriber is sent: a third of it, and a burst for its beginning.
+
+    Who asks for everything again costs half as much again at most (plain resends count as sent, and a third of them is
+    a third of that), where the budget in packets would let a slow picture be sent three times over.
+    """
+
+    def __init__(self, *, share: float = 1 / 3, burst_octets: int = 128 << 10) -> None:
+        self._share, self._burst = share, burst_octets
+        self._left, self._seen = float(burst_octets), 0
+
+    def allows(self, octets: int, sent: int) -> bool:
+        """True if a resend of `octets` fits; then it counts. `sent`: all octets sent so far, which only grows."""
+        self._left = min(self._burst, self._left + (sent - self._seen) * self._share)
+        self._seen = sent
+        if octets > self._left:
+            return False
+        self._left -= octets
+        return True

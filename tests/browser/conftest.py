@@ -188,8 +188,8 @@ async def open_page(browser: Any) -> AsyncIterator[Any]:
 def until() -> Any:
     """Wait for what no locator shows: until `await condition()` is true; answers that."""
 
-    async def wait(condition: Any, what: str) -> Any:
-        async with asyncio.timeout(UP_S):
+    async def wait(condition: Any, what: str, deadline_s: float = UP_S) -> Any:
+        async with asyncio.timeout(deadline_s):
             while not (found := await condition()):
                 await asyncio.sleep(0.1)
         assert found, what

@@ -31,6 +31,7 @@ async def shot(page, name):
         await page.screenshot(path=f"{SHOTS}/{name}.png", full_page=True)
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
 async def test_the_panel_shows_how_the_video_fares(site, open_page, until, on_air, size):
     viewers = [await open_page(f"{site.base_url}/watch/{SHOW}") for _ in range(2)]
@@ -50,7 +51,9 @@ async def test_the_panel_shows_how_the_video_fares(site, open_page, until, on_ai
         numbers = await site.ask("GET", f"/api/v1/shows/{SHOW}/media", token=site.operator)
         return numbers["viewers"]["frozen"]["count"] and numbers["viewers"]
 
-    told = await until(pages_have_reported, "a page reports")
+    told = await until(
+        pages_have_reported, "a page reports", 120
+    )  # one every 15 s, of a picture that moved all the while
     assert 0 <= told["frozen"]["p50"] <= 1
     await expect(console.get_by_test_id("media-frozen")).to_contain_text("%")
     assert told["age_ms"]["count"] >= 1

@@ -138,7 +138,7 @@ def restarts_check(restarts):
 
 
 async def test_without_the_round_trip_of_our_own_it_would(restarts, elsewhere, wait_until, monkeypatch):
-    monkeypatch.setattr(peer_module.Peer, "_probe", lambda self, address, _: self._move(address))
+    monkeypatch.setattr(peer_module.Peer, "probe", lambda self, address, _: self._move(address))
     address = await replayed_from_elsewhere(restarts, elsewhere, wait_until)
     assert address == elsewhere.getsockname()
 

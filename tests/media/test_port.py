@@ -220,3 +220,48 @@ async def test_without_asking_the_kernel_it_would_answer_from_another(open_floor
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(viewer.check(answer.text), 1)
         await viewer.close()
+
+
+async def claim(floor, peers):
+    """Whose the first viewer's address is, after a second one sent a check of its own with that address forged."""
+    first, second = await peers.viewer(token="viewer-one"), await peers.viewer(token="viewer-two")
+    port = floor.relay._port
+    held = port.roster.at(first.address)
+    for _ in range(10):
+        port.datagram(second.binding_request(), first.address)
+    return first, second, held
+
+
+async def test_nobody_takes_an_address_by_forging_it(floor, peers):
+    first, _, held = await claim(floor, peers)
+    assert floor.relay._port.roster.at(first.address) is held
+    assert len(floor.relay._port._claims) == 1
+
+
+async def test_without_asking_there_it_would_be_taken(floor, peers, monkeypatch):
+    port_class = port_module.MediaPort
+    monkeypatch.setattr(port_class, "_claim", lambda self, source, peer, _: self.roster.validate(source, peer))
+    first, _, held = await claim(floor, peers)
+    assert floor.relay._port.roster.at(first.address) is not held
+
+
+async def test_a_port_that_is_given_out_again_goes_to_whoever_answers_there(floor, peers, wait_until):
+    first, second, held = await claim(floor, peers)
+    port = floor.relay._port
+    first.stun = lambda data: answered(second, first, data)
+    port.datagram(second.binding_request(), first.address)
+    for _, probe in list(port._claims[first.address]._probes.items()):
+        answered(second, first, probe_request(second, probe))
+    await wait_until(lambda: port.roster.at(first.address) is not held, "the second one has it")
+    assert not port._claims
+
+
+def probe_request(peer, probe):
+    return stun.request(probe.transaction, f"{peer.ufrag}:{peer.remote_ufrag}", bytes(8), peer.password.encode())
+
+
+def answered(peer, at, data):
+    """An answer of `peer`, from the socket of `at`."""
+    asked = stun.parse_check(data)
+    if asked is not None:
+        at.send_raw(stun.success(asked, at.remote, peer.password.encode()))

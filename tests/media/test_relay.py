@@ -9,7 +9,7 @@ from media import relay as relay_module
 from media.clock import now_ms
 from media.config import RelayConfig
 from media.core import rtcp
-from media.core.nack import ResendBudget
+from media.core.nack import ResendBudget, ResendShare
 from media.core.reception import NTP_EPOCH_MS, ntp
 from media.show import Batch
 from schema.errors import NotFound
@@ -92,7 +92,8 @@ async def test_a_viewer_who_asks_again_and_again_is_answered_within_its_budget(o
 
 
 async def test_without_the_budget_each_would_be_answered(on_air, floor, monkeypatch):
-    monkeypatch.setattr(ResendBudget, "allows", lambda *_: True)
+    for defence in (ResendBudget, ResendShare):
+        monkeypatch.setattr(defence, "allows", lambda *_: True)
     assert resent_for_fifty_nacks_at_once(floor, on_air[1]) == 50
 
 

@@ -64,7 +64,7 @@ def _served(
     choice: Chosen, local: Local, ssrcs: Mapping[Kind, int] | None, repair_ssrcs: Mapping[Kind, int]
 ) -> list[str]:
     section, kind = choice.section, choice.kind
-    repairs = choice.repairs if ssrcs and kind in repair_ssrcs else {}
+    repairs = choice.repairs if ssrcs is None or kind in repair_ssrcs else {}
     types = " ".join(str(number) for number in [*(item.payload_type for item in choice.formats), *repairs.values()])
     lines = [
         f"m={section.media} {local.port} {section.protocol} {types}",

@@ -19,6 +19,8 @@ MAX_RIDS: Final = 8
 
 _FINGERPRINT = re.compile(r"^(sha-256|sha-384|sha-512) ([0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){31,63})$", re.IGNORECASE)
 _RID = re.compile(r"^[A-Za-z0-9_-]{1,255}$")
+_SSRC = re.compile(r"^[0-9]{1,10}$")
+_FID_WORDS: Final = 3
 _KINDS: Final = {"audio": Kind.AUDIO, "video": Kind.VIDEO}
 _PORTS, _PAYLOAD_TYPES, _EXTENSIONS = 65_535, 127, 255
 _WANTED: Final = {
@@ -69,6 +71,9 @@ class Section(Struct, frozen=True, kw_only=True):
     """Of every codec offered, those that cannot pass too."""
     rtx: Mapping[int, int] = {}
     """Payload type of the retransmissions, by that of what is retransmitted (apt)."""
+
+    repairs: Mapping[int, int] = {}
+    """SSRC of the packets, by that of their retransmissions (a=ssrc-group:FID); none with simulcast."""
 
     @property
     def kind(self) -> Kind | None:
@@ -126,6 +131,7 @@ def _section(block: Block, session: Block, index: int) -> Section:
         extensions=_extensions(block),
         rids=_rids(block) if is_media else (),
         rtx=_rtx(block, words[3:], formats),
+        repairs=_repairs(block),
     )
 
 
@@ -182,6 +188,13 @@ def _rtx(block: Block, payload_types: Sequence[str], formats: Sequence[Format]) 
             if repaired in known and value not in known:
                 found.setdefault(repaired, value)
     return found
+
+
+def _repairs(block: Block) -> dict[int, int]:
+    """RFC 5576 section 4.2: `a=ssrc-group:FID 1825698974 898350061`, the stream and its repair."""
+    groups = [line.split() for line in block.all("ssrc-group")]
+    pairs = [group[1:] for group in groups if len(group) == _FID_WORDS and group[0].upper() == "FID"]
+    return {int(repair): int(ssrc) for ssrc, repair in pairs if _SSRC.match(ssrc) and _SSRC.match(repair)}
 
 
 def _extensions(block: Block) -> dict[str, int]:

@@ -1,7 +1,7 @@
 import pytest
 
 from media.core import extensions
-from media.core.extensions import ABS_CAPTURE_TIME, BLOCK_BYTES, PLAYOUT_DELAY, filled, sendable, template
+from media.core.extensions import ABS_CAPTURE_TIME, BLOCK_BYTES, PLAYOUT_DELAY, filled, holding, sendable, template
 from media.core.rtp import extension
 
 CAPTURE = 0x0123456789ABCDEF
@@ -32,3 +32,12 @@ def test_only_what_we_send_and_the_short_form_can_number_is_taken():
     offered = {ABS_CAPTURE_TIME: 14, PLAYOUT_DELAY: 15, extensions.MID: 4}
     assert sendable(offered) == {ABS_CAPTURE_TIME: 14}
     assert sendable({}) == {}
+
+
+def test_another_least_delay_changes_nothing_else():
+    numbers = {ABS_CAPTURE_TIME: 12, PLAYOUT_DELAY: 6}
+    before, after = (template(numbers, least_ms=least, most_ms=1000) for least in (0, 250))
+    assert holding(before, 250) == after
+    assert holding(after, 0) == before
+    assert extension(holding(before, 5000), 6) == bytes.fromhex("064064")  # not above the most
+    assert holding(extensions.BLANK, 250) == extensions.BLANK

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from media.core.nack import AGAIN_MS, GIVE_UP_MS, MAX_ASKS, MAX_GAPS, WAIT_MS, Gaps, ResendBudget
+from media.core.nack import AGAIN_MS, GIVE_UP_MS, MAX_ASKS, MAX_GAPS, WAIT_MS, Gaps, ResendBudget, ResendShare
 
 
 def test_a_gap_is_asked_for_after_a_moment_and_again_after_a_round_trip():
@@ -48,6 +48,33 @@ def test_what_is_missing_is_bounded_and_what_arrived_is_not_missing(arrivals):
         seen.add(sequence)
         assert len(gaps) <= MAX_GAPS
         assert not seen & set(gaps.due(now))
+
+
+def test_resends_are_a_share_of_what_is_sent():
+    share = ResendShare(share=0.5, burst_octets=1000)
+    assert [share.allows(400, 0) for _ in range(3)] == [True, True, False]
+    assert not share.allows(400, 300)
+    assert share.allows(400, 400)  # 200 and half of 400
+    assert [share.allows(1000, 1_000_000) for _ in range(2)] == [True, False]  # never more than the burst at once
+
+
+def sent_to_who_asks_for_everything(share):
+    """Octets, in a plain stream where resends are sent by the same line, while 2 MB of media go out."""
+    media = sent = 0
+    while media < 2_000_000:
+        media, sent = media + 1000, sent + 1000
+        for _ in range(5):
+            sent += 1000 if share.allows(1000, sent) else 0
+    return sent
+
+
+def test_who_asks_for_everything_again_costs_half_as_much_again_at_most():
+    assert sent_to_who_asks_for_everything(ResendShare()) < 2_000_000 * 1.5 + 2 * (128 << 10)
+
+
+def test_without_the_share_it_would_cost_many_times_as_much(monkeypatch):
+    monkeypatch.setattr(ResendShare, "allows", lambda *_: True)
+    assert sent_to_who_asks_for_everything(ResendShare()) == 12_000_000
 
 
 def test_a_budget_is_a_burst_then_a_rate():

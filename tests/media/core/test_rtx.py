@@ -1,10 +1,12 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from media.core.formats import Codec, Kind
 from media.core.history import Packet
 from media.core.rewrite import Line, Repair
-from media.core.rtx import repaired
+from media.core.rtp import Header
+from media.core.rtx import original, repaired
 
 
 def line():
@@ -46,3 +48,29 @@ def test_a_newcomers_line_shares_the_numbers_of_its_repairs():
     made = line()
     assert repaired(made, packet()).sequence == 0
     assert repaired(made.ahead(1000), packet()).sequence == 1
+
+
+@pytest.mark.parametrize(
+    ("payload", "padded", "found"),
+    [
+        (b"\x01\x02body", False, (0x102, b"body")),
+        (b"\x01\x02body\0\2", True, (0x102, b"body")),
+        (b"\x01\x02\0\0\3", True, (0x102, b"")),
+        (b"\0\0\3", True, None),  # a probe of nothing but padding
+        (b"\x01", False, None),
+        (b"", False, None),
+        (b"body\x09", True, None),  # padding that lies
+    ],
+)
+def test_the_original_is_what_stands_behind_its_number(payload, padded, found):
+    header = Header(97, True, 5, 9, 7, padded, 20, b"\xbe\xde\0\1\x10abc")
+    got = original(header, payload, ssrc=6, payload_type=96)
+    if found is None:
+        assert got is None
+    else:
+        assert got == (Header(96, True, found[0], 9, 6, False, 20, header.extensions), found[1])
+
+
+@given(st.binary(max_size=40), st.booleans())
+def test_no_bytes_raise(payload, padded):
+    original(Header(97, True, 5, 9, 7, padded, 12), payload, ssrc=6, payload_type=96)

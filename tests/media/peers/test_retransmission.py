@@ -38,3 +38,19 @@ async def test_chromium_gets_its_lost_packets_as_rtx(floor, tabs, wait_until, co
         assert stats["video"]["rtxSsrc"] != stats["video"]["ssrc"]
         assert stats["video"]["framesDecoded"] >= 100
         assert floor.show("demo").resent >= 20
+
+
+async def test_what_a_browser_lost_on_its_way_to_us_comes_as_rtx(floor, tabs, wait_until):
+    async with Front(floor.base_url, seed=7, down=Conditions(delay_ms=10), up=LOSSY) as front:
+        host, viewer = await behind(front, tabs), await tabs()
+        await host.publish("demo", "host-ann", "VP8")
+        await wait_until(lambda: floor.relay.shows and floor.show("demo").host_present, "the host is on air")
+        await viewer.play("demo", "viewer-bob")
+        feed = next(iter(floor.relay.shows.values())).feed
+
+        async def enough():
+            return feed.repaired >= 10 and await viewer.frames() >= 60
+
+        await wait_until(enough, "lost packets come again and the viewer sees pictures")
+        stats = await host.stats()
+        assert stats["video"]["retransmittedPacketsSent"] >= feed.repaired

@@ -66,5 +66,8 @@ export function sendReports({ player, frames, socket, isOn, everyMs = EVERY_MS }
     if (report) socket.send(report).catch(() => {});
   };
   // Viewers who came together with the first minute of a show do not report together.
-  setTimeout(() => setInterval(look, everyMs), Math.random() * everyMs);
+  setTimeout(() => {
+    look();
+    setInterval(look, everyMs);
+  }, Math.random() * everyMs);
 }

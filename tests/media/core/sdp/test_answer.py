@@ -53,6 +53,12 @@ def test_the_answer_to_a_publisher_takes_its_mid_and_no_extension_that_we_do_not
     assert not [line for line in lines if "ssrc" in line or "simulcast" in line]
 
 
+def test_a_publishers_retransmissions_are_taken_for_the_codec_that_is(sample):
+    lines = to_publisher(sample, sample.AUDIO, sample.VIDEO).splitlines()
+    assert "m=video 4000 UDP/TLS/RTP/SAVPF 96 97" in lines
+    assert [line for line in lines if ":97" in line] == ["a=rtpmap:97 rtx/90000", "a=fmtp:97 apt=96"]
+
+
 def test_every_layer_of_a_publisher_is_taken_and_so_is_what_tells_them_apart(sample):
     lines = to_publisher(sample, sample.AUDIO, sample.VIDEO + sample.LAYERS).splitlines()
     assert [line for line in lines if line.startswith(("a=extmap", "a=rid", "a=simulcast"))] == [

@@ -75,6 +75,11 @@ def test_retransmissions_belong_to_a_format_that_is_offered(sample, fmtp, rtx):
     assert sample.offer(video).sections[0].rtx == rtx
 
 
+def test_the_sources_of_repairs_are_read_from_their_groups(sample):
+    lines = ["a=ssrc-group:FID 18 19", "a=ssrc-group:FID 1", "a=ssrc-group:SIM 1 2 3", "a=ssrc-group:FID x 20"]
+    assert sample.offer(sample.VIDEO + lines).sections[0].repairs == {19: 18}
+
+
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
