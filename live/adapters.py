@@ -106,9 +106,10 @@ class HostBoard:
 
     def host_changed(self, show_id: ShowId, present: bool) -> None:  # noqa: FBT001 - media's signature
         """Called by the relay, once per change."""
+        if present is not self.host_present(show_id):
+            log.info("host_changed", show=show_id, present=present)
         (self._present.add if present else self._present.discard)(show_id)
         self._hub.set_state(show_id, "host", present)
-        log.info("host_changed", show=show_id, present=present)
 
     def host_present(self, show: ShowId) -> bool:
         """True while video arrives."""

@@ -24,10 +24,6 @@ class Place(Struct, frozen=True, kw_only=True):
         """Where a worker answers the requests that another one got for it."""
         return self.folder / f"{worker}.http"
 
-    def link(self, worker: int) -> Path:
-        """Where a worker gives a show's packets to the others."""
-        return self.folder / f"{worker}.link"
-
     def of(self, worker: int) -> "Place":
         """The place of another one."""
         return msgspec.structs.replace(self, worker=worker)

@@ -1,7 +1,8 @@
 """What a worker does for a request that another one has to answer, or all of them together.
 
 The kernel gives a connection to any worker, but a media session lives in one: its id ends in `.w<number>`. So its
-PATCH and DELETE go on to that one, over a socket of our own, as they came, and it asks the token itself.
+PATCH and DELETE go on to that one, over a socket of our own, as they came, and it asks the token itself. What only the
+worker with the host knows (the clock that a pin names, the numbers of its video, its picture) goes on to that one.
 
 Owns: the connections to the other workers. Invariant: what came from a sibling is never sent on again; a sibling
 that does not answer has ended, and its sessions with it: 404.
@@ -21,16 +22,22 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from live.core.exposition import merged
 from live.place import Place
+from media.links import Links
 from schema.api import read_body
-from schema.errors import NotFound
+from schema.errors import NotFound, Unavailable
+from schema.ids import ShowId
 
 log = structlog.get_logger()
 
 ASK_S = 5.0
 BODY_MAX_BYTES = 64 * 1024
 SESSION = re.compile(r"^/(?:whip|whep)/[^/]+/[^/]+\.w(\d{1,3})$")
-_ON = ("authorization", "content-type", "if-match", "accept")
-_BACK = ("content-type", "etag", "location", "link", "retry-after", "www-authenticate", "cache-control", "accept-post")
+OF_THE_HOST = re.compile(r"^/api/v1/shows/([^/]+)/(?:pins|media|media/sessions|thumbnail)$")
+_ON = ("authorization", "content-type", "idempotency-key", "if-match", "if-none-match", "accept")
+_BACK = (
+    *("content-type", "etag", "location", "link", "retry-after", "www-authenticate", "cache-control", "accept-post"),
+    *("last-modified", "content-disposition"),
+)
 
 
 def session_suffix(place: Place | None) -> str:
@@ -91,14 +98,23 @@ class Siblings:
         if scope["type"] != "http" or _is_from_sibling(scope):
             await self._app(scope, receive, send)
             return
-        found = SESSION.match(scope["path"])
-        if found and int(found[1]) != self._place.worker:
-            answer = await _sent_on(Request(scope, receive), int(found[1]))
+        there = self._whose(scope)
+        if there is not None and there != self._place.worker:
+            answer = await _sent_on(Request(scope, receive), there)
             await answer(scope, receive, send)
         elif scope["path"] == "/metrics" and scope["method"] == "GET":
             await self._with_all(scope, receive, send)
         else:
             await self._app(scope, receive, send)
+
+    def _whose(self, scope: Scope) -> int | None:
+        """The worker that a request is for, if it is for one."""
+        if found := SESSION.match(scope["path"]):
+            return int(found[1])
+        if found := OF_THE_HOST.match(scope["path"]):
+            links: Links = scope["state"]["links"]
+            return links.host_worker(ShowId(found[1]))
+        return None
 
     async def _with_all(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Our own metrics and those of the others."""
@@ -128,9 +144,12 @@ async def _sent_on(request: Request, worker: int) -> Response:
     others: Others = request.state.others
     headers = {name: request.headers[name] for name in _ON if name in request.headers}
     body = await read_body(request, BODY_MAX_BYTES)
-    answer = await others.ask(worker, request.method, request.url.path, headers, body)
+    path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    answer = await others.ask(worker, request.method, path, headers, body)
     if answer is None:
-        raise NotFound("The session has ended")
+        if SESSION.match(request.url.path):
+            raise NotFound("The session has ended")
+        raise Unavailable("The host is just moving; ask again", retry_after_ms=1000)
     kept = {name: answer.headers[name] for name in _BACK if name in answer.headers}
     return Response(answer.content, answer.status_code, kept)
 

@@ -31,6 +31,7 @@ from live.flights import Flights
 from live.guests import Guests
 from live.health import Health
 from live.limits import Limiter
+from live.link_metrics import LinkMetrics
 from live.metrics import Rooms, make_registry
 from live.pins import Pins
 from live.pipeline import Pipeline
@@ -44,8 +45,9 @@ from live.siblings import Others, session_suffix
 from live.thumbnail import anyone_may_watch
 from live.tickets import Tickets
 from live.turns import Pool, Turns
-from media.config import RelayConfig
+from media.config import LinkConfig, RelayConfig
 from media.core.ice_servers import IceServers
+from media.links import Links
 from media.relay import Relay
 from media.reports import Reports
 from media.stats import Statistics
@@ -105,6 +107,7 @@ class Services(TypedDict):
     reports: PageReports
     metrics: CollectorRegistry
     others: Others | None
+    links: Links | None
 
 
 async def open_services(
@@ -124,10 +127,12 @@ async def open_services(
     desk = await open_desk(stack, settings, stores, teller)
     book = DeskBook(desk)
     catalog, pins = Catalog(pool, turns, book, announcer), Pins(pool, turns, announcer)
-    shows = ShowService(pool, turns, catalog=catalog, pins=pins, stock=book, presence=hosts, announcer=announcer)
+    links = await open_links(stack, settings, hosts, place) if place else None
+    presence = links or hosts
+    shows = ShowService(pool, turns, catalog=catalog, pins=pins, stock=book, presence=presence, announcer=announcer)
     recent, reads = RecentShows(shows.row), Flights(shows.get)
     stack.push_async_callback(reads.aclose)
-    relay = await stack.enter_async_context(Relay(relay_config(settings, place), hosts))
+    relay = await stack.enter_async_context(Relay(relay_config(settings, place), links or hosts, links))
     republisher = Republisher(pool, turns, shows, announcer, teller)
     await republisher.look()
     thumbnails = Thumbnails(relay, anyone_may_watch(recent))
@@ -162,7 +167,8 @@ async def open_services(
         thumbnails=thumbnails,
         statistics=statistics,
         reports=PageReports(reports),
-        metrics=make_registry([Rooms(hub, desk, relay, recent, statistics)]),
+        metrics=make_registry([Rooms(hub, desk, relay, recent, statistics), *([LinkMetrics(links)] if links else [])]),
+        links=links,
         others=await stack.enter_async_context(Others(place)) if place else None,
     )
 
@@ -196,6 +202,12 @@ async def open_desk(stack: AsyncExitStack, settings: Settings, stores: StoreAddr
     return desk
 
 
+async def open_links(stack: AsyncExitStack, settings: Settings, hosts: HostBoard, place: Place) -> Links:
+    """The links to the other workers, and what they have on air."""
+    config = LinkConfig(worker=place.worker, others=tuple(place.others), folder=place.folder)
+    return await stack.enter_async_context(Links(config, hosts, gop_packets=relay_config(settings).gop_packets))
+
+
 def webhook_secret(token_secret: str) -> str:
     """A secret of its own for the payment network's signatures, in the form of Standard Webhooks."""
     derived = hmac.digest(token_secret.encode(), b"showfloor payment webhooks", "sha256")
@@ -216,6 +228,7 @@ def relay_config(settings: Settings, place: Place | None = None) -> RelayConfig:
             ttl_s=settings.turn_ttl_seconds,
         ),
         addresses=tuple(settings.media_addresses),
+        max_bitrate_bps=settings.media_max_bitrate_bps,
         native={"auto": None, "on": True, "off": False}[settings.media_native],
         session_suffix=session_suffix(place),
     )

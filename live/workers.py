@@ -155,6 +155,7 @@ class Kept:
             if line != b"\n":
                 self.media_udp_port = msgspec.json.decode(line, type=Up).media_udp_port
                 self.up.set()
+                log.info("worker_up", worker=self.number, pid=process.pid, media_udp_port=self.media_udp_port)
                 within_s = SILENT_S
 
 

@@ -2,9 +2,10 @@
 
 import time
 
-_START_NS = time.time_ns() - time.monotonic_ns()
+START_NS = time.time_ns() - time.monotonic_ns()
+"""The one thing in which the clocks of two processes of a machine differ."""
 
 
 def now_ms() -> int:
     """Milliseconds since 1970 that never go back."""
-    return (_START_NS + time.monotonic_ns()) // 1_000_000
+    return (START_NS + time.monotonic_ns()) // 1_000_000

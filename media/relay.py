@@ -23,12 +23,14 @@ from media.core.catchup import STEP_MS
 from media.core.formats import Codec, Kind
 from media.core.history import Packet
 from media.layer import Layer
+from media.links import Links
 from media.native import egress_for
 from media.newcomers import ROUND_PACKETS
 from media.peer import Peer
 from media.port import MediaPort
 from media.ports import HostListener
 from media.publisher import Publisher
+from media.pulled import Pulled
 from media.repairs import Repairs
 from media.show import Batch, Show, ShowStats
 from media.subscriber import Subscriber
@@ -81,14 +83,16 @@ class RelayStats(Struct, frozen=True, kw_only=True):
 class Relay:
     """`async with Relay(config, listener) as relay`, then routes find it in the lifespan state."""
 
-    def __init__(self, config: RelayConfig, listener: HostListener) -> None:
+    def __init__(self, config: RelayConfig, listener: HostListener, links: Links | None = None) -> None:
+        """`links`: to the other workers, where there are any; then they are the listener too."""
         assert config.history_packets >= 512, "fewer packets than a NACK may ask for"
         self.config = config
         self.shows: dict[ShowId, Show] = {}
         self._listener = listener
+        self._links = links
         self._sessions: dict[SessionId, Session] = {}
         self._ready: dict[Show, None] = {}
-        self._scheduled: set[Show] = set()
+        self._scheduled: dict[Show, asyncio.TimerHandle] = {}
         self._flush = asyncio.Event()
         self._hurry = asyncio.Event()
         self._tasks = asyncio.TaskGroup()
@@ -142,8 +146,12 @@ class Relay:
         return show.stats()
 
     def keyframes(self) -> dict[ShowId, Sequence[Packet]]:
-        """For each show on air what its lowest layer has shown since a keyframe, that first; for thumbnails."""
-        shows = ((show_id, show.pictures()) for show_id, show in self.shows.items() if show.host_present)
+        """For each show whose host is here what its lowest layer has shown since a keyframe, that first.
+
+        For thumbnails, which one worker makes.
+        """
+        here = {show_id: show for show_id, show in self.shows.items() if not isinstance(show.feed, Pulled)}
+        shows = ((show_id, show.pictures()) for show_id, show in here.items() if show.host_present)
         return {show_id: packets for show_id, packets in shows if packets}
 
     def sessions(self, show_id: ShowId | None = None) -> list[Session]:
@@ -187,7 +195,7 @@ class Relay:
         profile = sdp.profile_level_id(h264[0]) if h264 else ""
         picture = next((choice.section for choice in chosen if choice.section.kind is Kind.VIDEO), None)
         publisher = Publisher(
-            show,
+            self._links.stage(show) if self._links else show,
             peer,
             codecs,
             h264_profile=profile,
@@ -204,6 +212,8 @@ class Relay:
 
         Raises NotAcceptable (it cannot take what is on air) or Unavailable.
         """
+        if self._links and self._is_open:
+            self._links.watched(self._show(show_id))
         on_air = self.shows[show_id].feed if show_id in self.shows else None
         chosen = sdp.choose_for_subscriber(offer, on_air.h264_profile if on_air else "")
         if on_air:
@@ -234,6 +244,11 @@ class Relay:
             raise GoingAway(retry_after_ms=_RETRY_MS)
         if len(self._sessions) >= self.config.max_sessions or self._pending() >= self.config.max_pending:
             raise Unavailable("Too many viewers are joining; try again", retry_after_ms=_RETRY_MS)
+        show = self._show(show_id)
+        show.quiet_since_ms = now_ms()
+        return show, Peer(self._port, offer, handshake_ms=self.config.handshake_ms)
+
+    def _show(self, show_id: ShowId) -> Show:
         show = self.shows.get(show_id)
         if show is None:
             show = self.shows[show_id] = Show(
@@ -245,8 +260,7 @@ class Relay:
                 size=self.config.history_packets,
                 gop_packets=self.config.gop_packets,
             )
-        show.quiet_since_ms = now_ms()
-        return show, Peer(self._port, offer, handshake_ms=self.config.handshake_ms)
+        return show
 
     def _make_room(self, account_id: AccountId) -> None:
         """End an account's oldest sessions, so that one guest cannot take every place."""
@@ -297,14 +311,14 @@ class Relay:
 
     def _wake(self, show: Show, at_once: bool) -> None:  # noqa: FBT001 - called for each packet
         if at_once:
-            self._ready[show] = None
-            self._flush.set()
+            if show in self._scheduled:
+                self._scheduled[show].cancel()
+            self._due(show)
         elif show not in self._scheduled:
-            self._scheduled.add(show)
-            self._loop.call_later(self.config.flush_ms / 1000, self._due, show)
+            self._scheduled[show] = self._loop.call_later(self.config.flush_ms / 1000, self._due, show)
 
     def _due(self, show: Show) -> None:
-        self._scheduled.discard(show)
+        self._scheduled.pop(show, None)
         self._ready[show] = None
         self._flush.set()
 

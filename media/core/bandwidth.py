@@ -46,6 +46,8 @@ class Bandwidth:
         self.congested_ms: int | None = None
         """When congestion was last seen."""
         self._sent: list[tuple[int, int]] = []
+        self._sent_before_bps = 0
+        """At the report before: a queue swallows a burst of a second."""
         self._shortest = [1 << 30, 1 << 30]
         self._shortest_ms = 0
         self._suspect_ms: int | None = None
@@ -98,8 +100,13 @@ class Bandwidth:
             self._congested(int(self.sent_bps * (1 - loss) * _SAFE), now_ms)
         elif self._queued > 1:
             self._congested(int(self.sent_bps * _SAFE * _SAFE), now_ms)
-        elif loss <= LOSSY and queue_ms <= QUEUE_MS:
-            self.estimate_bps = max(self.estimate_bps, self.sent_bps)
+        elif loss <= LOSSY and queue_ms <= QUEUE_MS and self._is_calm(now_ms):
+            self.estimate_bps = max(self.estimate_bps, min(self.sent_bps, self._sent_before_bps))
+        self._sent_before_bps = self.sent_bps
+
+    def _is_calm(self, now_ms: int) -> bool:
+        """What was sent before the congestion is out of the window."""
+        return self.congested_ms is None or now_ms - self.congested_ms > 2 * _WINDOW_MS
 
     def _round_trip(self, rtt_ms: int, now_ms: int) -> None:
         self.rtt_ms = rtt_ms

@@ -22,9 +22,10 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from media.config import RelayConfig
+from media.config import LinkConfig, RelayConfig
 from media.core.rtcp import parse as rtcp_parse
 from media.core.rtp import parse_header
+from media.links import Links
 from media.relay import Relay
 from media.routes import routes
 from schema.errors import Forbidden, NotFound, ShowfloorError, Unauthenticated
@@ -121,10 +122,12 @@ async def blank(_request: Request) -> Response:
 
 
 @contextlib.asynccontextmanager
-async def running(config: RelayConfig) -> AsyncIterator[Floor]:
-    """A server on a loopback port, in this process."""
+async def running(config: RelayConfig, link: LinkConfig | None = None) -> AsyncIterator[Floor]:
+    """A server on a loopback port, in this process; with `link`, a worker among others."""
     listener = Listener()
-    async with Relay(config, listener) as relay:
+    async with contextlib.AsyncExitStack() as stack:
+        links = await stack.enter_async_context(Links(link, listener)) if link else None
+        relay = await stack.enter_async_context(Relay(config, links or listener, links))
 
         @contextlib.asynccontextmanager
         async def lifespan(_app: Starlette) -> AsyncIterator[dict[str, Any]]:
@@ -142,7 +145,7 @@ async def running(config: RelayConfig) -> AsyncIterator[Floor]:
             await until(lambda: server.started, "the server starts")
             base_url = f"http://127.0.0.1:{door.getsockname()[1]}"
             async with httpx2.AsyncClient(base_url=base_url) as http:
-                yield Floor(base_url=base_url, relay=relay, listener=listener, http=http)
+                yield Floor(base_url=base_url, relay=relay, listener=listener, http=http, links=links)
             server.should_exit = True
             await task
 
@@ -154,7 +157,7 @@ async def floor() -> AsyncIterator[Floor]:
 
 
 @pytest.fixture
-def open_floor() -> Callable[[RelayConfig], Any]:
+def open_floor() -> Callable[..., Any]:
     """For tests that need settings of their own."""
     return running
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import importlib.util
 import os
 import signal
 from pathlib import Path
@@ -12,7 +13,21 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
+from live.demo import child
+from live.demo.publisher import PublisherOrders
+
 SHOW, VARIANT = "many", "drop"
+
+
+def _light():
+    path = Path(__file__).parents[2] / "benchmarks" / "light_peer.py"
+    spec = importlib.util.spec_from_file_location("light_peer", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+light = _light()
 WAIT_S = 60
 
 
@@ -146,3 +161,125 @@ async def a_killed_worker_is_replaced(crew, seats):
         return await who_answers(crew) == {0, 1}
 
     await until(both, "both answer again")
+
+
+class Screen:
+    """One viewer's video: a light peer that joins again when its session is gone, as the page does."""
+
+    def __init__(self, service, token):
+        self.service, self.token, self.peer, self.worker = service, token, None, None
+
+    async def join(self, certificate):
+        async with self.service.client(self.token) as http:
+            self.peer = light.LightPeer(certificate)
+            headers = {"Content-Type": "application/sdp"}
+            answer = await http.post(f"/whep/{SHOW}", content=self.peer.offer("opus", "VP8"), headers=headers)
+            assert answer.status_code == 201, answer.text
+            self.path = answer.headers["location"]
+            self.worker = int(self.path.rpartition(".w")[2])
+            await asyncio.wait_for(self.peer.connect(answer.text), WAIT_S)
+
+    async def is_over(self):
+        async with self.service.client(self.token) as http:
+            headers = {"Content-Type": "application/trickle-ice-sdpfrag"}
+            try:
+                answer = await http.patch(self.path, content=b"a=end-of-candidates\r\n", headers=headers)
+            except httpx2.TransportError:
+                return False
+        assert answer.status_code in (204, 404), answer.text
+        return answer.status_code == 404
+
+    async def leave(self):
+        if self.peer is not None:
+            await self.peer.close(farewell=False)
+
+
+async def link_packets(service):
+    """What each worker gave and pulled so far: (given, pulled) by worker."""
+    async with service.client() as http:
+        lines = (await http.get("/metrics")).text.splitlines()
+    read = {}
+    for line in lines:
+        if line.startswith("showfloor_link_packets_"):
+            name, _, value = line.partition(" ")
+            kind, _, label = name.removeprefix("showfloor_link_packets_").partition("_total{worker=")
+            read[kind, int(label[1])] = float(value)
+    return read
+
+
+@pytest.mark.timeout(180)
+async def test_video_crosses_once_and_who_loses_their_worker_is_back_on_another(crew):
+    host, _ = await crew.sell(SHOW, VARIANT, stock=1)
+    camera = PublisherOrders(base_url=crew.base_url, show=SHOW, token=host)
+    certificate = light.Certificate.generateCertificate()
+    async with child.running("live.demo.publisher", camera):
+        screens = [Screen(crew, guest["viewer_token"]) for guest in await crew.guests(SHOW, 16)]
+        await on_air(crew)
+        for screen in screens:
+            await screen.join(certificate)
+        assert {screen.worker for screen in screens} == {0, 1}
+        await until(lambda: everybody(screens, lambda screen: screen.peer.packets > 50), "all of them see")
+
+        numbers = await until(lambda: both_count(crew), "the link's numbers")
+        giver = max((0, 1), key=lambda worker: numbers["given", worker])
+        watching = sum(screen.worker != giver for screen in screens)
+        crossed, seen = numbers["pulled", 1 - giver], sum(s.peer.packets for s in screens if s.worker != giver)
+        assert watching > 1
+        assert crossed < 2 * seen / watching + 600  # once, not once for each of them
+
+        pids = dict(await worker_pids(crew))
+        os.kill(pids[1 - giver], signal.SIGKILL)  # not the host's: its viewers alone lose their picture
+        lost = [screen for screen in screens if screen.worker != giver]
+        spared = [(screen, screen.peer.packets) for screen in screens if screen.worker == giver]
+        async with asyncio.timeout(5):  # the promise
+            for screen in lost:
+                await until(screen.is_over, "they are told that their session has ended")
+                await screen.leave()
+                await screen.join(certificate)
+                await asyncio.wait_for(screen.peer.first_packet.wait(), WAIT_S)
+        await until(lambda: everybody(spared, lambda one: one[0].peer.packets > one[1] + 20), "the others went on")
+
+        await until(lambda: all_back(crew), "two workers again")
+        screens = await moved_in(crew, screens, certificate)
+        pids, giver_before = dict(await worker_pids(crew)), giver
+        os.kill(pids[giver_before], signal.SIGKILL)  # now the host's own
+        kept = [(screen, screen.peer.packets) for screen in screens if screen.worker != giver_before]
+        assert kept
+        await until(lambda: everybody(kept, lambda one: one[0].peer.packets > one[1] + 100), "in the same sessions")
+    for screen in screens:
+        await screen.leave()
+
+
+async def on_air(service):
+    async def is_present():
+        async with service.client() as http:
+            return (await http.get(f"/api/v1/shows/{SHOW}")).json()["host_present"]
+
+    await until(is_present, "the host is on air")
+
+
+async def both_count(service):
+    numbers = await link_packets(service)
+    return numbers if len(numbers) == 6 and max(numbers.values()) > 100 else None
+
+
+async def all_back(service):
+    return await who_answers(service) == {0, 1}
+
+
+async def worker_pids(service):
+    """Number and pid of each worker, as the parent's log has them."""
+    lines = [msgspec.json.decode(line) for line in service.log.read_bytes().splitlines() if line.startswith(b"{")]
+    alive = set(workers_of(service))
+    ups = [(line["worker"], line["pid"]) for line in lines if line["event"] == "worker_up"]
+    return [(number, pid) for number, pid in ups if pid in alive]
+
+
+async def moved_in(service, screens, certificate):
+    """Viewers at both workers again."""
+    while len({screen.worker for screen in screens}) == 1:
+        (guest,) = await service.guests(SHOW, 1)
+        screens = [*screens, Screen(service, guest["viewer_token"])]
+        await screens[-1].join(certificate)
+    await until(lambda: everybody(screens, lambda screen: screen.peer.packets > 50), "all of them see")
+    return screens

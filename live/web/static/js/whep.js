@@ -6,13 +6,15 @@
  * stays until the next one, which is kinder than black.
  */
 import { askForCaptureTimes } from "./frames.js";
-import { counters, farewell, hangUp, offerTo } from "./rtc.js";
+import { counters, farewell, hangUp, isOver, offerTo } from "./rtc.js";
 
 const BACKOFF_BASE_MS = 500;
 const BACKOFF_CAP_MS = 12_000;
 const DISCONNECTED_MS = 3_000;
 const SILENT_MS = 5_000;
-const WATCH_MS = 1_000;
+/** After so much silence, and again, the server is asked whether it still has the session: a worker may have died. */
+const ASK_MS = 1_500;
+const WATCH_MS = 500;
 const CONNECT_MS = 10_000;
 
 /** What tests and benchmarks read: when the first frame was on screen, and how often we had to come back. */
@@ -130,7 +132,12 @@ export class Player {
       if (this.status !== "playing") this.#say("playing");
       return;
     }
-    this.silentMs = this.hostPresent ? this.silentMs + WATCH_MS : 0;
+    this.silentMs += WATCH_MS;
+    if (this.silentMs % ASK_MS === 0 && this.session && (await isOver(this.session, this.bearer))) {
+      if (peer === this.peer) this.#again();
+      return;
+    }
+    if (!this.hostPresent) this.silentMs = Math.min(this.silentMs, ASK_MS);
     if (this.silentMs >= SILENT_MS) this.#again();
   }
 
