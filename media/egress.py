@@ -16,7 +16,7 @@ from media.core.demux import Address, OverTcp
 from media.core.extensions import filled
 from media.core.formats import Codec, Kind
 from media.core.history import Packet
-from media.core.rewrite import Line, pack_header
+from media.core.rewrite import FIRST, OCTETS, PACKETS, SSRC, Line, pack_header
 from media.core.rtx import repaired
 from media.core.runs import Run, regroup
 from media.dtls import Sender
@@ -104,7 +104,7 @@ class Egress:
         """The run as this target gets it, in the shared buffer; None if it gets nothing of it."""
         # The innermost loop of the product: what is constant stands outside it, and names are local.
         buffer, seal_into = self._buffer, sender.seal_into
-        at = count = 0
+        at = count = first = shift = timestamp_shift = ssrc = 0
         last: Codec | None = None
         line: Line | None = None
         payload_type = None
@@ -112,21 +112,24 @@ class Egress:
             if codec is not last:
                 last, line = codec, target.lines[kind]
                 payload_type = line.payload_types.get(codec) if line else None
-            if line is None or payload_type is None or sequence < line.first:
+                if line is not None:
+                    numbers = line.numbers
+                    first, shift, timestamp_shift, ssrc = numbers[FIRST : SSRC + 1]
+            if line is None or payload_type is None or sequence < first:
                 continue
-            index = sequence + line.shift
+            index = sequence + shift
             header = pack_header(
                 0xA0 if padded else 0x80,
                 payload_type | 0x80 if marker else payload_type,
                 index & 0xFFFF,
-                timestamp + line.timestamp_shift & 0xFFFFFFFF,
-                line.ssrc,
+                timestamp + timestamp_shift & 0xFFFFFFFF,
+                ssrc,
             )
             if capture:
                 header = bytes((header[0] | _HAS_EXTENSIONS,)) + header[1:] + filled(line.extensions, capture)
-            at = seal_into(line.ssrc << 48 | index, header, payload, buffer, at)
-            line.packets += 1
-            line.octets += len(payload)
+            at = seal_into(ssrc << 48 | index, header, payload, buffer, at)
+            numbers[PACKETS] += 1
+            numbers[OCTETS] += len(payload)
             count += 1
         if not count:
             return None

@@ -407,6 +407,6 @@ class Relay:
         subscribers = [subscriber for subscriber in show.subscribers if subscriber.peer.is_up]
         for at in range(0, len(subscribers), SLICE):
             for subscriber in subscribers[at : at + SLICE]:
-                subscriber.report(now_ms())
+                subscriber.report_again(now_ms())
                 subscriber.consider(now_ms())
             await asyncio.sleep(0)

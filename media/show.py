@@ -135,6 +135,7 @@ class Show:
             layer.begin()
             self._pictures.begin(layer.number)
         for subscriber in list(self.subscribers):
+            subscriber.cadence.begin()
             if not all(subscriber.takes(codec) for codec in feed.codecs.values()):
                 subscriber.peer.close()  # its page joins again, and is told if it lacks the codec
         for number in range(len(feed.rids) or 1):

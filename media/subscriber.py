@@ -25,6 +25,7 @@ from msgspec import Struct
 
 from media.core import rtcp
 from media.core.bandwidth import Bandwidth
+from media.core.cadence import Cadence
 from media.core.catchup import CatchUp
 from media.core.extensions import holding, template
 from media.core.formats import CLOCK_HZ, Codec, Kind
@@ -129,6 +130,8 @@ class Subscriber:
         self._share = ResendShare()
         self._wishes = KeyframeBudget()
         self._hold, self._least_ms = Hold(), playout_delay_ms[0]
+        self.cadence = Cadence()
+        self._turn = 0
         peer.listener = self
 
     @property
@@ -171,6 +174,7 @@ class Subscriber:
         else:
             line.enter(key.sequence, self._next, self._timestamp_shift(line, layer, key))
             self.switches += 1
+        self.cadence.begin()
         self.layer, self.wish = layer, None
         self._first = key.sequence + line.shift
 
@@ -372,14 +376,36 @@ class Subscriber:
         if not self._probe.is_under_way(now_ms):
             self._report_on(Kind.VIDEO, now_ms)
 
+    def report_again(self, now_ms: int) -> None:
+        """Once a second. A choice of layers measures the way by each report; else who has settled needs few of them."""
+        if len(self._stage.rungs) > 1 or self._probe.is_under_way(now_ms) or not self.cadence.is_settled(now_ms):
+            self.report(now_ms)
+        elif self.cadence.is_due(now_ms):
+            self._report_together(now_ms)
+
+    def _report_together(self, now_ms: int) -> None:
+        """In one datagram, each in front in turn: GStreamer hands a datagram on to the first source in it alone."""
+        if self.video is not None:
+            self._hold_back(self.video, now_ms)
+        self._turn = 1 - self._turn
+        compound = b"".join(self._report_of(kind, now_ms) for kind in (Kind(self._turn), Kind(1 - self._turn)))
+        if compound:
+            self.peer.send_rtcp(compound)
+
     def _report_on(self, kind: Kind, now_ms: int) -> None:
+        report = self._report_of(kind, now_ms)
+        if report:
+            self.peer.send_rtcp(report)
+
+    def _report_of(self, kind: Kind, now_ms: int) -> bytes:
+        """Empty where nothing has been sent."""
         line, track = self.lines[kind], self._track(kind)
         timestamp = track.timestamp_at(now_ms) if track is not None else None
         if line is None or timestamp is None or not line.packets:
-            return
+            return b""
+        self.cadence.told(now_ms)
         stamp = timestamp + line.timestamp_shift
-        report = SenderReport(line.ssrc, ntp(now_ms), stamp, line.packets, line.octets)
-        self.peer.send_rtcp(rtcp.sender_report(report, CNAME))
+        return rtcp.sender_report(SenderReport(line.ssrc, ntp(now_ms), stamp, line.packets, line.octets), CNAME)
 
     def _track(self, kind: Kind) -> Track | None:
         if kind is Kind.AUDIO:

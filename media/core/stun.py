@@ -8,6 +8,7 @@ here raises on input.
 """
 
 import binascii
+import functools
 import hmac
 import ipaddress
 import struct
@@ -33,6 +34,8 @@ _KNOWN_REQUIRED: Final = frozenset({_USERNAME, _MESSAGE_INTEGRITY, _XOR_MAPPED_A
 _HOST_PRIORITY: Final = 126 << 24 | 65535 << 8 | 255
 _MAX_USERNAME: Final = 513
 _OPTIONAL: Final = 0x8000
+_MAX_HOSTS: Final = 4096
+"""Whose address is known from the answer before; only a proven check is answered, so no stranger is among them."""
 
 
 class Check(NamedTuple):
@@ -152,10 +155,17 @@ def _signed(kind: int, transaction: bytes, body: bytes, password: bytes) -> byte
 
 
 def _mapped(address: Address, transaction: bytes) -> bytes:
-    host = ipaddress.ip_address(address[0].partition("%")[0])
-    if isinstance(host, ipaddress.IPv6Address) and host.ipv4_mapped:
-        host = host.ipv4_mapped
-    mask = struct.pack("!I", COOKIE) + transaction
-    masked = bytes(a ^ b for a, b in zip(host.packed, mask, strict=False))
-    family = 1 if host.version == 4 else 2
+    packed = _packed(address[0])
+    mask = (struct.pack("!I", COOKIE) + transaction)[: len(packed)]
+    masked = (int.from_bytes(packed, "big") ^ int.from_bytes(mask, "big")).to_bytes(len(packed), "big")
+    family = 1 if len(packed) == 4 else 2
     return struct.pack("!HHBBH", _XOR_MAPPED_ADDRESS, 4 + len(masked), 0, family, address[1] ^ COOKIE >> 16) + masked
+
+
+@functools.lru_cache(_MAX_HOSTS)
+def _packed(host: str) -> bytes:
+    """An address in 4 or 16 bytes, mapped ones in 4; reading it is half of an answer's time."""
+    found = ipaddress.ip_address(host.partition("%")[0])
+    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped:
+        found = found.ipv4_mapped
+    return found.packed

@@ -38,6 +38,7 @@ enum {
     BUFFER = 65536,
     MAX_TRACKS = 16,    /* pairs of kind and codec in one call; a show has two or three */
     MAX_PKTINFO = 20,   /* struct in6_pktinfo */
+    KINDS = 2,          /* media.core.formats.Kind: sound and picture */
     GSO_LEVEL = 17,     /* SOL_UDP, and UDP_SEGMENT of linux/udp.h: older C libraries have no name for them */
     GSO_SEGMENT = 103,
     GET_TAG = 0x10,     /* EVP_CTRL_AEAD_GET_TAG */
@@ -76,6 +77,29 @@ use_crypto(PyObject *Py_UNUSED(module), PyObject *args)
     Py_RETURN_NONE;
 }
 
+/* What stands in Line.numbers of media/core/rewrite.py, each of 64 bits */
+
+enum { FIRST, SHIFT, TIMESTAMP_SHIFT, SSRC, PACKETS, OCTETS, NUMBERS };
+
+/* What is known of the line that a kind of media went by last: an unchanged one costs the interpreter one look-up. */
+typedef struct {
+    PyObject *line;     /* owned; whose numbers `view` holds on to */
+    Py_buffer view;
+    PyObject *types;    /* owned; the dictionary that `payload_type` is of */
+    PyObject *codec;    /* owned; whose it is */
+    int payload_type;   /* -1: not taken */
+} Seat;
+
+static void
+leave_seat(Seat *seat)
+{
+    if (seat->line)
+        PyBuffer_Release(&seat->view);
+    Py_CLEAR(seat->line);
+    Py_CLEAR(seat->types);
+    Py_CLEAR(seat->codec);
+}
+
 /* One peer's cipher */
 
 typedef struct {
@@ -88,6 +112,7 @@ typedef struct {
     socklen_t name_size;
     uint8_t pktinfo[MAX_PKTINFO];
     Py_ssize_t pktinfo_size;
+    Seat seats[KINDS];
 } Cipher;
 
 static PyTypeObject *cipher_type;
@@ -126,6 +151,8 @@ cipher_dealloc(Cipher *self)
     if (self->context)
         self->evp.release(self->context);
     Py_XDECREF(self->address);
+    for (int i = 0; i < KINDS; i++)
+        leave_seat(&self->seats[i]);
     ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
     Py_DECREF(type);
 }
@@ -213,6 +240,7 @@ typedef struct {
 
 typedef struct {
     PyObject *line;     /* owned; NULL where the target takes no such track */
+    Seat *seat;         /* where its numbers were; of the target's cipher */
     uint8_t payload_type;
     uint32_t ssrc, timestamp_shift;
     uint8_t block[BLOCK];
@@ -245,7 +273,7 @@ typedef struct {
 
 static struct {
     PyObject *peer, *sender, *address, *is_closed, *uses_gso, *twin, *rtp_key, *rtp_salt, *lines, *payload_types,
-        *ssrc, *first, *shift, *timestamp_shift, *packets, *octets, *payload_bytes, *extensions;
+        *numbers, *payload_bytes, *extensions;
 } names;
 
 /* -1 with an exception; a number outside 64 bits is one. */
@@ -279,8 +307,8 @@ track_of(Job *job, long kind, PyObject *codec)
     for (int i = 0; i < job->track_count; i++)
         if (job->tracks[i].codec == codec && job->tracks[i].kind == kind)
             return i;
-    if (job->track_count == MAX_TRACKS || kind < 0) {
-        PyErr_SetString(PyExc_ValueError, "too many tracks in one send");
+    if (job->track_count == MAX_TRACKS || kind < 0 || kind >= KINDS) {
+        PyErr_SetString(PyExc_ValueError, "too many tracks in one send, or of no kind");
         return -1;
     }
     job->tracks[job->track_count] = (Track){kind, codec};
@@ -449,37 +477,77 @@ read_block(PyObject *of, Line *line)
     return failed ? -1 : 0;
 }
 
-static int
-read_line(const Job *job, const Track *track, PyObject *lines, Line *line)
+/* The numbers of a line, kept at hand in the seat of its kind; NULL with an exception. */
+static int64_t *
+numbers_of(Seat *seat, PyObject *line)
 {
-    long long payload_type, ssrc, shift;
+    if (seat->line == line)
+        return seat->view.buf;
+    leave_seat(seat);
+    PyObject *numbers = PyObject_GetAttr(line, names.numbers);
+    int failed = !numbers || PyObject_GetBuffer(numbers, &seat->view, PyBUF_WRITABLE) < 0;
+    Py_XDECREF(numbers);
+    if (failed)
+        return NULL;
+    if (seat->view.len != NUMBERS * (Py_ssize_t)sizeof(int64_t)) {
+        PyBuffer_Release(&seat->view);
+        PyErr_SetString(PyExc_ValueError, "a line has six numbers of 64 bits");
+        return NULL;
+    }
+    seat->line = Py_NewRef(line);
+    return seat->view.buf;
+}
+
+/* As what a codec goes by the line in the seat; -1: it does not; -2: an exception. */
+static int
+payload_type_of(Seat *seat, PyObject *codec)
+{
+    PyObject *types = PyObject_GetAttr(seat->line, names.payload_types);
+    if (!types)
+        return -2;
+    if (types == seat->types && codec == seat->codec) {
+        Py_DECREF(types);
+        return seat->payload_type;
+    }
+    PyObject *type = PyDict_GetItemWithError(types, codec);
+    long found = type ? PyLong_AsLong(type) : -1;
+    if (PyErr_Occurred()) {
+        Py_DECREF(types);
+        return -2;
+    }
+    Py_XDECREF(seat->types);
+    Py_XDECREF(seat->codec);
+    seat->types = types;
+    seat->codec = Py_NewRef(codec);
+    return seat->payload_type = type ? (int)(found & 127) : -1;
+}
+
+static int
+read_seated(const Job *job, const Track *track, Seat *seat, PyObject *from, Line *line)
+{
+    int64_t *numbers = numbers_of(seat, from);
+    int payload_type = numbers ? payload_type_of(seat, track->codec) : -2;
+    if (payload_type < 0)
+        return payload_type == -1 ? 0 : -1;
+    line->line = Py_NewRef(from);
+    line->seat = seat;
+    line->payload_type = (uint8_t)payload_type;
+    line->first = numbers[FIRST];
+    line->shift = numbers[SHIFT];
+    line->timestamp_shift = (uint32_t)numbers[TIMESTAMP_SHIFT];
+    line->ssrc = (uint32_t)numbers[SSRC];
+    return job->has_blocks ? read_block(from, line) : 0;
+}
+
+static int
+read_line(const Job *job, const Track *track, Cipher *cipher, PyObject *lines, Line *line)
+{
     PyObject *found = PySequence_GetItem(lines, track->kind);
     if (!found)
         return -1;
-    if (Py_IsNone(found)) {
-        Py_DECREF(found);
-        return 0;
-    }
-    line->line = found;
-    PyObject *types = PyObject_GetAttr(found, names.payload_types);
-    PyObject *type = types ? PyDict_GetItemWithError(types, track->codec) : NULL;
-    payload_type = type ? PyLong_AsLongLong(type) : -1;
-    Py_XDECREF(types);
-    if (PyErr_Occurred())
-        return -1;
-    if (!type) {
-        Py_CLEAR(line->line);
-        return 0;
-    }
-    if (get_number(found, names.ssrc, &ssrc) < 0 || get_number(found, names.first, &line->first) < 0 ||
-        get_number(found, names.shift, &line->shift) < 0 || get_number(found, names.timestamp_shift, &shift) < 0)
-        return -1;
-    if (job->has_blocks && read_block(found, line) < 0)
-        return -1;
-    line->payload_type = (uint8_t)payload_type;
-    line->ssrc = (uint32_t)ssrc;
-    line->timestamp_shift = (uint32_t)shift;
-    return 0;
+    int failed = !Py_IsNone(found) && read_seated(job, track, &cipher->seats[track->kind], found, line) < 0;
+    Py_DECREF(found);
+    return failed ? -1 : 0;
 }
 
 /* 1: to be served; 0: passed over, or left; -1: an exception. */
@@ -521,7 +589,7 @@ read_target(Job *job, PyObject *from, Target *target)
     PyObject *lines = PyObject_GetAttr(from, names.lines);
     int failed = !lines;
     for (int i = 0; i < job->track_count && !failed; i++)
-        failed = read_line(job, &job->tracks[i], lines, &target->lines[i]) < 0;
+        failed = read_line(job, &job->tracks[i], target->cipher, lines, &target->lines[i]) < 0;
     Py_XDECREF(lines);
     return failed ? -1 : 0;
 }
@@ -673,25 +741,17 @@ fan_out(Job *job)
 
 /* The way back */
 
-static int
-add_to(PyObject *line, PyObject *name, long long more)
-{
-    long long now;
-    if (get_number(line, name, &now) < 0)
-        return -1;
-    PyObject *sum = PyLong_FromLongLong(now + more);
-    int failed = !sum || PyObject_SetAttr(line, name, sum) < 0;
-    Py_XDECREF(sum);
-    return failed ? -1 : 0;
-}
-
+/* The seat may hold another line by now, where one peer stood in one call with two. */
 static int
 count_lines(const Job *job)
 {
     for (Py_ssize_t i = 0; i < job->target_count * job->track_count; i++) {
         const Line *line = &job->lines[i];
-        if (line->packets && (add_to(line->line, names.packets, line->packets) < 0 ||
-                              add_to(line->line, names.octets, line->octets) < 0))
+        int64_t *numbers = line->packets ? numbers_of(line->seat, line->line) : NULL;
+        if (numbers) {
+            numbers[PACKETS] += line->packets;
+            numbers[OCTETS] += line->octets;
+        } else if (line->packets)
             return -1;
     }
     return 0;
@@ -822,9 +882,8 @@ PyInit__fanout(void)
         {&names.peer, "peer"}, {&names.sender, "sender"}, {&names.address, "address"},
         {&names.is_closed, "is_closed"}, {&names.uses_gso, "uses_gso"}, {&names.twin, "twin"},
         {&names.rtp_key, "rtp_key"}, {&names.rtp_salt, "rtp_salt"}, {&names.lines, "lines"},
-        {&names.payload_types, "payload_types"}, {&names.ssrc, "ssrc"}, {&names.first, "first"},
-        {&names.shift, "shift"}, {&names.timestamp_shift, "timestamp_shift"}, {&names.packets, "packets"},
-        {&names.octets, "octets"}, {&names.payload_bytes, "payload_bytes"}, {&names.extensions, "extensions"},
+        {&names.payload_types, "payload_types"}, {&names.numbers, "numbers"},
+        {&names.payload_bytes, "payload_bytes"}, {&names.extensions, "extensions"},
     };
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
         if (!*wanted[i].at && !(*wanted[i].at = PyUnicode_InternFromString(wanted[i].text)))

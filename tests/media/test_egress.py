@@ -346,3 +346,58 @@ def test_each_target_gets_its_own_and_one_that_moved_is_followed(egress, inbox, 
         egress.send([target], plan(video(400, first=1001)))
         assert len(other.recv(2048)) == 428
     assert [line.packets for line in (*target.lines, *second.lines)] == [0, 2, 0, 1]
+
+
+def test_what_changes_between_two_flushes_is_followed(egress, inbox, target):
+    """The native twin keeps what it has read of a line and a peer; each of these must reach it."""
+    line = target.lines[1]
+
+    def next_one(sequence, key=KEY):
+        egress.send([target], plan(timed(500, first=sequence)))
+        (datagram,) = received(inbox, 1)
+        header = parse_header(datagram)
+        assert GcmReceiver(key, SALT).unprotect(datagram, header.size) == b"\1" * 500
+        return header
+
+    before = next_one(1000)
+    assert (before.ssrc, before.payload_type, before.sequence) == (2, 96, 20)
+    line.enter(1001, 300, 77)
+    after = next_one(1001)
+    assert (after.sequence, after.timestamp - before.timestamp & 0xFFFFFFFF) == (300, 77)
+    line.payload_types = {Codec.VP8: 100}
+    assert next_one(1002).payload_type == 100
+    line.extensions = template(BOTH, least_ms=0, most_ms=1000)
+    assert extension(next_one(1003).extensions, 6) == bytes((0, 0, 100))
+    target.lines = (target.lines[0], line.ahead(1004))
+    target.lines[1].ssrc = 9
+    assert next_one(1004).ssrc == 9
+    target.peer.sender = GcmSender(bytes(range(16)), SALT)
+    assert next_one(1005, bytes(range(16))).ssrc == 9
+    assert (line.packets, target.lines[1].packets) == (4, 2)
+
+
+def test_what_must_not_be_sent_any_more_is_not_though_it_was_a_flush_ago(egress, inbox, target):
+    egress.send([target], plan(video(500)))
+    received(inbox, 1)
+    line = target.lines[1]
+    types, line.payload_types = line.payload_types, {Codec.H264: 96}
+    egress.send([target], plan(video(500, first=1001)))
+    line.payload_types = types
+    line.leave()
+    egress.send([target], plan(video(500, first=1002)))
+    line.go_on(1003)
+    target.peer.is_closed = True
+    egress.send([target], plan(video(500, first=1003)))
+    target.peer.is_closed = False
+    egress.send([target], plan(video(400, first=1004)))
+    assert [len(datagram) for datagram in received(inbox, 1)] == [428]
+    assert (egress.packets, line.packets, line.octets) == (2, 2, 900)
+
+
+def test_one_peer_with_two_lines_in_one_call_counts_by_each(egress, inbox, target):
+    other = Target(None, None)
+    other.peer, other.lines = target.peer, (None, target.lines[1].ahead(1000))
+    other.lines[1].ssrc = 5
+    egress.send([target, other, target], plan(video(500, 500)))
+    assert [parse_header(datagram).ssrc for datagram in received(inbox, 6)] == [2, 2, 5, 5, 2, 2]
+    assert [(line.packets, line.octets) for line in (target.lines[1], other.lines[1])] == [(4, 2000), (2, 1000)]

@@ -9,6 +9,7 @@ from media import relay as relay_module
 from media.clock import now_ms
 from media.config import RelayConfig
 from media.core import rtcp
+from media.core.formats import Kind
 from media.core.nack import ResendBudget, ResendShare
 from media.core.reception import NTP_EPOCH_MS, ntp
 from media.show import Batch
@@ -151,6 +152,17 @@ async def test_sender_reports_come_with_the_first_packets_and_tie_sound_to_pictu
     _, viewer = on_air
     await wait_until(lambda: {part.ssrc for part in viewer.reports} == viewer.ssrcs, "both tracks are reported")
     assert len([p for p in viewer.reports if isinstance(p, rtcp.SenderReport)]) >= 2
+
+
+async def test_who_has_settled_is_reported_to_every_second_time_with_both_at_once(on_air, floor):
+    (subscriber,) = floor.relay.shows["demo"].subscribers
+    sent, start = [], now_ms() + 60_000
+    subscriber.peer.send_rtcp = lambda compound: sent.append([part.ssrc for part in rtcp.parse(compound)])
+    subscriber.cadence.begin()
+    for second in range(7):
+        subscriber.report_again(start + second * 1000)
+    sound, picture = subscriber.ssrcs[Kind.AUDIO], subscriber.ssrcs[Kind.VIDEO]
+    assert sent == [[sound], [picture]] * 3 + [[picture, sound], [sound, picture]]
 
 
 async def test_the_next_host_goes_on_in_the_same_session(on_air, peers, floor, wait_until):

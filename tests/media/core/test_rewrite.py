@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from media.core.formats import Codec
-from media.core.rewrite import NEVER, Line, Splice, nearest, pack_header
+from media.core.rewrite import NEVER, PACKETS, Line, Splice, nearest, pack_header
 
 
 def test_the_example_of_the_module_holds():
@@ -64,6 +64,18 @@ def test_a_line_starts_in_cycle_zero_and_keeps_its_shift(start, first, steps):
     line.begin(first)
     assert first + line.shift == start < 1 << 15
     assert all(0 <= first + step + line.shift < 1 << 48 for step in steps)
+
+
+def test_a_lines_numbers_lie_in_one_array_under_their_names():
+    line = Line(9, {Codec.VP8: 96}, 100, 5)
+    line.begin(1000)
+    line.packets, line.octets = 3, 4000
+    assert list(line.numbers) == [1000, -900, 5, 9, 3, 4000]
+    line.numbers[PACKETS] += 1
+    assert (line.first, line.shift, line.timestamp_shift) == (1000, -900, 5)
+    assert (line.ssrc, line.packets, line.octets) == (9, 4, 4000)
+    copy = line.copy()
+    assert (list(copy.numbers), copy.numbers is line.numbers) == ([1000, -900, 5, 9, 0, 0], False)
 
 
 def test_a_header_is_twelve_bytes_in_network_order():

@@ -5,6 +5,7 @@ import gc
 import socket
 import sys
 import tracemalloc
+from array import array
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -216,8 +217,31 @@ def test_what_is_no_run_is_refused_and_nothing_is_sent(port, inbox):
             run = Run((packet()._replace(capture=1),), 21)
             with pytest.raises(error):
                 fanout.fan(port.socket.fileno(), -1, -1, [Target(inbox.getsockname(), (None, odd))], [run])
+        for error, numbers in [(TypeError, None), (BufferError, bytes(48)), (ValueError, array("q", bytes(40)))]:
+            odd = Line(7, {Codec.VP8: 96}, 0, 0)
+            odd.numbers, odd_one = numbers, Target(inbox.getsockname(), (None, odd))
+            with pytest.raises(error):
+                fanout.fan(
+                    port.socket.fileno(), -1, -1, [Target(inbox.getsockname(), (None, odd))], [Run((packet(),), 1)]
+                )
     assert waiting(inbox) == []
     assert video.packets == 0
+
+
+def test_a_lines_numbers_stay_where_they_are_while_they_are_at_hand(port, inbox):
+    video = Line(7, {Codec.VP8: 96}, 0, 0)
+    video.begin(0)
+    target = Target(inbox.getsockname(), (None, video))
+    for fanout in FANOUTS:
+        fanout.fan(
+            port.socket.fileno(), -1, -1, [target], [Run((Packet(Kind.VIDEO, Codec.VP8, 0, 0, False, b"x"),), 1)]
+        )
+        with pytest.raises(BufferError):
+            video.numbers.append(0)
+        target.peer.sender.twin = None
+        video.numbers.append(0)
+        assert len(waiting(inbox)) == 1
+        del video.numbers[6:]
 
 
 def test_nothing_is_held_after_a_send(port, inbox):
