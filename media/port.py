@@ -150,7 +150,7 @@ class MediaPort:
 
     def _receive(self) -> tuple[bytes, Address]:
         datagram, source = self.socket.recvfrom(_DATAGRAM)
-        return datagram, source[:2]
+        return datagram, source if len(source) == 2 else source[:2]
 
     def _receive_at(self) -> tuple[bytes, Address]:
         datagram, control, _, source = self.socket.recvmsg(_DATAGRAM, _CONTROL)

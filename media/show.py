@@ -90,6 +90,8 @@ class Show:
         self.layers: list[Layer] = []
         self.rungs: tuple[Rung, ...] = ()
         """The layers on air, the lowest first."""
+        self.sound_bps = 0
+        """The sound's rate, when the layers were ranked last."""
         self.feed: Feed | None = None
         self.subscribers: set[Subscriber] = set()
         self.listeners: set[Subscriber] = set()
@@ -387,7 +389,7 @@ class Show:
         for layer in on_air:
             rate = max(rate, rates[layer])  # a still picture can be cheaper than a small one, but not for long
             rungs.append(Rung(layer.number, rate))
-        self.rungs = tuple(rungs)
+        self.rungs, self.sound_bps = tuple(rungs), self._sound_meter.bps(now_ms)
         if rungs and now_ms - self._took_over_ms > PAUSE_MS:
             self._leave_paused(now_ms, [layer for layer in self.layers if layer not in rates])
 
@@ -395,10 +397,6 @@ class Show:
         for layer in layers:
             for subscriber in [*layer.viewers, *layer.wished]:
                 subscriber.consider(now_ms)
-
-    @property
-    def sound_bps(self) -> int:
-        return self._sound_meter.bps(self._media_ms)
 
     def watch(self, now_ms: int, silence_ms: int) -> None:
         """Once a second: notice a silent host, and report to it."""

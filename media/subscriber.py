@@ -36,7 +36,7 @@ from media.core.layers import OFF, Choice, Move, Rung
 from media.core.nack import ResendBudget, ResendShare
 from media.core.probe import Probe
 from media.core.reception import ntp
-from media.core.rewrite import Line, Repair, nearest
+from media.core.rewrite import OCTETS, Line, Repair, nearest
 from media.core.rtcp import Nack, Remb, ReportBlock, SenderReport
 from media.core.rtp import Header
 from media.core.sdp import Terms
@@ -84,9 +84,7 @@ class Stage(Protocol):
 
     sound: Track
     rungs: tuple[Rung, ...]
-
-    @property
-    def sound_bps(self) -> int: ...
+    sound_bps: int
 
     def joined(self, subscriber: "Subscriber") -> None: ...
 
@@ -225,8 +223,11 @@ class Subscriber:
         line = self.video
         if line is None or (self.layer is None and self.wish is None and self._next is None):
             return
-        rungs, sound_bps = self._stage.rungs, self._stage.sound_bps
-        to = self.wish or self.layer
+        rungs, to = self._stage.rungs, self.wish or self.layer
+        if len(rungs) == 1 and to is not None and to.number == rungs[0].layer and self.bandwidth.congested_ms is None:
+            self._choice.stay()  # nowhere to go, and no harm: so it is for most, each second
+            return
+        sound_bps = self._stage.sound_bps
         at = to.number if to is not None else OFF
         move = self._choice.decide(rungs, at, self.bandwidth, sound_bps, now_ms)
         if move is not None:
@@ -275,22 +276,24 @@ class Subscriber:
             elif isinstance(part, rtcp.KeyframeRequest):
                 self._wants_keyframe(now_ms)
             elif isinstance(part, Remb):
-                self._count(now_ms)
+                speaks = speaks or self._count(now_ms)
                 self.bandwidth.told(part.bitrate_bps, now_ms)
-                speaks = True
             elif isinstance(part, ReportBlock) and line is not None and part.ssrc == line.ssrc:
+                speaks = speaks or self._count(now_ms)
                 self._reported(part, now_ms)
-                speaks = True
         if speaks:
             self.consider(now_ms)
 
-    def _count(self, now_ms: int) -> None:
-        lines = [one for line in self.lines if line is not None for one in (line, line.repair)]
-        octets = sum(line.octets for line in lines if line is not None)
-        self.bandwidth.sent(octets - self._probe.octets_sent, now_ms)
+    def _count(self, now_ms: int) -> bool:
+        """Once for each compound, before what it says is judged by what was sent; True."""
+        octets = -self._probe.octets_sent
+        for line in self.lines:
+            if line is not None:
+                octets += line.numbers[OCTETS] + (line.repair.numbers[OCTETS] if line.repair is not None else 0)
+        self.bandwidth.sent(octets, now_ms)
+        return True
 
     def _reported(self, block: ReportBlock, now_ms: int) -> None:
-        self._count(now_ms)
         loss, jitter_ms = block.fraction_lost / 256, block.jitter / _TICK
         rtt_ms = rtcp.round_trip_ms(block, ntp(now_ms))
         carried = None

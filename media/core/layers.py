@@ -75,6 +75,10 @@ class Choice:
             self._raised_ms, self._bar_ms = None, FIRST_BAR_MS
         return self._up(rungs, at, bandwidth.estimate_bps - sound_bps, now_ms)
 
+    def stay(self) -> None:
+        """There is one layer, it is on it, and nothing is amiss: what `decide` would say, in a tenth of the time."""
+        self._clear_ms = None
+
     def wanted_bps(self, rungs: Sequence[Rung], current: int, bandwidth: Bandwidth, sound_bps: int, now_ms: int) -> int:
         """What must fit before the next move up; 0 if there is none to make, or if it is not the time to ask."""
         place = next((n for n, rung in enumerate(rungs) if rung.layer == current), OFF)

@@ -71,6 +71,16 @@ def test_an_estimate_that_wavers_does_not_move_it():
     assert viewer.moves == []
 
 
+def test_while_there_is_one_layer_it_stays_and_what_fitted_before_is_proved_anew():
+    viewer = Viewer().fits(3_000_000).for_ms(HOLD_MS - 100)
+    assert viewer.choice.decide(RUNGS[:1], 2, viewer.bandwidth, SOUND, viewer.now_ms) is None
+    viewer.for_ms(HOLD_MS - 100)
+    viewer.choice.stay()
+    viewer.for_ms(HOLD_MS)
+    assert viewer.moves == []
+    assert viewer.for_ms(200).moves == [Move(1, False)]
+
+
 def test_congestion_takes_it_down_at_once_to_what_fits():
     viewer = Viewer(layer=1).congested(600_000).for_ms(100)
     assert viewer.moves == [Move(0, True)]

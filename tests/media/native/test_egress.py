@@ -219,7 +219,7 @@ def test_what_is_no_run_is_refused_and_nothing_is_sent(port, inbox):
                 fanout.fan(port.socket.fileno(), -1, -1, [Target(inbox.getsockname(), (None, odd))], [run])
         for error, numbers in [(TypeError, None), (BufferError, bytes(48)), (ValueError, array("q", bytes(40)))]:
             odd = Line(7, {Codec.VP8: 96}, 0, 0)
-            odd.numbers, odd_one = numbers, Target(inbox.getsockname(), (None, odd))
+            odd.numbers = numbers
             with pytest.raises(error):
                 fanout.fan(
                     port.socket.fileno(), -1, -1, [Target(inbox.getsockname(), (None, odd))], [Run((packet(),), 1)]
