@@ -16,7 +16,7 @@ from media.core.demux import Address, OverTcp
 from media.core.extensions import filled
 from media.core.formats import Codec, Kind
 from media.core.history import Packet
-from media.core.rewrite import FIRST, OCTETS, PACKETS, SSRC, Line, pack_header
+from media.core.rewrite import FIRST, SSRC, Line, pack_header
 from media.core.rtx import repaired
 from media.core.runs import Run, regroup
 from media.dtls import Sender
@@ -104,17 +104,18 @@ class Egress:
         """The run as this target gets it, in the shared buffer; None if it gets nothing of it."""
         # The innermost loop of the product: what is constant stands outside it, and names are local.
         buffer, seal_into = self._buffer, sender.seal_into
-        at = count = first = shift = timestamp_shift = ssrc = 0
+        at = count = counted = octets = first = shift = timestamp_shift = ssrc = 0
         last: Codec | None = None
         line: Line | None = None
         payload_type = None
         for kind, codec, sequence, timestamp, marker, payload, padded, _, capture in run.packets:
             if codec is not last:
-                last, line = codec, target.lines[kind]
+                if line is not None:
+                    line.count(count - counted, octets)
+                last, line, counted, octets = codec, target.lines[kind], count, 0
                 payload_type = line.payload_types.get(codec) if line else None
                 if line is not None:
-                    numbers = line.numbers
-                    first, shift, timestamp_shift, ssrc = numbers[FIRST : SSRC + 1]
+                    first, shift, timestamp_shift, ssrc = line.numbers[FIRST : SSRC + 1]
             if line is None or payload_type is None or sequence < first:
                 continue
             index = sequence + shift
@@ -128,9 +129,10 @@ class Egress:
             if capture:
                 header = bytes((header[0] | _HAS_EXTENSIONS,)) + header[1:] + filled(line.extensions, capture)
             at = seal_into(ssrc << 48 | index, header, payload, buffer, at)
-            numbers[PACKETS] += 1
-            numbers[OCTETS] += len(payload)
+            octets += len(payload)
             count += 1
+        if line is not None:
+            line.count(count - counted, octets)
         if not count:
             return None
         segment = run.payload_bytes + _HEADER_BYTES + sender.tag_bytes if count > 1 else 0

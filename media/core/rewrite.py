@@ -155,6 +155,11 @@ class Line:
         """Get nothing until `enter`."""
         self.first = NEVER
 
+    def count(self, packets: int, octets: int) -> None:
+        """So much has been sent by it."""
+        self.numbers[PACKETS] += packets
+        self.numbers[OCTETS] += octets
+
     def copy(self) -> "Line":
         """The same numbers and bits, counted by itself."""
         line = Line(self.ssrc, self.payload_types, self._start, self.timestamp_shift)
