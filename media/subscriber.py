@@ -335,7 +335,7 @@ class Subscriber:
 
     def _hold_back(self, line: Line, now_ms: int) -> None:
         """Tell its player how long to wait for what comes again; once a second a packet bears it."""
-        if line.is_repaired:  # else what is sent again must be the same bits
+        if line.repair is not None and line.is_repaired:  # else what is sent again must be the same bits
             least_ms = max(self._least_ms, self._hold.least_ms(now_ms))
             line.extensions = line.repair.extensions = holding(line.extensions, least_ms)
 

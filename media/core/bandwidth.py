@@ -108,7 +108,7 @@ class Bandwidth:
     def reported(
         self, loss: float, jitter_ms: float, rtt_ms: int | None, now_ms: int, *, packets: int = ENOUGH
     ) -> None:
-        """A receiver report about the video: the share lost of `packets` since the last, and the round trip if known."""
+        """A receiver report about the video: the share lost of `packets` since the last, the round trip if told."""
         self.loss, self.jitter_ms = loss, jitter_ms
         if rtt_ms is not None:
             self._round_trip(rtt_ms, now_ms)
