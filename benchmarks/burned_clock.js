@@ -6,7 +6,8 @@
  */
 (() => {
   const BLOCKS = 40;
-  const BAR = 16;
+  /** The clock's height, as a share of the picture's: a layer may be smaller. */
+  const BAR = 16 / 360;
   const clock = () => performance.timeOrigin + performance.now();
 
   /** White or black, left to right: a marker, 32 bits of milliseconds, 4 of check, a marker. */
@@ -19,14 +20,15 @@
   }
 
   function camera(width = 640, height = 360, perSecond = 30) {
+    const bar = height * BAR;
     const canvas = Object.assign(document.createElement("canvas"), { width, height });
     const pen = canvas.getContext("2d");
     const draw = () => {
       pen.fillStyle = `hsl(${(clock() / 40) % 360} 40% 60%)`;
-      pen.fillRect(0, 0, width, height - BAR);
+      pen.fillRect(0, 0, width, height - bar);
       blocks(clock()).forEach((white, index) => {
         pen.fillStyle = white ? "#fff" : "#000";
-        pen.fillRect((index * width) / BLOCKS, height - BAR, width / BLOCKS, BAR);
+        pen.fillRect((index * width) / BLOCKS, height - bar, width / BLOCKS, bar);
       });
     };
     draw();
@@ -43,7 +45,7 @@
   function row(video) {
     if (!video?.videoWidth) return null;
     const pen = new OffscreenCanvas(video.videoWidth, 1).getContext("2d", { willReadFrequently: true });
-    pen.drawImage(video, 0, video.videoHeight - BAR / 2, video.videoWidth, 1, 0, 0, video.videoWidth, 1);
+    pen.drawImage(video, 0, Math.floor(video.videoHeight * (1 - BAR / 2)), video.videoWidth, 1, 0, 0, video.videoWidth, 1);
     return Array.from(pen.getImageData(0, 0, video.videoWidth, 1).data.filter((_, index) => index % 4 === 1));
   }
 

@@ -75,6 +75,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How long such a password opens new relays."""
     media_native: Literal["auto", "on", "off"] = "auto"
     """The sending of media in C: where it is built; or no start without it; or never."""
+    media_max_bitrate_bps: Annotated[int, Meta(ge=100_000, le=50_000_000)] = 3_000_000
+    """What a host may send at most in its highest layer; the lower ones come on top, each a quarter of the next."""
     hold_seconds: Annotated[int, Meta(ge=1, le=86_400)] = 300
     payment_provider: Literal["fake"] = "fake"
     load: bool = False

@@ -228,6 +228,7 @@ def relay_config(settings: Settings, place: Place | None = None) -> RelayConfig:
             ttl_s=settings.turn_ttl_seconds,
         ),
         addresses=tuple(settings.media_addresses),
+        max_bitrate_bps=settings.media_max_bitrate_bps,
         native={"auto": None, "on": True, "off": False}[settings.media_native],
         session_suffix=session_suffix(place),
     )

@@ -42,13 +42,18 @@ class RelayConfig(Struct, frozen=True, kw_only=True):
     handshake_ms: int = 15_000
     consent_ms: int = 15_000
     """A peer is dropped this long after its last sign of life: a closed tab sends no farewell."""
-    flush_ms: int = 5
+    flush_ms: int = 8
+    """How long a packet waits for others, so that the kernel gets many in one call; a picture's last never waits.
+
+    A browser spreads a picture of 2 Mb/s over some 16 ms: two sends at 8 ms, three or four at 5 (15 % dearer), and no
+    fewer at 10.
+    """
     silence_ms: int = 2_500
     """Without a packet for this long the host counts as gone."""
     empty_show_ms: int = 60_000
     """A show without publisher and subscribers keeps its timeline for this long."""
     max_bitrate_bps: int = 3_000_000
-    """What a publisher is told it may send."""
+    """What a publisher may send in its highest layer; each lower one may take a quarter of the next besides."""
     gop_packets: int = 2000
     """A newcomer is sent the packets since the last keyframe, if they are no more; 0: it waits for the next one."""
     history_packets: int = 1024

@@ -34,12 +34,12 @@ class Newcomers:
         self._behind: dict[Subscriber, None] = {}
         self._highest = 0
 
-    def welcome(self, subscriber: Subscriber, now_ms: int) -> bool:
-        """Begin its picture with the cached ones; False if there is nothing that it could decode."""
+    def welcome(self, subscriber: Subscriber, now_ms: int, rate_bps: int = 0) -> bool:
+        """Begin its picture with the cached ones, no faster than `rate_bps`; False if there are none for it."""
         line, packets = subscriber.lines[Kind.VIDEO], self.gop.packets
         if line is None or not packets or packets[0].codec not in line.payload_types:
             return False
-        subscriber.catch_up = CatchUp(packets, self._track.edge(now_ms), now_ms)
+        subscriber.catch_up = CatchUp(packets, self._track.edge(now_ms), now_ms, rate_bps)
         line.reserve(packets[0].sequence)
         ahead = line.ahead(packets[0].sequence)
         ahead.press = subscriber.catch_up.press

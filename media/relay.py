@@ -92,7 +92,7 @@ class Relay:
         self._links = links
         self._sessions: dict[SessionId, Session] = {}
         self._ready: dict[Show, None] = {}
-        self._scheduled: set[Show] = set()
+        self._scheduled: dict[Show, asyncio.TimerHandle] = {}
         self._flush = asyncio.Event()
         self._hurry = asyncio.Event()
         self._tasks = asyncio.TaskGroup()
@@ -311,14 +311,14 @@ class Relay:
 
     def _wake(self, show: Show, at_once: bool) -> None:  # noqa: FBT001 - called for each packet
         if at_once:
-            self._ready[show] = None
-            self._flush.set()
+            if show in self._scheduled:
+                self._scheduled[show].cancel()
+            self._due(show)
         elif show not in self._scheduled:
-            self._scheduled.add(show)
-            self._loop.call_later(self.config.flush_ms / 1000, self._due, show)
+            self._scheduled[show] = self._loop.call_later(self.config.flush_ms / 1000, self._due, show)
 
     def _due(self, show: Show) -> None:
-        self._scheduled.discard(show)
+        self._scheduled.pop(show, None)
         self._ready[show] = None
         self._flush.set()
 

@@ -29,6 +29,9 @@ from schema.ids import ShowId
 
 MAX_PENDING: Final = 2048
 AUDIO_HISTORY: Final = 512
+JOIN_BPS: Final = 600_000
+"""Where there is a choice of layers, the lowest is hurried to a newcomer no faster: what its network carries is not
+known yet, and what fills the queue of a narrow one stands still for longer than it gains."""
 MEANT_AGO_MS: Final = 10_000
 MEANT_AHEAD_MS: Final = 3_000
 """Between the newest picture here and a moment that the host means: its uplink's delay at most."""
@@ -242,8 +245,9 @@ class Show:
         if subscriber.video is None:
             return
         layer = self.layers[self.rungs[0].layer if self.rungs else 0]
-        if self.host_present and layer.newcomers.welcome(subscriber, clock()):
-            subscriber.hurried(layer)
+        rate_bps = max(JOIN_BPS, 3 * self.rungs[0].rate_bps) if len(self.rungs) > 1 else 0
+        if self.host_present and layer.newcomers.welcome(subscriber, clock(), rate_bps):
+            subscriber.hurried(layer, clock())
             self._place(subscriber, layer)
             subscriber.report(clock())
             self._hurry()
@@ -339,7 +343,7 @@ class Show:
             return
         for subscriber in list(layer.wished):
             subscriber.leave()
-            subscriber.enter(layer, key)
+            subscriber.enter(layer, key, clock())
             self._place(subscriber, layer)
             self._unreported.add(subscriber)
         layer.wished.clear()

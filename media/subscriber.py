@@ -161,24 +161,26 @@ class Subscriber:
 
     # Layers
 
-    def enter(self, layer: "Layer", key: Packet) -> None:
+    def enter(self, layer: "Layer", key: Packet, now_ms: int) -> None:
         """Get the layer's picture from `key` on, without a seam."""
         line = self.video
         assert line is not None, "who takes no video is on no layer"
         if self._next is None:
             line.begin(key.sequence)
+            self._probe.begin(now_ms)
         else:
             line.enter(key.sequence, self._next, self._timestamp_shift(line, layer, key))
             self.switches += 1
         self.layer, self.wish = layer, None
         self._first = key.sequence + line.shift
 
-    def hurried(self, layer: "Layer") -> None:
+    def hurried(self, layer: "Layer", now_ms: int) -> None:
         """It gets the layer's picture by its newcomers' way."""
         line, catch_up = self.video, self.catch_up
         assert line is not None, "who takes no video is on no layer"
         assert catch_up is not None, "and who is hurried has something to catch up with"
         self.layer, self._first = layer, catch_up.first + line.shift
+        self._probe.begin(now_ms)
 
     def leave(self) -> None:
         """Get no more of the present layer's picture; what it got can still be asked for."""
@@ -225,7 +227,7 @@ class Subscriber:
         move = self._choice.decide(rungs, at, self.bandwidth, sound_bps, now_ms)
         if move is not None:
             self._stage.move(self, move)
-        elif self.wish is None and self._probe.is_due(now_ms):
+        elif self.wish is None and self.bandwidth.is_steady and self._probe.is_due(now_ms):
             wanted = self._choice.wanted_bps(rungs, at, self.bandwidth, sound_bps, now_ms)
             if wanted:
                 self._ask(line, now_ms)

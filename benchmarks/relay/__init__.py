@@ -3,6 +3,7 @@
 Owns: what its programs share. Invariant: the server that is measured runs on one core, all else on another.
 """
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Any
@@ -27,13 +28,29 @@ def cpu_seconds(pid: int) -> float:
     return sum(user_and_system(pid))
 
 
+def cores() -> tuple[int, int]:
+    """The server's, and everybody else's; the same one where there is but one."""
+    found = sorted(os.sched_getaffinity(0) | os.sched_getaffinity(1))
+    return found[0], found[1 % len(found)]
+
+
+def busy(core: int) -> float:
+    """Seconds that a core has worked, for whomever."""
+    row = next(row for row in Path("/proc/stat").read_text().splitlines() if row.startswith(f"cpu{core} "))
+    user, nice, system, _, _, interrupts, soft, *_ = map(int, row.split()[1:])
+    return (user + nice + system + interrupts + soft) / CLOCK
+
+
 def pin(pid: int, *, server: bool) -> None:
-    """A process and its threads to the server's core or to the other; nothing where there is but one."""
-    cores = sorted(os.sched_getaffinity(0) | os.sched_getaffinity(1))
-    if len(cores) < 2:
-        return
-    for task in Path(f"/proc/{pid or os.getpid()}/task").iterdir():
-        os.sched_setaffinity(int(task.name), {cores[0] if server else cores[1]})
+    """A process and its threads to the server's core or to the other, before whoever else is there, if we may."""
+    own = cores()[0 if server else 1]
+    home = Path(f"/proc/{pid or os.getpid()}")
+    with contextlib.suppress(OSError):  # where each session has a share of its own, the nice value counts only inside
+        (home / "autogroup").write_text("-20")
+    for task in (home / "task").iterdir():
+        os.sched_setaffinity(int(task.name), {own})
+        with contextlib.suppress(PermissionError):
+            os.setpriority(os.PRIO_PROCESS, int(task.name), -20)
 
 
 class Anybody:

@@ -41,6 +41,8 @@ from relay.server import serve
 from relay.window import Server, watch
 
 HERE = Path(__file__).parent
+FOREIGN, TRIES = 0.08, 2
+"""A window in which others took more of a core is repeated; the second one counts, whatever it is."""
 
 
 def _us(role: str, *more: str) -> list[str]:
@@ -56,7 +58,7 @@ def one_window(server: Server, viewers: int, window: float) -> Figures:
         if not host.stdout.readline():
             raise ConnectionError(f"{server.name} does not take the host")
         arguments = ["--server", json.dumps(server), "--viewers", str(viewers), "--window", str(window)]
-        return _run("watch", *arguments)
+        return _run("watch", *arguments, "--host", str(host.pid))
     finally:
         host.kill()
         host.wait()
@@ -117,7 +119,12 @@ def compare(given: argparse.Namespace, peers: list[Server]) -> None:
 def _measure(windows: Windows, server: Server, viewers: int, window: float) -> None:
     row = windows.setdefault((server.name, viewers), [])
     try:
-        row.append(one_window(server, viewers, window))
+        for _ in range(TRIES):
+            found = one_window(server, viewers, window)
+            if found["foreign"] < FOREIGN:
+                break
+            print(f"{server.name}, {viewers}: again, others took {found['foreign']:.0%} of a core", file=sys.stderr)
+        row.append(found)
     except (subprocess.SubprocessError, ConnectionError, ValueError) as error:
         print(f"{server.name}, {viewers} viewers: no figures ({error})", file=sys.stderr)
     else:
@@ -125,7 +132,21 @@ def _measure(windows: Windows, server: Server, viewers: int, window: float) -> N
 
 
 def _brief(of: Figures) -> str:
-    keys = ("us", "busy", "load", "rate", "share", "missing", "resent", "overflow", "reads", "p50", "p99", "most")
+    keys = (
+        "us",
+        "busy",
+        "load",
+        "rate",
+        "share",
+        "missing",
+        "resent",
+        "overflow",
+        "reads",
+        "foreign",
+        "p50",
+        "p99",
+        "most",
+    )
     return ", ".join(f"{key} {of[key]:.4g}" for key in keys)
 
 
@@ -160,13 +181,14 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--viewers", type=int, nargs="+", default=[50])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--window", type=float, default=3.0)
-    parser.add_argument("--ours", nargs="*", choices=["pure", "native"])
+    parser.add_argument("--ours", nargs="*", metavar="EGRESS[@FLUSH_MS]", help="pure, native, native@10, ...")
     parser.add_argument("--whep", action="append", default=[], metavar="NAME=WHEP,WHIP,PID")
     parser.add_argument("--janus", action="append", default=[], metavar="NAME=HTTP,AUDIO,VIDEO,PID")
-    parser.add_argument("--capacity", choices=["pure", "native"])
+    parser.add_argument("--capacity", metavar="EGRESS[@FLUSH_MS]")
     parser.add_argument("--no-limit", action="store_true")
     for hidden in ("--role", "--url", "--server", "--library", "--egress"):
         parser.add_argument(hidden, default="", help=argparse.SUPPRESS)
+    parser.add_argument("--host", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--port", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--plain", type=int, nargs=2, help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -176,13 +198,18 @@ def main() -> None:
     given = _arguments()
     pin(0, server=given.role == "serve")
     if given.role == "serve":
-        uvloop.run(serve(given.port, native=given.egress == "native"))
+        egress, _, flush_ms = given.egress.partition("@")
+        uvloop.run(serve(given.port, native=egress == "native", flush_ms=int(flush_ms) if flush_ms else None))
     elif given.role == "publish" and given.plain:
         publish_plain("127.0.0.1", *given.plain)
     elif given.role == "publish":
         asyncio.run(publish(given.url))
     elif given.role == "watch":
-        print(json.dumps(asyncio.run(watch(Server(*json.loads(given.server)), given.viewers[0], given.window))))
+        print(
+            json.dumps(
+                asyncio.run(watch(Server(*json.loads(given.server)), given.viewers[0], given.window, given.host))
+            )
+        )
     elif given.role == "bare":
         limit.bare(given.library, _us("sink", "--viewers", str(given.viewers[0])), given.window)
     elif given.role == "sink":

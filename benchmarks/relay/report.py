@@ -28,7 +28,8 @@ def report(windows: Windows, given: argparse.Namespace, before: Sequence[float])
     print("\n## Relay: CPU per delivered packet\n")
     print(f"{platform.system()} {platform.release()}, {os.cpu_count()} cores, Python {platform.python_version()},")
     print(f"load before {before[0]:.2f}, after {os.getloadavg()[0]:.2f}; native: {load().reason};")
-    print(f"{given.repeats} interleaved windows of {given.window:g} s: median (range)\n")
+    print(f"{given.repeats} interleaved windows of {given.window:g} s: median (range); others took at most ", end="")
+    print(f"{max((one.get('foreign', 0) for row in windows.values() for one in row), default=0):.0%} of a core\n")
     print(_HEAD + "\n" + "|---" * 8 + "|")
     for (name, viewers), row in windows.items():
         if row:
@@ -56,7 +57,8 @@ def _ratios(windows: Windows) -> None:
         if name.startswith("ours"):
             others = [of for of in medians if of[1] == viewers and not of[0].startswith("ours")]
             found = ", ".join(f"{median / medians[of]:.2f} of {of[0]}" for of in others)
-            print(f"\n{name}, {viewers} viewers: {found}")
+            if found:
+                print(f"\n{name}, {viewers} viewers: {found}")
 
 
 def print_capacity(viewers: int, row: list[Figures]) -> None:

@@ -9,13 +9,14 @@ from typing import NamedTuple
 import httpx2
 
 from media.dtls import Certificate
-from relay import PACKETS_A_SECOND, Figures, user_and_system
+from relay import PACKETS_A_SECOND, Figures, busy, cores, cpu_seconds, user_and_system
 from relay.doors import Door, Janus, Whep
 from relay.viewers import Load, Viewer, scouts
 
 JOINING = 8
 """At a time."""
-SETTLE_S = 1.5
+SETTLE_S, LONGEST_SETTLE_S = 0.5, 25.0
+CALM = 0.12
 
 
 class Server(NamedTuple):
@@ -29,7 +30,7 @@ class Server(NamedTuple):
     ports: tuple[int, int] = (0, 0)
 
 
-async def watch(server: Server, viewers: int, window: float) -> Figures:
+async def watch(server: Server, viewers: int, window: float, host: int) -> Figures:
     """Join, settle, count for a window, leave."""
     load_, certificate = Load(), Certificate.generateCertificate()
     async with httpx2.AsyncClient(timeout=30) as http:
@@ -37,8 +38,8 @@ async def watch(server: Server, viewers: int, window: float) -> Figures:
         joined = sum(user_and_system(server.pid))
         await _join_all(door, load_, certificate, viewers)
         joined = sum(user_and_system(server.pid)) - joined
-        await asyncio.sleep(SETTLE_S)
-        figures = await _count(load_, server.pid, window)
+        await _settle(load_)
+        figures = await _count(load_, server.pid, host, window)
         first = sorted((v.decodable_ns - v.posted_ns) / 1e6 for v in load_.viewers if v.decodable_ns)
         await load_.close()
         await door.leave()
@@ -58,12 +59,25 @@ async def _join_all(door: Door, load_: Load, certificate: Certificate, viewers: 
         await asyncio.gather(*(some() for _ in range(JOINING)))
 
 
-async def _count(load_: Load, pid: int, window: float) -> Figures:
+async def _settle(load_: Load) -> None:
+    """Until all have caught up with the live picture: packets come at the host's rate, twice in a row."""
+    calm, until = 0, time.monotonic() + LONGEST_SETTLE_S
+    while calm < 2 and time.monotonic() < until:
+        before = load_.packets
+        await asyncio.sleep(SETTLE_S)
+        rate = (load_.packets - before) / SETTLE_S / len(load_.viewers)
+        calm = calm + 1 if abs(rate / PACKETS_A_SECOND - 1) < CALM else 0
+
+
+async def _count(load_: Load, pid: int, host: int, window: float) -> Figures:
     load_.delays_ms()
-    before, overflow, busy = load_.tally(), _overflows(), load_.busy_s
+    before, overflow, worked = load_.tally(), _overflows(), load_.busy_s
+    own, all_ = (cpu_seconds(pid), cpu_seconds(host) + time.process_time()), [busy(core) for core in cores()]
     cpu, at = user_and_system(pid), time.monotonic()
     await asyncio.sleep(window)
     after, seconds = load_.tally(), time.monotonic() - at
+    own = cpu_seconds(pid) - own[0], cpu_seconds(host) + time.process_time() - own[1]
+    foreign = [busy(core) - was - ours for core, was, ours in zip(cores(), all_, own, strict=True)]
     cpu = [later - earlier for later, earlier in zip(user_and_system(pid), cpu, strict=True)]
     gone = {key: after[key] - before[key] for key in after}
     delays = load_.delays_ms()
@@ -79,7 +93,8 @@ async def _count(load_: Load, pid: int, window: float) -> Figures:
         "resent": gone["resent"],
         "overflow": _overflows() - overflow,
         "reads": gone["packets"] / max(1, gone["reads"]),
-        "load": (load_.busy_s - busy) / seconds,
+        "load": (load_.busy_s - worked) / seconds,
+        "foreign": max(foreign) / seconds,
         "p50": share_of(delays, 0.5),
         "p99": share_of(delays, 0.99),
         "most": delays[-1] if delays else float("nan"),

@@ -46,7 +46,11 @@ class Bandwidth:
         self.congested_ms: int | None = None
         """When congestion was last seen."""
         self._sent: list[tuple[int, int]] = []
+        self._sent_before_bps = 0
+        """At the report before: a queue swallows a burst of a second."""
         self._shortest = [1 << 30, 1 << 30]
+        self._last: list[int] = []
+        """The last three round trips."""
         self._shortest_ms = 0
         self._suspect_ms: int | None = None
         self._lossy = self._queued = 0
@@ -55,6 +59,15 @@ class Bandwidth:
     def shortest_ms(self) -> int:
         """The shortest round trip of late; the present one before there is any other."""
         return min(*self._shortest, self.rtt_ms or 1 << 30)
+
+    @property
+    def is_steady(self) -> bool:
+        """True if the shortest round trip can be measured against: the last three were about as short.
+
+        While the queue that a join has filled drains, every round trip is long, and a train would seem to take no
+        time at all.
+        """
+        return len(self._last) == 3 and max(self._last) - self.shortest_ms <= QUEUE_MS
 
     @property
     def carries(self) -> bool:
@@ -98,11 +111,17 @@ class Bandwidth:
             self._congested(int(self.sent_bps * (1 - loss) * _SAFE), now_ms)
         elif self._queued > 1:
             self._congested(int(self.sent_bps * _SAFE * _SAFE), now_ms)
-        elif loss <= LOSSY and queue_ms <= QUEUE_MS:
-            self.estimate_bps = max(self.estimate_bps, self.sent_bps)
+        elif loss <= LOSSY and queue_ms <= QUEUE_MS and self._is_calm(now_ms):
+            self.estimate_bps = max(self.estimate_bps, min(self.sent_bps, self._sent_before_bps))
+        self._sent_before_bps = self.sent_bps
+
+    def _is_calm(self, now_ms: int) -> bool:
+        """What was sent before the congestion is out of the window."""
+        return self.congested_ms is None or now_ms - self.congested_ms > 2 * _WINDOW_MS
 
     def _round_trip(self, rtt_ms: int, now_ms: int) -> None:
         self.rtt_ms = rtt_ms
+        self._last = [*self._last[-2:], rtt_ms]
         if now_ms - self._shortest_ms > _FORGET_MS:
             self._shortest, self._shortest_ms = [1 << 30, self._shortest[0]], now_ms
         self._shortest[0] = min(self._shortest[0], rtt_ms)

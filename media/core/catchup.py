@@ -45,8 +45,8 @@ _TICKS_PER_MS: Final = CLOCK_HZ[Kind.VIDEO] // 1000
 class CatchUp:
     """From `packets` (a keyframe's first at the head) to the live edge."""
 
-    def __init__(self, packets: Sequence[Packet], edge: int, now_ms: int) -> None:
-        """`edge`: the timestamp that a packet arriving now would have."""
+    def __init__(self, packets: Sequence[Packet], edge: int, now_ms: int, rate_bps: int = 0) -> None:
+        """`edge`: the timestamp that a packet arriving now would have. `rate_bps`: no faster than that; 0: any."""
         self._packets = list(packets)
         self.first = packets[0].sequence
         """The sequence at which the newcomer's line begins."""
@@ -55,7 +55,10 @@ class CatchUp:
         self._is_repeated = False
         self._began_ms = now_ms
         self._sent_ms = now_ms
-        pressed = max(MIN_MS, len(packets) * STEP_MS // _PLANNED_PACKETS) * _TICKS_PER_MS
+        least_ms = max(MIN_MS, len(packets) * STEP_MS // _PLANNED_PACKETS)
+        if rate_bps:
+            least_ms = max(least_ms, sum(len(packet.payload) for packet in packets) * 8000 // rate_bps)
+        pressed = least_ms * _TICKS_PER_MS
         live = edge + pressed & 0xFFFFFFFF
         # At least as long as what it is pressed into: timestamps are never pulled apart.
         self.press = Press(live, pressed, max(pressed, signed(live - packets[0].timestamp)))

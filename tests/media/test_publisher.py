@@ -4,7 +4,7 @@ import pytest
 
 from media import publisher as publisher_module
 from media.core import keyframe, rtcp
-from media.core.extensions import ABS_CAPTURE_TIME
+from media.core.extensions import ABS_CAPTURE_TIME, RID
 from media.core.formats import Codec, Kind
 from media.core.reception import ntp
 from media.core.rtcp import KeyframeRequest, SenderReport, parse
@@ -87,6 +87,53 @@ def test_one_request_for_a_keyframe_goes_up_a_second(publisher):
 def test_without_the_interval_each_wish_would(publisher, monkeypatch):
     monkeypatch.setattr(keyframe, "INTERVAL_MS", 0)
     assert requests_for_a_keyframe(publisher) == 50
+
+
+def layered():
+    codecs = {96: Codec.VP8, 111: Codec.OPUS}
+    return Publisher(
+        Stage(), Peer(), codecs, h264_profile="", max_bitrate_bps=1_600_000, rids=("q", "h"), extensions={RID: 10}
+    )
+
+
+def with_rid(publisher, ssrc, sequence, rid, payload_type=96, now_ms=1000):
+    name = rid.encode()
+    block = b"\xbe\xde\x00\x01" + bytes((10 << 4 | len(name) - 1,)) + name + bytes(2) if rid else b""
+    publisher.rtp(Header(payload_type, False, sequence, 0, ssrc, False, 12, block), b"\x10\x01", now_ms)
+
+
+def test_an_ssrc_is_bound_to_the_layer_it_names_and_stays_so_without_the_name():
+    publisher = layered()
+    with_rid(publisher, 7, 100, "h")
+    with_rid(publisher, 9, 200, "q")
+    with_rid(publisher, 7, 101, "")
+    with_rid(publisher, 5, 300, "")
+    with_rid(publisher, 6, 300, "z")
+    assert publisher._stage.taken == [(1, 100), (0, 200), (1, 101)]
+
+
+def test_a_layer_whose_encoder_restarted_is_bound_again_after_a_silence():
+    publisher = layered()
+    with_rid(publisher, 7, 100, "h")
+    with_rid(publisher, 8, 1, "h", now_ms=1000 + SOURCE_SILENCE_MS - 1)
+    with_rid(publisher, 8, 2, "h", now_ms=1000 + SOURCE_SILENCE_MS)
+    assert publisher._stage.taken == [(1, 100), (1, 2)]
+
+
+def test_each_layer_is_asked_for_its_keyframe_once_a_second():
+    publisher = layered()
+    with_rid(publisher, 7, 100, "h")
+    with_rid(publisher, 9, 200, "q")
+    for now_ms in range(0, 1000, 20):
+        publisher.want_keyframe(0)
+        publisher.want_keyframe(1)
+        publisher.react(now_ms)
+    parts = [part for compound in publisher.peer.compounds for part in parse(compound)]
+    assert sorted(part.ssrc for part in parts if isinstance(part, KeyframeRequest)) == [7, 9]
+
+
+def test_the_room_for_all_layers_lets_the_highest_have_its_bitrate():
+    assert layered().room_bps == 1_600_000 + 400_000
 
 
 def told(publisher, host_ms, timestamp, now_ms):

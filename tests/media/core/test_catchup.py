@@ -150,6 +150,30 @@ def test_whatever_the_host_does_all_leaves_once_in_order_and_ends_at_live(host):
     assert all(catch_up.get(p.sequence) == p for p in sent)
 
 
+def test_the_first_picture_is_repeated_once_with_the_bits_it_had():
+    catch_up = CatchUp([packet(10, 0), packet(11, 0), packet(12, 1000)], 4000 * 90, 0)
+    left = step(catch_up, 0)
+    assert pressed(catch_up, catch_up.again()) == left == [each for each in left if each.timestamp == left[0].timestamp]
+    assert catch_up.again() == []
+
+
+def test_a_newcomer_can_be_hurried_no_faster_than_a_rate():
+    packets = [packet(n, n * 100, bytes(1000)) for n in range(40)]
+    slow = CatchUp(packets, 4000 * 90, 0, 400_000)
+    octets = [sum(len(each.payload) for each in slow.step(ms)) for ms in range(0, 1000, STEP_MS)]
+    assert sum(octets) == 40_000
+    assert sum(octets[: 400 // STEP_MS]) <= 25_000
+
+
+def test_who_leaves_gets_no_more_and_can_ask_for_what_it_got():
+    catch_up = CatchUp([packet(n, n * 1000) for n in range(4)], 4000 * 90, 0)
+    left = step(catch_up, 40)
+    assert catch_up.sent == left[-1].sequence == 1
+    catch_up.end()
+    assert catch_up.step(10_000) == []
+    assert [catch_up.get(n) for n in range(4)] == [*left, None, None]
+
+
 def test_a_capture_time_moves_with_its_timestamp_so_that_what_lies_between_two_is_right():
     captured = [packet(n, n * 1000)._replace(capture=ntp(60_000 + n * 1000)) for n in range(4)]
     catch_up = CatchUp(captured, 4000 * 90, 0)

@@ -69,3 +69,17 @@ def test_a_compound_is_read_part_by_part_and_the_unknown_is_skipped():
 
 def test_a_part_that_lies_about_its_length_ends_the_reading():
     assert rtcp.parse(rtcp.pli(1, 2) + b"\x81\xce\0\x09" + bytes(8)) == [rtcp.KeyframeRequest(2)]
+
+
+def test_a_remb_is_read_as_it_was_written():
+    (part,) = rtcp.parse(rtcp.remb(1, 1_500_000, [2, 3]))
+    assert part == rtcp.Remb(1_499_992) or abs(part.bitrate_bps - 1_500_000) < 16
+
+
+def test_a_round_trip_is_what_passed_without_the_time_the_report_lay_there():
+    second = 1 << 16
+    block = rtcp.ReportBlock(1, 0, 0, 0, 0, 100 * second, 2 * second)
+    assert rtcp.round_trip_ms(block, (102 * second + second // 4) << 16) == 250
+    assert rtcp.round_trip_ms(block, (102 * second - 10) << 16) == 0
+    assert rtcp.round_trip_ms(block, (300 * second) << 16) is None
+    assert rtcp.round_trip_ms(block._replace(last_sr=0), 0) is None

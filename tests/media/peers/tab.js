@@ -42,6 +42,24 @@ async function publish(show, token, codec) {
   return exchange("/whip/" + show, token);
 }
 
+// Chromium sends three layers from 960 x 540 on, and wants the lowest first.
+async function publishLayers(show, token, encodings, size = { width: 1280, height: 720 }) {
+  const stream = await navigator.mediaDevices.getUserMedia({ audio: true, video: { ...size, frameRate: 30 } });
+  pc = new RTCPeerConnection();
+  pc.addTransceiver(stream.getAudioTracks()[0], { direction: "sendonly" });
+  const transceiver = pc.addTransceiver(stream.getVideoTracks()[0], { direction: "sendonly", sendEncodings: encodings });
+  const all = RTCRtpSender.getCapabilities("video").codecs;
+  transceiver.setCodecPreferences(all.filter((item) => /VP8|rtx/.test(item.mimeType)));
+  return exchange("/whip/" + show, token);
+}
+
+async function pauseLayer(rid, active) {
+  const sender = pc.getSenders().find(({ track }) => track.kind === "video");
+  const parameters = sender.getParameters();
+  for (const encoding of parameters.encodings) if (encoding.rid === rid) encoding.active = active;
+  await sender.setParameters(parameters);
+}
+
 // Chromium knows the extension and does not offer it unasked.
 function askForCaptureTime(transceiver) {
   const extensions = transceiver.getHeaderExtensionsToNegotiate?.() ?? [];

@@ -19,6 +19,15 @@ const CONNECT_MS = 10_000;
 const STATS_MS = 1_000;
 const ASK_EVERY = 3;
 
+/** Three layers of 720p, lowest first; a browser leaves out those that a smaller camera has no use for. */
+const LAYERS = [
+  { rid: "q", scaleResolutionDownBy: 4, maxBitrate: 150_000 },
+  { rid: "h", scaleResolutionDownBy: 2, maxBitrate: 600_000 },
+  { rid: "f", maxBitrate: 2_500_000 },
+];
+/** Of these an encoder makes several layers at too high a price, and some browsers one stream that holds them all. */
+const ONE_LAYER = /^(vp9|av1)$/i;
+
 /** Opens a camera and a microphone. Raises DOMException in the browser's words; see `explain` in words.js. */
 export function openDevices({ camera, microphone }) {
   if (!navigator.mediaDevices) throw new DOMException("insecure", "InsecureContextError");
@@ -95,7 +104,9 @@ export class Publisher {
 
   #transceivers(peer) {
     for (const track of this.stream.getTracks()) {
-      const transceiver = peer.addTransceiver(track, { direction: "sendonly", streams: [this.stream] });
+      const init = { direction: "sendonly", streams: [this.stream] };
+      if (track.kind === "video" && !ONE_LAYER.test(this.format)) init.sendEncodings = LAYERS.map((layer) => ({ ...layer }));
+      const transceiver = peer.addTransceiver(track, init);
       if (track.kind === "video") transceiver.setCodecPreferences?.(preferring(this.format));
     }
   }

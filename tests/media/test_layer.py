@@ -1,0 +1,229 @@
+"""Layers in one relay, light peers: every packet across a switch is looked at."""
+
+import itertools
+import struct
+
+import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from media.core import rtcp
+from media.core.layers import OFF, Move
+from media.core.reception import ntp
+
+RIDS = ("a", "b")
+SIZES = {"a": [500, 300], "b": [1100, 700]}
+TICKS = 3000
+
+
+class Layers:
+    """A host with two layers, each with numbers of its own."""
+
+    def __init__(self, host):
+        self.host = host
+        self.ssrc = {rid: 1000 + n for n, rid in enumerate(RIDS)}
+        self.index = {"a": 20_000, "b": 65_530}
+        self.timestamp = {"a": 4_294_960_000, "b": 77_000}
+        self.shown = 0
+
+    def show(self, *rids, key=()):
+        """A picture of each of these layers, taken at one moment."""
+        self.shown += 1
+        for rid in RIDS:
+            self.timestamp[rid] += TICKS
+        for rid in rids:
+            for number, size in enumerate(SIZES[rid]):
+                head = bytes((0x10 if number == 0 else 0, 0 if rid in key else 1))
+                self.send(rid, head + bytes((self.shown % 251,)) * (size - 2), marker=number == len(SIZES[rid]) - 1)
+
+    def send(self, rid, payload, *, marker):
+        index, self.index[rid] = self.index[rid], self.index[rid] + 1
+        stamp = self.timestamp[rid] & 0xFFFFFFFF
+        header = struct.pack("!BBHII", 0x90, 96 | marker << 7, index & 0xFFFF, stamp, self.ssrc[rid])
+        extension = b"\xbe\xde\x00\x01" + bytes((10 << 4,)) + rid.encode() + bytes(2)
+        self.host.send_raw(sealed(self.host.dtls.sender, self.ssrc[rid], index, header + extension, payload))
+
+    def tell(self, wall_ms):
+        """Sender reports of both, of this moment."""
+        for rid in RIDS:
+            report = rtcp.SenderReport(self.ssrc[rid], ntp(wall_ms), self.timestamp[rid] & 0xFFFFFFFF, 0, 0)
+            self.host.send_rtcp(rtcp.sender_report(report, "host"))
+
+
+def sealed(sender, ssrc, index, header, payload):
+    """RFC 7714 section 8 by another library: our own sender writes headers without extensions."""
+    counter = (ssrc << 48 | index).to_bytes(12, "big")
+    nonce = bytes(a ^ b for a, b in zip(sender.rtp_salt, counter, strict=True))
+    return header + AESGCM(sender.rtp_key).encrypt(nonce, payload, header)
+
+
+def offer_of(host):
+    lines = host.offer("opus", "VP8", direction="sendonly")
+    more = ["a=extmap:10 urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id", *(f"a=rid:{rid} send" for rid in RIDS)]
+    return lines + "\r\n".join([*more, "a=simulcast:send " + ";".join(RIDS)]) + "\r\n"
+
+
+def video(peer):
+    return [item for item in peer.seen if item[0].payload_type == 96]
+
+
+@pytest.fixture
+async def stage(peers, floor, wait_until):
+    """A host with two layers on air, and a viewer on the first."""
+    host = peers.light_host()
+    answer = await floor.post("/whip/demo", offer_of(host), "host-ann")
+    assert "a=simulcast:recv a;b" in answer.text
+    await host.connect(answer.text)
+    layers, show = Layers(host), floor.relay.shows["demo"]
+    layers.show("a", "b", key=RIDS)
+    await wait_until(lambda: [layer.packets for layer in show.layers] == [2, 2], "both are on air")
+    layers.tell(1_000_000)
+    viewer = await peers.viewer()
+    subscriber = next(iter(show.subscribers))
+    subscriber.consider = lambda _: None  # these tests decide
+    await wait_until(lambda: len(video(viewer)) == 2, "the first picture")
+    return layers, show, viewer, subscriber
+
+
+async def until_live(stage, wait_until):
+    layers, _, _, subscriber = stage
+
+    def live():
+        if not subscriber.video.has_begun:
+            layers.show("a", "b")
+        return subscriber.video.has_begun
+
+    await wait_until(live, "the fan-out has it")
+    await settled(stage, wait_until)
+
+
+async def settled(stage, wait_until):
+    layers, show, viewer, subscriber = stage
+    await wait_until(lambda: sum(layer.packets for layer in show.layers) == packets_of(layers), "all has come in")
+    await wait_until(lambda: not any(layer.pending for layer in show.layers), "all is flushed")
+    await wait_until(lambda: subscriber.video.packets <= len(video(viewer)), "all has arrived")
+
+
+def packets_of(layers):
+    return layers.index["a"] - 20_000 + layers.index["b"] - 65_530
+
+
+async def switched(stage, to, wait_until):
+    layers, show, _, subscriber = stage
+    show.move(subscriber, Move(to, False))
+    for _ in range(3):
+        layers.show("a", "b")
+    await settled(stage, wait_until)
+    layers.show("a", "b", key=RIDS[to])
+    await wait_until(lambda: subscriber.layer is show.layers[to], "it has moved")
+    for _ in range(3):
+        layers.show("a", "b")
+    await settled(stage, wait_until)
+
+
+async def test_a_switch_leaves_no_seam_in_numbers_or_in_time(stage, wait_until):
+    _, _, viewer, subscriber = stage
+    await until_live(stage, wait_until)
+    before = len(video(viewer))
+    for to in (1, 0, 1):
+        await switched(stage, to, wait_until)
+    headers = [header for header, _, _ in video(viewer)]
+    first = headers[0].sequence
+    assert [header.sequence - first & 0xFFFF for header in headers] == list(range(len(headers)))
+    assert {header.ssrc for header in headers} == {subscriber.video.ssrc}
+    stamps = [header.timestamp - headers[0].timestamp & 0xFFFFFFFF for header in headers]
+    assert stamps == sorted(stamps)
+    pictures = sorted(set(stamps[before - 2 :]))
+    assert all(0 < b - a <= 2 * TICKS for a, b in itertools.pairwise(pictures))
+    assert subscriber.switches == 3
+    assert all(payload is not None for _, payload, _ in video(viewer)), "no packet was sealed wrongly"
+
+
+async def test_a_switch_happens_at_a_keyframe_and_the_old_layer_plays_until_then(stage, wait_until):
+    layers, show, viewer, subscriber = stage
+    await until_live(stage, wait_until)
+    had = len(video(viewer))
+    show.move(subscriber, Move(1, False))
+    layers.show("a", "b")
+    await settled(stage, wait_until)
+    assert len(video(viewer)) == had + 2
+    layers.show("a", "b", key="b")
+    await wait_until(lambda: subscriber.layer is show.layers[1], "it moves")
+    await settled(stage, wait_until)
+    keys = [payload for _, payload, _ in video(viewer)[had + 2 :] if payload[:2] == b"\x10\x00"]
+    assert len(keys) == 1
+
+
+async def test_a_nack_after_a_switch_is_answered_with_the_bits_that_were_sent(stage, wait_until):
+    _, show, viewer, subscriber = stage
+    await until_live(stage, wait_until)
+    await switched(stage, 1, wait_until)
+    await switched(stage, 0, wait_until)
+    sent = video(viewer)
+    show.layers[0].newcomers.watch(1 << 60)
+    for header, _, datagram in sent[2:]:
+        subscriber._budget.allows = lambda *_: True
+        viewer.send_rtcp(rtcp.nack(1, header.ssrc, [header.sequence]))
+
+        def copies(header=header):
+            return [item[2] for item in video(viewer) if item[0].sequence == header.sequence]
+
+        await wait_until(lambda copies=copies: len(copies()) == 2, "it is sent again")
+        assert copies() == [datagram, datagram]
+
+
+async def test_one_nonce_never_meets_two_texts(stage, wait_until):
+    _, _, viewer, subscriber = stage
+    await until_live(stage, wait_until)
+    for to in (1, 0, 1, 0):
+        await switched(stage, to, wait_until)
+        for number in range(len(video(viewer))):
+            subscriber.rtcp(
+                rtcp.nack(1, subscriber.video.ssrc, [video(viewer)[number][0].sequence]), 10**9 + number * 100
+            )
+    seen = {}
+    for header, _, datagram in video(viewer):
+        assert seen.setdefault(header.sequence, datagram) == datagram
+
+
+async def test_who_gets_sound_alone_gets_it_and_comes_back_without_a_seam(stage, wait_until):
+    layers, show, viewer, subscriber = stage
+    await until_live(stage, wait_until)
+    had = len(video(viewer))
+    show.move(subscriber, Move(OFF, True))
+    layers.show("a", "b")
+    layers.host.say()
+    await settled(stage, wait_until)
+    await wait_until(lambda: any(header.payload_type == 111 for header, _, _ in viewer.seen), "the sound goes on")
+    assert len(video(viewer)) == had
+    await switched(stage, 0, wait_until)
+    numbers = [header.sequence for header, _, _ in video(viewer)]
+    assert [n - numbers[0] & 0xFFFF for n in numbers] == list(range(len(numbers)))
+    assert len(numbers) > had
+
+
+async def test_sender_reports_follow_a_switch_and_agree_with_its_timestamps(stage, wait_until):
+    _, show, viewer, subscriber = stage
+    await until_live(stage, wait_until)
+    await switched(stage, 1, wait_until)
+    count = len(viewer.reports)
+    subscriber.report(1_000_000)
+    await wait_until(lambda: len(viewer.reports) > count, "a report")
+    report = next(p for p in viewer.reports[count:] if p.ssrc == subscriber.video.ssrc)
+    stood = show.layers[1].track.timestamp_at(1_000_000) + subscriber.video.timestamp_shift & 0xFFFFFFFF
+    assert report.timestamp == stood
+
+
+async def test_an_encoder_that_sends_a_keyframe_at_once_makes_no_burst_of_it(stage, wait_until):
+    _, show, _, _ = stage
+    await until_live(stage, wait_until)
+    layer = show.layers[0]
+    layer.pending = [layer.track.history.get(layer.flushed)] * 100
+    assert len(layer.take()) == 48
+    assert len(layer.pending) == 52
+    layer.pending.clear()
+
+
+async def test_the_statistics_name_the_layers(stage, floor):
+    layers = floor.show("demo").layers
+    assert [(layer.rid, layer.is_on_air, layer.keyframes) for layer in layers] == [("a", True, 1), ("b", True, 1)]
+    assert sum(layer.viewers for layer in layers) == 1
