@@ -18,6 +18,7 @@ from typing import Final
 
 from media.core.extensions import BLANK
 from media.core.formats import Codec
+from media.core.press import Press
 
 NEVER: Final = 1 << 62
 """The first sequence of a line that has not begun."""
@@ -112,7 +113,7 @@ class Line:
     sixth of the relay's time). `payload_types` is replaced as a whole or not at all, for the same reason.
     """
 
-    __slots__ = ("_start", "extensions", "numbers", "payload_types", "repair")
+    __slots__ = ("_start", "extensions", "numbers", "payload_types", "press", "repair")
     first = _Number(FIRST)
     shift = _Number(SHIFT)
     timestamp_shift = _Number(TIMESTAMP_SHIFT)
@@ -124,6 +125,8 @@ class Line:
         assert 0 <= start < 1 << 15
         self.extensions = BLANK
         """The block of `extensions.template`."""
+        self.press: Press | None = None
+        """Which timestamps this line gives besides the shift: a newcomer's, until it is live."""
         self.repair: Repair | None = None
         """The line that retransmissions go by (RFC 4588); None: they go by this one, with the same bits."""
         self.payload_types = payload_types
