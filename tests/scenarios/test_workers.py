@@ -317,10 +317,11 @@ async def test_a_page_whose_worker_is_killed_shows_the_picture_again(crew, brows
 
 
 @pytest.mark.timeout(180)
-async def test_a_studio_whose_worker_is_killed_is_on_air_again_before_ice_has_noticed(crew, browser):
+async def test_a_studio_whose_worker_is_killed_is_on_air_again_though_ice_says_nothing(crew, browser):
+    """ICE takes five seconds and more; here it never says anything, so that only the server's silence can tell."""
     host, _ = await crew.sell(SHOW, VARIANT, stock=1)
     page = await (await browser.new_context()).new_page()
-    await page.add_init_script(NOTES_STATES)
+    await page.add_init_script(DEAF_TO_ICE)
     await page.goto(f"{crew.base_url}/studio/{SHOW}#token={host}")
     await page.get_by_test_id("golive").click()
     await on_air(crew)
@@ -330,21 +331,19 @@ async def test_a_studio_whose_worker_is_killed_is_on_air_again_before_ice_has_no
     os.kill(dict(await worker_pids(crew))[theirs], signal.SIGKILL)
     async with asyncio.timeout(BACK_S):
         await until(lambda: everybody([sessions], bool), "it publishes again")
-    states = await page.evaluate("window.seenStates")
-    assert states[0] == ["connecting", "connected"]  # never "disconnected"
     await on_air(crew)
     await page.context.close()
 
 
-NOTES_STATES = """
-  window.seenStates = [];
+DEAF_TO_ICE = """
   window.RTCPeerConnection = class extends RTCPeerConnection {
     constructor(...given) {
       super(...given);
-      const mine = [];
-      window.seenStates.push(mine);
       window.lastPeer = this;
-      this.addEventListener("connectionstatechange", () => mine.push(this.connectionState));
+    }
+    get connectionState() {
+      const state = super.connectionState;
+      return ["disconnected", "failed"].includes(state) ? "connected" : state;
     }
   };
 """

@@ -20,7 +20,7 @@ const STATS_MS = 1_000;
 const ASK_EVERY = 3;
 /** The server reports once a second. After so much silence it is asked whether it still has the session: a worker may
  * have died, and ICE takes five seconds and more to say so. */
-const UNHEARD_MS = 2_000;
+const UNHEARD_MS = 1_900;
 
 /** Three layers of 720p, lowest first; a browser leaves out those that a smaller camera has no use for. */
 const LAYERS = [
@@ -160,6 +160,10 @@ export class Publisher {
     const fate = await this.#fate();
     if (!this.wanted) return;
     if (fate === "replaced") return this.stop("replaced");
+    return this.#later(atLeastMs);
+  }
+
+  #later(atLeastMs = 0) {
     this.#hangUp();
     const backoff = Math.min(BACKOFF_CAP_MS, BACKOFF_BASE_MS * 2 ** this.failures) * (0.5 + Math.random() / 2);
     const pause = Math.max(backoff, atLeastMs);
@@ -193,7 +197,7 @@ export class Publisher {
       const fate = await this.#fate();
       if (peer !== this.peer || !this.wanted) return undefined;
       if (fate === "replaced") return this.stop("replaced");
-      if (fate === "over" && unheard) return this.#again();
+      if (fate === "over" && unheard) return this.#later();
     }
     const now = { ...(await counters(peer, "outbound-rtp")), atMs: performance.now() };
     if (peer !== this.peer) return undefined;
