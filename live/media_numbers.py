@@ -81,21 +81,20 @@ async def list_media_sessions(call: Call[None]) -> Answer:
     if order == "worst":
         items = sorted(await _all(call.request, show, statistics.worst(show, limit)), key=trouble, reverse=True)
         return Answer(body=SessionMediaPage(items=items[:limit]), headers=_UNSTORED)
-    after = from_cursor(query.get("cursor"), tuple[str])
-    own = statistics.sessions(show, after[0] if after else "", limit + 1)
+    cursor = from_cursor(query.get("cursor"), tuple[str])
+    after = cursor[0] if cursor else ""
+    own = statistics.sessions(show, after, limit + 1)
     items = sorted(await _all(call.request, show, own, after), key=lambda one: one.session_id)
     more = to_cursor((items[limit - 1].session_id,)) if len(items) > limit else None
     return Answer(body=SessionMediaPage(items=items[:limit], next_cursor=more), headers=_UNSTORED)
 
 
-async def _all(
-    request: Request, show: ShowId, own: list[SessionMedia], after: tuple[str] | None = None
-) -> list[SessionMedia]:
+async def _all(request: Request, show: ShowId, own: list[SessionMedia], after: str = "") -> list[SessionMedia]:
     """Our sessions, and those that the others would answer with."""
     others: Others | None = request.state.others
     if others is None:
         return own
-    query = {"after": after[0] if after else "", "limit": page_size(request.query_params)}
+    query = {"after": after, "limit": page_size(request.query_params)}
     order = request.query_params.get("order", "id")
     path = f"{SESSIONS_SHARE.format(show=show)}?{urlencode(query | {'order': order})}"
     shares = await others.shares(path, list[SessionMedia])
