@@ -136,6 +136,7 @@ async def _existing(call: Call[None]) -> ShowId:
 routes: list[BaseRoute] = [
     route(GET_SHOW_MEDIA, get_show_media),
     route(LIST_MEDIA_SESSIONS, list_media_sessions),
-    Route(SHARE, share),
-    Route(SESSIONS_SHARE, sessions_share),
 ]
+
+sibling_routes: list[BaseRoute] = [Route(SHARE, share), Route(SESSIONS_SHARE, sessions_share)]
+"""For the other workers, where there are any; no part of the interface."""
