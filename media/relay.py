@@ -334,9 +334,12 @@ class Relay:
             while self._ready:
                 show = next(iter(self._ready))
                 del self._ready[show]
-                batches = show.take()
-                if batches:
-                    await self._fan_out(show, batches)
+                try:
+                    batches = show.take()
+                    if batches:
+                        await self._fan_out(show, batches)
+                except Exception:  # it would end this task, and with it every show's picture
+                    log.exception("a flush failed", show=show.show_id)
 
     async def _fan_out(self, show: Show, batches: Sequence[Batch]) -> None:
         """Send to all, in slices: what is not the fan-out gets its turn every few milliseconds."""
@@ -365,13 +368,21 @@ class Relay:
         """A step for each until the round's packets are used up; those who got none."""
         began, room = time.monotonic(), ROUND_PACKETS
         for number, (newcomer, layer) in enumerate(waiting.items()):
-            room -= layer.newcomers.step(newcomer, now_ms())
+            room -= self._step(newcomer, layer)
             if room <= 0:
                 return dict(list(waiting.items())[number + 1 :])
             if time.monotonic() - began > HOLD_S:
                 await asyncio.sleep(0)
                 began = time.monotonic()
         return {}
+
+    def _step(self, newcomer: Subscriber, layer: Layer) -> int:
+        try:
+            return layer.newcomers.step(newcomer, now_ms())
+        except Exception:
+            log.exception("a newcomer was not brought to live")
+            newcomer.peer.close()
+            return 0
 
     # The ticks
 

@@ -146,6 +146,7 @@ class Show:
         else:
             self._layer(stream.layer).begin()
             self._pictures.begin(stream.layer)
+            self._ask(stream.layer)  # its first keyframe may have come before the old source was silent for long enough
 
     def left(self, feed: Feed) -> None:
         """A feed has gone; subscribers stay and wait for the next."""
@@ -403,6 +404,8 @@ class Show:
         """Once a second: notice a silent host, and report to it."""
         for layer in self.layers:
             layer.newcomers.watch(now_ms)
+            if layer.wished:  # the keyframe that ended the asking may have been given up
+                self._ask(layer.number, patiently=all(one.layer is not None for one in layer.wished))
         if self.host_present and now_ms - self._media_ms > silence_ms:
             self._set_present(present=False)
         if self.feed is not None:

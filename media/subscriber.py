@@ -124,6 +124,8 @@ class Subscriber:
         self._spans: list[Span] = []
         self._first = 0
         self._next: int | None = None
+        self._reported_to: int | None = None
+        """The highest number that its last report was about."""
         self._stage = stage
         self._budget = ResendBudget()
         self._share = ResendShare()
@@ -288,12 +290,16 @@ class Subscriber:
     def _reported(self, block: ReportBlock, now_ms: int) -> None:
         self._count(now_ms)
         loss, jitter_ms = block.fraction_lost / 256, block.jitter / _TICK
+        packets = block.highest - (block.highest if self._reported_to is None else self._reported_to) & 0xFFFFFFFF
+        packets = packets if packets < 1 << 31 else 0  # it came late, behind a newer one
+        if packets or self._reported_to is None:
+            self._reported_to = block.highest
         rtt_ms = rtcp.round_trip_ms(block, ntp(now_ms))
         carried = None
         if rtt_ms is not None:
             carried = self._probe.answered(block.last_sr, rtt_ms, self.bandwidth.shortest_ms)
         if carried is None:
-            self.bandwidth.reported(loss, jitter_ms, rtt_ms, now_ms)
+            self.bandwidth.reported(loss, jitter_ms, rtt_ms, now_ms, packets=packets)
         else:  # what the train did to loss and delay says nothing about what goes without it
             self._carried(carried, loss, now_ms)
 
@@ -329,7 +335,7 @@ class Subscriber:
 
     def _hold_back(self, line: Line, now_ms: int) -> None:
         """Tell its player how long to wait for what comes again; once a second a packet bears it."""
-        if line.repair is not None:  # else what is sent again must be the same bits
+        if line.repair is not None and line.is_repaired:  # else what is sent again must be the same bits
             least_ms = max(self._least_ms, self._hold.least_ms(now_ms))
             line.extensions = line.repair.extensions = holding(line.extensions, least_ms)
 

@@ -16,6 +16,14 @@ LOSSY: Final = 0.10
 that falls at the same time is chance: 5 % on a radio link, confirmed by 2 %, took the picture away for good."""
 VERY_LOSSY: Final = 0.20
 """In one report alone."""
+ENOUGH: Final = 50
+"""Packets that a report must be about to be believed alone; of fewer the mean speaks, to which each adds its share. A
+slow picture's report is about ten: at 5 % every ninth of them says 20 %, and took the picture away for most of an
+hour."""
+STALE_MS: Final = 8_000
+"""A loss that nobody has spoken of for so long (`layers.TRY_AGAIN_MS` is longer) says nothing about now."""
+_MOST_SAMPLES: Final = 40
+"""Of what has been sent, in a second: a peer may report as often as it likes."""
 QUEUE_MS: Final = 60
 """A round trip this much over the shortest confirms a REMB that fell."""
 LONG_QUEUE_MS: Final = 300
@@ -40,11 +48,12 @@ class Bandwidth:
         self.loss = 0.0
         """Share lost, in the last report."""
         self.mean_loss = 0.0
-        """Over the last few: of the 50 packets that a report may be about, 5 % are often 10 %."""
+        """Of the last few hundred packets: of the 50 that a report may be about, 5 % are often 10 %."""
         self.rtt_ms = 0
         self.jitter_ms = 0.0
         self.congested_ms: int | None = None
         """When congestion was last seen."""
+        self._heard_ms = 0
         self._sent: list[tuple[int, int]] = []
         self._sent_before_bps = 0
         """At the report before: a queue swallows a burst of a second."""
@@ -76,7 +85,8 @@ class Bandwidth:
 
     def sent(self, octets: int, now_ms: int) -> None:
         """How much has been sent so far in all."""
-        self._sent.append((now_ms, octets))
+        if len(self._sent) < 2 or now_ms - self._sent[-1][0] >= _WINDOW_MS // _MOST_SAMPLES:
+            self._sent.append((now_ms, octets))
         while len(self._sent) > 2 and now_ms - self._sent[1][0] >= _WINDOW_MS:
             del self._sent[0]
         since_ms, before = self._sent[0]
@@ -95,14 +105,15 @@ class Bandwidth:
         elif not falls:
             self.estimate_bps = max(self.estimate_bps, remb_bps)
 
-    def reported(self, loss: float, jitter_ms: float, rtt_ms: int | None, now_ms: int) -> None:
-        """A receiver report about the video: the share lost since the last, and the round trip if it tells."""
+    def reported(
+        self, loss: float, jitter_ms: float, rtt_ms: int | None, now_ms: int, *, packets: int = ENOUGH
+    ) -> None:
+        """A receiver report about the video: the share lost of `packets` since the last, the round trip if told."""
         self.loss, self.jitter_ms = loss, jitter_ms
         if rtt_ms is not None:
             self._round_trip(rtt_ms, now_ms)
         queue_ms = rtt_ms - self.shortest_ms if rtt_ms is not None else 0
-        self.mean_loss += 0.3 * (loss - self.mean_loss)
-        self._lossy = self._lossy + 1 if self.mean_loss > LOSSY else 0
+        loss = self._believed(loss, packets, now_ms)
         self._queued = self._queued + 1 if queue_ms > LONG_QUEUE_MS else 0
         suspected = self._suspect_ms is not None and now_ms - self._suspect_ms <= SUSPECT_MS
         if suspected and (loss > LOSSY or queue_ms > QUEUE_MS):
@@ -114,6 +125,17 @@ class Bandwidth:
         elif loss <= LOSSY and queue_ms <= QUEUE_MS and self._is_calm(now_ms):
             self.estimate_bps = max(self.estimate_bps, min(self.sent_bps, self._sent_before_bps))
         self._sent_before_bps = self.sent_bps
+
+    def _believed(self, loss: float, packets: int, now_ms: int) -> float:
+        """The loss to act on, by how many packets speak for it."""
+        if not packets:
+            return 0.0
+        if now_ms - self._heard_ms > STALE_MS:
+            self.mean_loss = 0.0
+        self._heard_ms = now_ms
+        self.mean_loss += 0.3 * min(1.0, packets / ENOUGH) * (loss - self.mean_loss)
+        self._lossy = self._lossy + 1 if self.mean_loss > LOSSY else 0
+        return loss if packets >= ENOUGH else self.mean_loss
 
     def _is_calm(self, now_ms: int) -> bool:
         """What was sent before the congestion is out of the window."""

@@ -109,7 +109,7 @@ class Choice:
 
     def _up(self, rungs: Sequence[Rung], at: int, room_bps: int, now_ms: int) -> Move | None:
         above = [rung for rung in rungs[at + 1 :] if rung.rate_bps * MARGIN <= room_bps]
-        if at == OFF and not above and now_ms - self._moved_ms > TRY_AGAIN_MS:
+        if at == OFF and now_ms - self._moved_ms > TRY_AGAIN_MS and (not above or now_ms < self._barred_ms):
             above = [rungs[0]]
         elif not above or now_ms < self._barred_ms:
             self._clear_ms = None

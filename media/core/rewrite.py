@@ -120,6 +120,15 @@ class Line:
     def has_begun(self) -> bool:
         return self.first != NEVER
 
+    @property
+    def is_repaired(self) -> bool:
+        """True if nothing ever goes by it twice, whichever codec comes: its extensions may change then.
+
+        They are authenticated: the same number with others would be two tags under one nonce, which gives away the key
+        that they are made with.
+        """
+        return self.repair is not None and self.payload_types.keys() <= self.repair.payload_types.keys()
+
     def begin(self, sequence: int) -> None:
         """Start at the track's `sequence`; nothing before it will ever be sent."""
         self.reserve(sequence)

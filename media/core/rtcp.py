@@ -65,12 +65,14 @@ Part = SenderReport | ReportBlock | Nack | KeyframeRequest | Remb
 def parse(compound: bytes) -> list[Part]:
     """The parts of a compound packet that we know, in order."""
     parts: list[Part] = []
-    at = 0
+    at, room = 0, MAX_NACKED
     while at + 8 <= len(compound) and compound[at] >> 6 == 2:
         size = 4 + 4 * int.from_bytes(compound[at + 2 : at + 4], "big")
         if at + size > len(compound) or size < 8:
             break
-        parts += _part(compound[at + 1], compound[at] & 31, compound[at : at + size])
+        for part in _part(compound[at + 1], compound[at] & 31, compound[at : at + size]):
+            parts.append(part._replace(sequences=part.sequences[:room]) if isinstance(part, Nack) else part)
+            room -= len(part.sequences[:room]) if isinstance(part, Nack) else 0
         at += size
     return parts
 

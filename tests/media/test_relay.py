@@ -451,3 +451,33 @@ async def test_there_is_no_capture_time_without_a_host(on_air, floor, wait_until
     await host.close()
     await wait_until(lambda: not floor.show("demo").host_present, "the host is gone")
     assert floor.relay.capture_ms("demo") is None
+
+
+async def test_a_flush_that_fails_costs_its_packets_and_no_more(on_air, floor, wait_until, monkeypatch):
+    host, viewer = on_air
+    send, failed = floor.relay._egress.send, []
+
+    def fails_once(targets, runs):
+        if not failed:
+            failed.append(runs)
+            raise ValueError
+        send(targets, runs)
+
+    monkeypatch.setattr(floor.relay._egress, "send", fails_once)
+    host.show(SIZES)
+    await wait_until(lambda: failed, "a flush has failed")
+    await pictures(host, viewer, wait_until, 2, keyframe=False)
+
+
+async def test_a_newcomer_who_cannot_be_sent_to_goes_and_nobody_else(on_air, floor, peers, wait_until, monkeypatch):
+    show = floor.relay.shows["demo"]
+    layer, (unlucky,) = show.layers[0], show.subscribers
+    other = await peers.viewer()
+    await wait_until(lambda: video(other), "the other one has its picture")
+
+    def fails(_newcomer, _now):
+        raise ValueError
+
+    monkeypatch.setattr(layer.newcomers, "step", fails)
+    assert floor.relay._step(unlucky, layer) == 0
+    assert [one.peer.is_closed for one in show.subscribers] == [False]

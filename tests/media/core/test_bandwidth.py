@@ -61,6 +61,32 @@ def test_a_remb_that_falls_a_little_needs_a_report_that_agrees(report, is_conges
     assert (bandwidth.congested_ms == 3600) == is_congested
 
 
+def test_a_slow_pictures_loss_is_seen_all_the_same():
+    bandwidth = sending(80_000)
+    for second in range(10):
+        bandwidth.reported(0.4, 2, 40, 3000 + 1000 * second, packets=10)
+    assert bandwidth.congested_ms is not None
+
+
+def test_a_report_about_nothing_says_nothing_about_loss():
+    bandwidth = sending(500_000, 5, packets=0, loss=1.0)
+    assert (bandwidth.congested_ms, bandwidth.mean_loss) == (None, 0.0)
+
+
+def test_loss_of_long_ago_does_not_count():
+    bandwidth = sending(500_000, 4, loss=0.5)
+    bandwidth.reported(0.0, 2, 40, 14_000, packets=5)
+    assert bandwidth.mean_loss == 0.0
+
+
+def test_who_reports_all_the_time_makes_us_remember_no_more():
+    bandwidth = Bandwidth()
+    for number in range(20_000):
+        bandwidth.sent(number * 50, number // 10)
+    assert len(bandwidth._sent) < 50
+    assert bandwidth.sent_bps == pytest.approx(500 * 1000 * 8, rel=0.05)
+
+
 def test_a_suspicion_is_forgotten():
     bandwidth = sending(1_000_000)
     bandwidth.told(1_200_000, 3000)

@@ -1,5 +1,7 @@
 """The choice of a layer, in virtual time."""
 
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -112,6 +114,34 @@ def test_a_network_that_does_not_carry_the_lowest_gets_sound_alone_and_is_tried_
     assert viewer.moves == [], "once is not enough"
     assert viewer.congested(60_000).for_ms(1000).moves == [Move(OFF, True)]
     assert viewer.for_ms(TRY_AGAIN_MS + 100).moves[1:] == [Move(2, False)]
+
+
+def test_a_bar_does_not_keep_a_viewer_without_a_picture_for_longer():
+    viewer = Viewer()
+    for _ in range(5):  # up, and down again at once: barred for most of a minute
+        viewer.fits(3_000_000)
+        while viewer.layer != 1:
+            viewer.for_ms(100)
+        viewer.congested(255_000).for_ms(100)
+    viewer.congested(60_000).for_ms(100).congested(60_000).for_ms(100)
+    assert viewer.moves[-1] == Move(OFF, True)
+    viewer.fits(3_000_000).for_ms(TRY_AGAIN_MS + 200)
+    assert viewer.moves[-1] == Move(2, False), "the lowest, whatever seems to fit"
+
+
+@pytest.mark.parametrize(("packets_s", "gap_ms"), [(10, 1000), (20, 100), (40, 300), (210, 1000)])
+def test_five_per_cent_of_loss_takes_no_picture_away_however_few_packets_a_report_is_about(packets_s, gap_ms):
+    chance, bandwidth, choice = random.Random(5), Bandwidth(), Choice()
+    rungs, now_ms, octets, moves = (Rung(0, packets_s * 8000),), 0, 0, []
+    while now_ms < 20 * 60_000:
+        passed = int(gap_ms * chance.uniform(0.5, 1.5))
+        packets = int(packets_s * passed / 1000 + chance.random())
+        now_ms, octets = now_ms + passed, octets + 1000 * packets + 6 * passed
+        lost = sum(chance.random() < 0.05 for _ in range(packets))
+        bandwidth.sent(octets, now_ms)
+        bandwidth.reported(lost / max(1, packets), 3, 50 + chance.randrange(4), now_ms, packets=packets)
+        moves += [choice.decide(rungs, 0, bandwidth, 48_000, now_ms)]
+    assert {move for move in moves if move} == set()
 
 
 def test_a_remb_that_dips_without_loss_does_not_take_the_lowest_layer_away():

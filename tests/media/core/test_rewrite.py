@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from media.core.formats import Codec
-from media.core.rewrite import NEVER, Line, Splice, nearest, pack_header
+from media.core.rewrite import NEVER, Line, Repair, Splice, nearest, pack_header
 
 
 def test_the_example_of_the_module_holds():
@@ -89,3 +89,12 @@ def test_the_edge_goes_on_with_the_clock():
     splice = Splice(90_000)
     splice.place(100, 0xFFFFFF00, 1000)
     assert splice.edge(1010) == 900 - 256
+
+
+def test_a_line_is_repaired_only_if_every_codec_of_it_is():
+    line = Line(1, {Codec.VP8: 96, Codec.H264: 98}, 0, 0)
+    assert not line.is_repaired
+    line.repair = Repair(2, {Codec.VP8: 97}, 0)
+    assert not line.is_repaired
+    line.repair = Repair(2, {Codec.VP8: 97, Codec.H264: 99}, 0)
+    assert line.is_repaired

@@ -51,6 +51,13 @@ def test_a_giant_nack_is_cut():
     assert len(part.sequences) == rtcp.MAX_NACKED
 
 
+def test_many_nacks_in_one_compound_are_cut_together():
+    one = b"\x81\xcd" + (2 + 20).to_bytes(2, "big") + bytes(8) + b"\0\1\xff\xff" * 20
+    parts = rtcp.parse(one * 20 + rtcp.pli(1, 2))
+    assert sum(len(part.sequences) for part in parts[:-1]) == rtcp.MAX_NACKED
+    assert parts[-1] == rtcp.KeyframeRequest(2), "and the rest is read"
+
+
 @pytest.mark.parametrize("bitrate", [1, 262_143, 262_144, 3_000_000, 2_000_000_000])
 def test_a_bitrate_survives_the_way_but_for_its_last_bits(bitrate):
     told, ssrcs = aiortc_rtp.unpack_remb_fci(rtcp.remb(1, bitrate, [2, 3])[12:])
