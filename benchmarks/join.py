@@ -138,6 +138,8 @@ class Viewer:
 
     def _until_live(self, data: bytes, at: int, sequence: int, now: float) -> None:
         payload = self.peer.dtls.receiver.unprotect(data, at)
+        if payload is None:  # it came twice: the first picture is repeated for who asks for a keyframe
+            return
         picture = int.from_bytes(payload[2:6], "big")
         if picture % GOP == 0 and not self.decodable_at:
             self.keyframe.add(sequence)

@@ -16,6 +16,7 @@ from media.core.demux import Address, OverTcp
 from media.core.extensions import filled
 from media.core.formats import Codec, Kind
 from media.core.history import Packet
+from media.core.press import later
 from media.core.rewrite import Line, pack_header
 from media.core.rtx import repaired
 from media.core.runs import Run, regroup
@@ -84,6 +85,10 @@ class Egress:
                 for run in runs:
                     self._run(target, peer.sender, peer.address, run)
 
+    def hurry(self, target: Target, packets: Sequence[Packet]) -> None:
+        """Send packets of one track, whose padding is decided, to one target."""
+        self.send([target], regroup(packets))
+
     def resend(self, target: Target, packets: Sequence[Packet]) -> None:
         """Send packets that left before once more: as RTX where the target takes it, else the same bits again."""
         again: tuple[list[Packet], list[Packet]] = ([], [])
@@ -107,14 +112,20 @@ class Egress:
         at = count = 0
         last: Codec | None = None
         line: Line | None = None
-        payload_type = None
+        payload_type = press = None
+        picture, later_by = -1, 0
         for kind, codec, sequence, timestamp, marker, payload, padded, _, capture in run.packets:
             if codec is not last:
                 last, line = codec, target.lines[kind]
                 payload_type = line.payload_types.get(codec) if line else None
+                press = line.press if line else None
             if line is None or payload_type is None or sequence < line.first:
                 continue
             index = sequence + line.shift
+            if press is not None:
+                if timestamp != picture:  # once for all packets of a picture
+                    picture, later_by = timestamp, press.shift(timestamp)
+                timestamp, capture = timestamp + later_by, later(capture, later_by)  # noqa: PLW2901 - for this line
             header = pack_header(
                 0xA0 if padded else 0x80,
                 payload_type | 0x80 if marker else payload_type,

@@ -12,7 +12,6 @@ from media.core.catchup import CatchUp
 from media.core.formats import Kind
 from media.core.gop import Gop
 from media.core.history import Packet
-from media.core.runs import regroup
 from media.core.track import Track
 from media.egress import Egress
 from media.span import View
@@ -42,7 +41,9 @@ class Newcomers:
             return False
         subscriber.catch_up = CatchUp(packets, self._track.edge(now_ms), now_ms, rate_bps)
         line.reserve(packets[0].sequence)
-        self._ahead[subscriber] = View(subscriber.peer, line.ahead(packets[0].sequence))
+        ahead = line.ahead(packets[0].sequence)
+        ahead.press = subscriber.catch_up.press
+        self._ahead[subscriber] = View(subscriber.peer, ahead)
         self._behind[subscriber] = None
         self.served += 1
         self.step(subscriber, now_ms)
@@ -75,7 +76,8 @@ class Newcomers:
         if catch_up is None or ahead is None:
             return 0
         packets = catch_up.step(now_ms)
-        self._send(subscriber, ahead, packets)
+        if packets:
+            self._send(subscriber, ahead, packets)
         line = subscriber.lines[Kind.VIDEO]
         if catch_up.is_done and line is not None:
             self._behind.pop(subscriber, None)
@@ -84,7 +86,7 @@ class Newcomers:
         return len(packets)
 
     def _send(self, subscriber: Subscriber, ahead: View, packets: Sequence[Packet]) -> None:
-        self._egress.send([ahead], regroup(packets))
+        self._egress.hurry(ahead, packets)
         line = subscriber.lines[Kind.VIDEO]
         if line is not None:
             ahead.settle(line)

@@ -1,9 +1,12 @@
 """One newcomer's way from the last keyframe to live: the cached pictures, hurried, then the fan-out's.
 
 Owns: which packets still wait, and their timestamps. Reads no clock: `now_ms` comes in.
-Invariant: every packet leaves once, in order but for those that came late; the timestamps rise with the host's
-own and are the host's own from `live` on; a packet asked for again has the timestamp it had before; at most
-`STEP_PACKETS` a step.
+Invariant: every packet leaves once, in order but for those that came late; the timestamps are those of `press`, also
+of a packet that is asked for again; at most `STEP_PACKETS` a step.
+
+The packets of a step are the fan-out's own, with the host's timestamps: who sends them gives them those of `press`, as
+it writes the headers. A join has some five hundred packets; an object for each, and for each newcomer, was half of the
+time that they took.
 
 A burst with the host's timestamps would be played for seconds at normal speed, or fast-forward, and apart from
 the sound. So the pictures between the keyframe and live are pressed together, and each leaves when its new
@@ -23,6 +26,7 @@ from typing import Final
 from media.core.formats import CLOCK_HZ, Kind
 from media.core.gop import sequence_of
 from media.core.history import Packet
+from media.core.press import Press, later, signed
 
 STEP_MS: Final = 5
 STEP_PACKETS: Final = 32
@@ -54,10 +58,11 @@ class CatchUp:
         least_ms = max(MIN_MS, len(packets) * STEP_MS // _PLANNED_PACKETS)
         if rate_bps:
             least_ms = max(least_ms, sum(len(packet.payload) for packet in packets) * 8000 // rate_bps)
-        self._pressed = least_ms * _TICKS_PER_MS
-        self._live = edge + self._pressed & 0xFFFFFFFF
+        pressed = least_ms * _TICKS_PER_MS
+        live = edge + pressed & 0xFFFFFFFF
         # At least as long as what it is pressed into: timestamps are never pulled apart.
-        self._span = max(self._pressed, _signed(self._live - packets[0].timestamp))
+        self.press = Press(live, pressed, max(pressed, signed(live - packets[0].timestamp)))
+        """Of the line that these packets leave by."""
 
     @property
     def last(self) -> int:
@@ -77,7 +82,7 @@ class CatchUp:
     @property
     def is_done(self) -> bool:
         """True if whatever comes after `last` has the host's own timestamp, and can go by the fan-out."""
-        return not self.waits and _signed(self._packets[-1].timestamp - self._live) >= 0
+        return not self.waits and signed(self._packets[-1].timestamp - self.press.live) >= 0
 
     def is_over(self, now_ms: int) -> bool:
         """True when nobody will ask any more."""
@@ -102,38 +107,36 @@ class CatchUp:
             self._next = max(0, self._next - excess)
 
     def step(self, now_ms: int) -> list[Packet]:
-        """The packets that are due, with their new timestamps; at most `STEP_PACKETS`."""
-        late, self._late = self._late[:STEP_PACKETS], self._late[STEP_PACKETS:]
-        due = [self._stamped(packet) for packet in late]
-        self._take(due, (now_ms - self._began_ms) * _TICKS_PER_MS)
+        """The packets that are due, for a line with `press`; at most `STEP_PACKETS`."""
+        due, self._late = self._late[:STEP_PACKETS], self._late[STEP_PACKETS:]
+        begin, self._next = self._next, self._end(STEP_PACKETS - len(due), now_ms)
+        due += self._packets[begin : self._next]
         if due:
             self._sent_ms = now_ms
         return due
 
-    def _take(self, due: list[Packet], passed: int) -> None:
-        """Fill up the step. A picture's packets have one timestamp: what follows from it is worked out once."""
-        packets, picture, shift = self._packets, -1, 0
-        end = min(len(packets), self._next + STEP_PACKETS - len(due))
+    def _end(self, room: int, now_ms: int) -> int:
+        """How far the step goes: to the first picture that is not due yet, or as far as there is room."""
+        packets, picture = self._packets, -1
+        least = self.press.pressed - (now_ms - self._began_ms) * _TICKS_PER_MS
+        end = min(len(packets), self._next + room)
         for at in range(self._next, end):
-            packet = packets[at]
-            if packet.timestamp != picture:
-                picture = packet.timestamp
-                if self._due(picture) > passed:
-                    end = at
-                    break
-                shift = self._shift(picture)
-            due.append(_later(packet, shift) if shift else packet)
-        self._next = end
+            timestamp = packets[at].timestamp
+            if timestamp != picture:
+                picture = timestamp
+                if self.press.before_live(picture) < least:
+                    return at
+        return end
 
     def again(self) -> list[Packet]:
-        """The first picture's packets as they left, once; at most `STEP_PACKETS`."""
+        """The first picture's packets, once, for a line with `press`; at most `STEP_PACKETS`."""
         if self._is_repeated:
             return []
         self._is_repeated = True
         origin, left = self._packets[0], self._packets[: self._next]
         is_whole = origin.sequence == self.first
         first = [packet for packet in left[:STEP_PACKETS] if is_whole and packet.timestamp == origin.timestamp]
-        return [self._stamped(packet) for packet in first if packet not in self._late]
+        return [packet for packet in first if packet not in self._late]
 
     def end(self) -> None:
         """Nothing leaves any more."""
@@ -141,39 +144,13 @@ class CatchUp:
         self._late.clear()
 
     def get(self, sequence: int) -> Packet | None:
-        """A packet that has left, as it left."""
+        """A packet that has left, as it left: with the timestamp that `press` gave it."""
         at = bisect_left(self._packets, sequence, 0, self._next, key=sequence_of)
         if at == self._next or self._packets[at].sequence != sequence or self._packets[at] in self._late:
             return None
         return self._stamped(self._packets[at])
 
-    def _due(self, timestamp: int) -> int:
-        """Ticks after the beginning."""
-        return self._pressed - self._before_live(timestamp)
-
-    def _before_live(self, timestamp: int) -> int:
-        ago = _signed(self._live - timestamp)
-        return max(0, ago) * self._pressed // self._span
-
-    def _shift(self, timestamp: int) -> int:
-        """Ticks by which a packet of the host's `timestamp` is made later; 0 from live on."""
-        ago = _signed(self._live - timestamp)
-        return ago - self._before_live(timestamp) if ago > 0 else 0
-
     def _stamped(self, packet: Packet) -> Packet:
-        shift = self._shift(packet.timestamp)
-        return _later(packet, shift) if shift else packet
-
-
-def _later(packet: Packet, shift: int) -> Packet:
-    kind, codec, sequence, timestamp, marker, payload, padded, begins_keyframe, capture = packet
-    if capture:  # browsers derive the pictures between two capture times from the timestamps
-        capture += (shift << 32) // CLOCK_HZ[Kind.VIDEO]
-    # Not `_replace`: it takes three times as long, and a join has hundreds of these.
-    stamp = timestamp + shift & 0xFFFFFFFF
-    return Packet(kind, codec, sequence, stamp, marker, payload, padded, begins_keyframe, capture)
-
-
-def _signed(ticks: int) -> int:
-    """A difference of two timestamps, across the wrap."""
-    return (ticks + 0x80000000 & 0xFFFFFFFF) - 0x80000000
+        shift = self.press.shift(packet.timestamp)
+        stamp = packet.timestamp + shift & 0xFFFFFFFF
+        return packet._replace(timestamp=stamp, capture=later(packet.capture, shift)) if shift else packet

@@ -17,6 +17,7 @@ from typing import Final
 
 from media.core.extensions import BLANK
 from media.core.formats import Codec
+from media.core.press import Press
 
 NEVER: Final = 1 << 62
 """The first sequence of a line that has not begun."""
@@ -95,6 +96,7 @@ class Line:
         "octets",
         "packets",
         "payload_types",
+        "press",
         "repair",
         "shift",
         "ssrc",
@@ -105,6 +107,8 @@ class Line:
         assert 0 <= start < 1 << 15
         self.extensions = BLANK
         """The block of `extensions.template`."""
+        self.press: Press | None = None
+        """Which timestamps this line gives besides the shift: a newcomer's, until it is live."""
         self.repair: Repair | None = None
         """The line that retransmissions go by (RFC 4588); None: they go by this one, with the same bits."""
         self.ssrc = ssrc

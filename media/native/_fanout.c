@@ -36,6 +36,8 @@ enum {
     TAG = 16,
     NONCE = 12,
     BUFFER = 65536,
+    MAX_SEGMENTS = 10,  /* media.core.runs.MAX_SEGMENTS */
+    VIDEO_HZ = 90000,
     MAX_TRACKS = 16,    /* pairs of kind and codec in one call; a show has two or three */
     MAX_PKTINFO = 20,   /* struct in6_pktinfo */
     GSO_LEVEL = 17,     /* SOL_UDP, and UDP_SEGMENT of linux/udp.h: older C libraries have no name for them */
@@ -216,6 +218,8 @@ typedef struct {
     uint8_t payload_type;
     uint32_t ssrc, timestamp_shift;
     uint8_t block[BLOCK];
+    uint32_t live;      /* a media.core.press.Press; `span` 0: none */
+    long long pressed, span;
     long long first, shift;
     long long packets, octets;    /* that left */
 } Line;
@@ -245,7 +249,7 @@ typedef struct {
 
 static struct {
     PyObject *peer, *sender, *address, *is_closed, *uses_gso, *twin, *rtp_key, *rtp_salt, *lines, *payload_types,
-        *ssrc, *first, *shift, *timestamp_shift, *packets, *octets, *payload_bytes, *extensions;
+        *ssrc, *first, *shift, *timestamp_shift, *packets, *octets, *payload_bytes, *extensions, *press;
 } names;
 
 /* -1 with an exception; a number outside 64 bits is one. */
@@ -311,6 +315,41 @@ read_packet(Job *job, PyObject *item, Packet *packet)
         return -1;
     packet->payload = (const uint8_t *)payload;
     packet->size = size > BUFFER ? BUFFER : (int)size;    /* too long: the run is refused below */
+    return 0;
+}
+
+static int
+size_of(const Packet *packet)
+{
+    return packet->size + (packet->capture ? BLOCK : 0);
+}
+
+/* Runs of one track's packets as media.core.runs.regroup makes them. */
+static int
+regroup(Job *job, PyObject *packets, int count)
+{
+    job->packets = PyMem_Calloc(count + 1, sizeof(Packet));
+    job->runs = PyMem_Calloc(count + 1, sizeof(Run));
+    if (!job->packets || !job->runs) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    for (int i = 0; i < count; i++) {
+        Packet *packet = &job->packets[i];
+        if (read_packet(job, PyTuple_GetItem(packets, i), packet) < 0)
+            return -1;
+        int size = size_of(packet);
+        Run *run = job->run_count ? &job->runs[job->run_count - 1] : NULL;
+        if (size + HEADER + TAG > BUFFER / MAX_SEGMENTS) {
+            PyErr_SetString(PyExc_ValueError, "a packet is longer than a datagram");
+            return -1;
+        }
+        if (run && run->count < MAX_SEGMENTS && size_of(packet - 1) == run->payload_bytes &&
+            size <= run->payload_bytes)
+            run->count++;
+        else
+            job->runs[job->run_count++] = (Run){i, 1, size};
+    }
     return 0;
 }
 
@@ -450,6 +489,26 @@ read_block(PyObject *of, Line *line)
 }
 
 static int
+read_press(PyObject *of, Line *line)
+{
+    PyObject *press = PyObject_GetAttr(of, names.press);
+    int failed = !press;
+    if (press && !Py_IsNone(press)) {
+        unsigned long live = 0;
+        failed = !PyTuple_Check(press) || !PyArg_ParseTuple(press, "kLL;a press has three numbers", &live, &line->pressed, &line->span);
+        line->live = (uint32_t)live;
+        if (failed && !PyErr_Occurred())
+            PyErr_SetString(PyExc_TypeError, "a press is a tuple");
+        if (!failed && (line->pressed < 0 || line->span <= 0 || line->span > UINT32_MAX || line->pressed > line->span)) {
+            PyErr_SetString(PyExc_ValueError, "a press makes a span of time shorter");
+            failed = 1;
+        }
+    }
+    Py_XDECREF(press);
+    return failed ? -1 : 0;
+}
+
+static int
 read_line(const Job *job, const Track *track, PyObject *lines, Line *line)
 {
     long long payload_type, ssrc, shift;
@@ -474,7 +533,7 @@ read_line(const Job *job, const Track *track, PyObject *lines, Line *line)
     if (get_number(found, names.ssrc, &ssrc) < 0 || get_number(found, names.first, &line->first) < 0 ||
         get_number(found, names.shift, &line->shift) < 0 || get_number(found, names.timestamp_shift, &shift) < 0)
         return -1;
-    if (job->has_blocks && read_block(found, line) < 0)
+    if ((job->has_blocks && read_block(found, line) < 0) || read_press(found, line) < 0)
         return -1;
     line->payload_type = (uint8_t)payload_type;
     line->ssrc = (uint32_t)ssrc;
@@ -528,11 +587,21 @@ read_target(Job *job, PyObject *from, Target *target)
 
 /* The fan-out: no interpreter from here to `count_lines` */
 
+/* Ticks by which a timestamp is made later: media.core.press.Press.shift. */
+static uint32_t
+later(const Line *line, uint32_t timestamp)
+{
+    int32_t ago = (int32_t)(line->live - timestamp);
+    return line->span && ago > 0 ? (uint32_t)(ago - (long long)ago * line->pressed / line->span) : 0;
+}
+
 /* How long it is. */
 static int
 put_header(uint8_t *out, const Packet *packet, const Line *line, uint64_t index)
 {
-    uint32_t timestamp = htonl(packet->timestamp + line->timestamp_shift), ssrc = htonl(line->ssrc);
+    uint32_t shift = later(line, packet->timestamp), ssrc = htonl(line->ssrc);
+    uint32_t timestamp = htonl(packet->timestamp + shift + line->timestamp_shift);
+    uint64_t capture = packet->capture + ((uint64_t)shift << 32) / VIDEO_HZ;
     out[0] = packet->padded ? 0xA0 : 0x80;
     out[1] = packet->marker ? line->payload_type | 0x80 : line->payload_type;
     out[2] = (uint8_t)(index >> 8);
@@ -545,7 +614,7 @@ put_header(uint8_t *out, const Packet *packet, const Line *line, uint64_t index)
     memcpy(out + HEADER, line->block, BLOCK);
     if (line->block[CAPTURE_AT])
         for (int i = 0; i < 8; i++)
-            out[HEADER + CAPTURE_AT + 1 + i] = (uint8_t)(packet->capture >> (56 - 8 * i));
+            out[HEADER + CAPTURE_AT + 1 + i] = (uint8_t)(capture >> (56 - 8 * i));
     return HEADER + BLOCK;
 }
 
@@ -744,6 +813,30 @@ read_targets(Job *job, PyObject *targets)
     return 0;
 }
 
+static Job *
+new_job(int fd, int level, int kind)
+{
+    Job *job = PyMem_Malloc(sizeof(Job));
+    if (!job) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    memset(job, 0, offsetof(Job, buffer));    /* a clean buffer would have to be paid for each time */
+    job->fd = fd;
+    job->pktinfo_level = level;
+    job->pktinfo_kind = kind;
+    return job;
+}
+
+static PyObject *
+done(Job *job)
+{
+    Py_BEGIN_ALLOW_THREADS
+    fan_out(job);
+    Py_END_ALLOW_THREADS
+    return count_lines(job) == 0 ? result_of(job) : NULL;
+}
+
 static PyObject *
 fan(PyObject *Py_UNUSED(module), PyObject *args)
 {
@@ -751,14 +844,9 @@ fan(PyObject *Py_UNUSED(module), PyObject *args)
     int fd, level, kind;
     if (!PyArg_ParseTuple(args, "iiiOO", &fd, &level, &kind, &given_targets, &given_runs))
         return NULL;
-    /* Calloc, but without paying for a clean buffer each time. */
-    Job *job = PyMem_Malloc(sizeof(Job));
+    Job *job = new_job(fd, level, kind);
     if (!job)
-        return PyErr_NoMemory();
-    memset(job, 0, offsetof(Job, buffer));
-    job->fd = fd;
-    job->pktinfo_level = level;
-    job->pktinfo_kind = kind;
+        return NULL;
     targets = PySequence_Tuple(given_targets);
     runs = targets ? PySequence_Tuple(given_runs) : NULL;
     held = runs ? PyList_New(0) : NULL;
@@ -773,18 +861,34 @@ fan(PyObject *Py_UNUSED(module), PyObject *args)
     if (read_runs(job, runs, held) < 0)
         goto end;
     job->target_count = PyTuple_Size(targets);
-    if (read_targets(job, targets) < 0)
-        goto end;
-    Py_BEGIN_ALLOW_THREADS
-    fan_out(job);
-    Py_END_ALLOW_THREADS
-    if (count_lines(job) == 0)
-        result = result_of(job);
+    if (read_targets(job, targets) == 0)
+        result = done(job);
 end:
     dispose(job);
     Py_XDECREF(held);
     Py_XDECREF(runs);
     Py_XDECREF(targets);
+    return result;
+}
+
+static PyObject *
+hurry(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    PyObject *target, *given, *result = NULL;
+    int fd, level, kind;
+    if (!PyArg_ParseTuple(args, "iiiOO", &fd, &level, &kind, &target, &given))
+        return NULL;
+    /* A tuple of our own: everything pointed at outlives the call. */
+    PyObject *packets = PySequence_Tuple(given), *targets = Py_BuildValue("(O)", target);
+    Job *job = packets && targets ? new_job(fd, level, kind) : NULL;
+    if (job) {
+        job->target_count = 1;
+        if (regroup(job, packets, (int)PyTuple_Size(packets)) == 0 && read_targets(job, targets) == 0)
+            result = done(job);
+        dispose(job);
+    }
+    Py_XDECREF(targets);
+    Py_XDECREF(packets);
     return result;
 }
 
@@ -806,6 +910,8 @@ static PyMethodDef methods[] = {
     {"fan", fan, METH_VARARGS,
      "fan(fd, pktinfo_level, pktinfo_type, targets, runs): (left, packets, octets, sends, failed).\n\n"
      "`left` holds (target, run, segment) from which on a target's runs are still to be sent."},
+    {"hurry", hurry, METH_VARARGS,
+     "hurry(fd, pktinfo_level, pktinfo_type, target, packets): as fan, for one target and its packets regrouped."},
     {"knows_no_gso", tells_no_gso, METH_O,
      "knows_no_gso(errno): whether a send that fails so is left for the reference."},
     {NULL},
@@ -825,6 +931,7 @@ PyInit__fanout(void)
         {&names.payload_types, "payload_types"}, {&names.ssrc, "ssrc"}, {&names.first, "first"},
         {&names.shift, "shift"}, {&names.timestamp_shift, "timestamp_shift"}, {&names.packets, "packets"},
         {&names.octets, "octets"}, {&names.payload_bytes, "payload_bytes"}, {&names.extensions, "extensions"},
+        {&names.press, "press"},
     };
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
         if (!*wanted[i].at && !(*wanted[i].at = PyUnicode_InternFromString(wanted[i].text)))

@@ -1,5 +1,6 @@
 from collections.abc import Sequence
 
+from media.core.history import Packet
 from media.core.runs import Run
 from media.egress import Target
 
@@ -10,5 +11,8 @@ class Cipher:
 def use_crypto(*addresses: int) -> None: ...
 def fan(
     fd: int, pktinfo_level: int, pktinfo_type: int, targets: Sequence[Target], runs: Sequence[Run], /
+) -> tuple[list[tuple[int, int, int]], int, int, int, int]: ...
+def hurry(
+    fd: int, pktinfo_level: int, pktinfo_type: int, target: Target, packets: Sequence[Packet], /
 ) -> tuple[list[tuple[int, int, int]], int, int, int, int]: ...
 def knows_no_gso(number: int, /) -> bool: ...

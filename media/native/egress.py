@@ -8,11 +8,14 @@ from collections.abc import Sequence
 from typing import Final
 
 from media.core.backlog import Send
-from media.core.runs import Run
+from media.core.history import Packet
+from media.core.runs import Run, regroup
 from media.egress import Egress, Target
 from media.native import _fanout
 
 _NOWHERE: Final = (-1, -1)
+_Left = list[tuple[int, int, int]]
+"""(target, run, segment) from which on something is still to be sent."""
 
 
 class NativeEgress(Egress):
@@ -23,16 +26,29 @@ class NativeEgress(Egress):
         if len(self._backlog):
             super().send(targets, runs)  # it goes behind what waits
             return
-        port = self._port
-        level, kind = port.pktinfo or _NOWHERE
-        left, packets, octets, sends, failed = _fanout.fan(port.socket.fileno(), level, kind, targets, runs)
+        level, kind = self._port.pktinfo or _NOWHERE
+        done = _fanout.fan(self._port.socket.fileno(), level, kind, targets, runs)
+        for place, run, segment in self._count(done):
+            self._rest(targets[place], runs[run:], segment)
+
+    def hurry(self, target: Target, packets: Sequence[Packet]) -> None:
+        """Send packets of one track, whose padding is decided, to one target."""
+        if len(self._backlog):
+            super().hurry(target, packets)
+            return
+        level, kind = self._port.pktinfo or _NOWHERE
+        done = _fanout.hurry(self._port.socket.fileno(), level, kind, target, packets)
+        for _, run, segment in self._count(done):
+            self._rest(target, regroup(packets)[run:], segment)
+
+    def _count(self, done: tuple[_Left, int, int, int, int]) -> _Left:
+        left, packets, octets, sends, failed = done
         self.packets += packets
         self.octets += octets
         self.sends += sends
         if failed:
-            port.counts["send_failed"] += failed
-        for place, run, segment in left:
-            self._rest(targets[place], runs[run:], segment)
+            self._port.counts["send_failed"] += failed
+        return left
 
     def _rest(self, target: Target, runs: Sequence[Run], segment: int) -> None:
         """The reference's way, from a segment of the first run on."""

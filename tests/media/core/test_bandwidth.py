@@ -68,6 +68,14 @@ def test_a_slow_pictures_loss_is_seen_all_the_same():
     assert bandwidth.congested_ms is not None
 
 
+def test_a_report_about_a_few_packets_is_not_believed_alone():
+    bandwidth = sending(80_000)
+    bandwidth.reported(0.3, 2, 40, 4000, packets=10)
+    assert bandwidth.congested_ms is None
+    bandwidth.reported(0.3, 2, 40, 5000, packets=50)
+    assert bandwidth.congested_ms == 5000
+
+
 def test_a_report_about_nothing_says_nothing_about_loss():
     bandwidth = sending(500_000, 5, packets=0, loss=1.0)
     assert (bandwidth.congested_ms, bandwidth.mean_loss) == (None, 0.0)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from media.core.extensions import TO_SUBSCRIBER, template
 from media.core.formats import Codec, Kind
 from media.core.history import Packet
+from media.core.press import Press
 from media.core.rewrite import Line
 from media.core.runs import Run, plan
 from media.core.srtp import GcmReceiver, GcmSender
@@ -108,6 +109,44 @@ def build(description):
     if begins is not None:
         made.begin(begins)
     return made
+
+
+@st.composite
+def presses(draw):
+    pressed = draw(st.integers(0, 60_000))
+    live, span = draw(st.integers(0, 0xFFFFFFFF)), draw(st.integers(max(1, pressed), 2**32 - 1))
+    return draw(st.sampled_from([None, Press(live, pressed, span)]))
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(case=cases(), press=presses())
+def test_a_newcomers_packets_leave_in_the_same_messages_with_the_same_bytes_in_both(port, inbox, case, press):
+    found, described, key = case
+    pictures, seen = [packet for packet in found if packet.kind is Kind.VIDEO], []
+    for native in (False, None):
+        egress = egress_for(port, native=native)
+        targets = [Target(inbox.getsockname(), (build(a), build(v)), key, gso) for a, v, gso in described]
+        for target in targets:
+            if target.lines[1]:
+                target.lines[1].press = press
+            egress.hurry(target, pictures)
+        counts = egress.packets, egress.octets, egress.sends, egress.gso_refused, egress.dropped_packets
+        lines = [(one.packets, one.octets) for target in targets for one in target.lines if one]
+        seen.append((waiting(inbox), counts, lines))
+    assert seen[0] == seen[1]
+    assert len(seen[0][0]) == seen[0][1][0]
+
+
+@pytest.mark.parametrize("fanout", FANOUTS)
+@pytest.mark.parametrize("press", [(1, 2), (1, 0, 0), (1, 3, 2), (1, -1, 2), "abc", 7])
+def test_a_press_that_makes_no_sense_is_refused(port, inbox, fanout, press):
+    video = Line(7, {Codec.VP8: 96}, 0, 0)
+    video.begin(0)
+    video.press = press
+    target, one = Target(inbox.getsockname(), (None, video)), Packet(Kind.VIDEO, Codec.VP8, 0, 0, True, b"x")
+    with pytest.raises((TypeError, ValueError)):
+        fanout.hurry(port.socket.fileno(), -1, -1, target, [one])
+    assert waiting(inbox) == []
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -78,4 +78,5 @@ async def any_drawn(tab):
 async def is_live(tab):
     stats = await tab.stats()
     seen = drawn(stats)
-    return bool(seen) and seen[-1][0] - seen[-1][1] < 1000 and abs(skew_ms(stats)) < 500
+    is_heard = "audio" in stats  # the picture may be there before the first packet of sound
+    return bool(seen) and is_heard and seen[-1][0] - seen[-1][1] < 1000 and abs(skew_ms(stats)) < 500
