@@ -49,7 +49,11 @@ def create_app(settings: Settings, stores: StoreAddresses, place: Place | None =
             yield services
 
     return Starlette(
-        routes=[*everything, *document_routes(everything, settings.base_url)],
+        routes=[
+            *everything,
+            *document_routes(everything, settings.base_url),
+            *(media_numbers.sibling_routes if place else []),
+        ],
         middleware=[
             Middleware(SecurityHeaders),
             Middleware(CrossOrigin, origins=settings.allowed_origins),

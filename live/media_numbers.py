@@ -1,21 +1,30 @@
 """`GET /api/v1/shows/{show}/media` and its sessions: how the video fares, for hosts and operators.
 
-Owns: what each takes and answers. The numbers are those of the process that answers.
+Owns: what each takes and answers. The numbers are those of all workers, each asked for its share over the sockets
+between them. Invariant: a worker that is late is left out; a share is told to siblings alone.
 """
 
 import time
+from urllib.parse import urlencode
 
-from starlette.routing import BaseRoute
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
 
 from live.recent_shows import RecentShows
-from media.stats import Statistics
+from live.siblings import Others, is_from_sibling
+from media.links import Links
+from media.shares import Share, whole
+from media.stats import Statistics, trouble
 from schema.api import Answer, Call, Operation, route
 from schema.errors import Invalid, NotFound
 from schema.ids import ShowId
-from schema.media import SessionMediaPage, ShowMedia
+from schema.media import SessionMedia, SessionMediaPage, ShowMedia
 from schema.pages import from_cursor, page_size, to_cursor
 from schema.people import Role
 
+SHARE, SESSIONS_SHARE = "/siblings/shows/{show}/media", "/siblings/shows/{show}/media/sessions"
 _UNSTORED = {"Cache-Control": "no-store"}
 
 GET_SHOW_MEDIA = Operation(
@@ -32,9 +41,16 @@ GET_SHOW_MEDIA = Operation(
 
 async def get_show_media(call: Call[None]) -> Answer:
     """GET /api/v1/shows/{show}/media."""
-    statistics: Statistics = call.request.state.statistics
-    show = await _existing(call)
-    return Answer(body=statistics.show(show, time.time_ns() // 1_000_000), headers=_UNSTORED)
+    state, show, now = call.request.state, await _existing(call), time.time_ns() // 1_000_000
+    others: Others | None = state.others
+    statistics: Statistics = state.statistics
+    own = statistics.share(show, now)
+    shares = await others.shares(SHARE.format(show=show), Share) if others else {}
+    links: Links | None = state.links
+    with_host = links.host_worker(show) if links else None
+    host = shares.pop(with_host) if with_host in shares else None
+    rest = [own, *shares.values()] if host else list(shares.values())
+    return Answer(body=whole(show, now, host or own, rest), headers=_UNSTORED)
 
 
 LIST_MEDIA_SESSIONS = Operation(
@@ -60,14 +76,56 @@ async def list_media_sessions(call: Call[None]) -> Answer:
     query = call.request.query_params
     show, limit = await _existing(call), page_size(query)
     order = query.get("order", "id")
-    if order == "worst":
-        return Answer(body=SessionMediaPage(items=statistics.worst(show, limit)), headers=_UNSTORED)
-    if order != "id":
+    if order not in ("id", "worst"):
         raise Invalid("order is id or worst", pointer="/order")
-    after = from_cursor(query.get("cursor"), tuple[str])
-    items = statistics.sessions(show, after[0] if after else "", limit + 1)
+    if order == "worst":
+        items = sorted(await _all(call.request, show, statistics.worst(show, limit)), key=trouble, reverse=True)
+        return Answer(body=SessionMediaPage(items=items[:limit]), headers=_UNSTORED)
+    cursor = from_cursor(query.get("cursor"), tuple[str])
+    after = cursor[0] if cursor else ""
+    own = statistics.sessions(show, after, limit + 1)
+    items = sorted(await _all(call.request, show, own, after), key=lambda one: one.session_id)
     more = to_cursor((items[limit - 1].session_id,)) if len(items) > limit else None
     return Answer(body=SessionMediaPage(items=items[:limit], next_cursor=more), headers=_UNSTORED)
+
+
+async def _all(request: Request, show: ShowId, own: list[SessionMedia], after: str = "") -> list[SessionMedia]:
+    """Our sessions, and those that the others would answer with."""
+    others: Others | None = request.state.others
+    if others is None:
+        return own
+    query = {"after": after, "limit": page_size(request.query_params)}
+    order = request.query_params.get("order", "id")
+    path = f"{SESSIONS_SHARE.format(show=show)}?{urlencode(query | {'order': order})}"
+    shares = await others.shares(path, list[SessionMedia])
+    return own + [one for share in shares.values() for one in share]
+
+
+async def share(request: Request) -> Response:
+    """What this worker knows of a show, for a sibling: msgpack of a `Share`."""
+    statistics: Statistics = request.state.statistics
+    _must_be_sibling(request)
+    return _packed(statistics.share(ShowId(request.path_params["show"]), time.time_ns() // 1_000_000))
+
+
+async def sessions_share(request: Request) -> Response:
+    """A sibling's page of sessions, of those here: msgpack of a list of `SessionMedia`."""
+    statistics: Statistics = request.state.statistics
+    _must_be_sibling(request)
+    query, show = request.query_params, ShowId(request.path_params["show"])
+    limit = page_size(query)
+    if query.get("order") == "worst":
+        return _packed(statistics.worst(show, limit))
+    return _packed(statistics.sessions(show, query.get("after", ""), limit + 1))
+
+
+def _must_be_sibling(request: Request) -> None:
+    if not is_from_sibling(request.scope):
+        raise NotFound("There is nothing here")
+
+
+def _packed(body: object) -> Response:
+    return Response(msgspec.msgpack.encode(body), media_type="application/msgpack")
 
 
 async def _existing(call: Call[None]) -> ShowId:
@@ -79,3 +137,6 @@ routes: list[BaseRoute] = [
     route(GET_SHOW_MEDIA, get_show_media),
     route(LIST_MEDIA_SESSIONS, list_media_sessions),
 ]
+
+sibling_routes: list[BaseRoute] = [Route(SHARE, share), Route(SESSIONS_SHARE, sessions_share)]
+"""For the other workers, where there are any; no part of the interface."""

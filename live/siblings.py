@@ -2,7 +2,8 @@
 
 The kernel gives a connection to any worker, but a media session lives in one: its id ends in `.w<number>`. So its
 PATCH and DELETE go on to that one, over a socket of our own, as they came, and it asks the token itself. What only the
-worker with the host knows (the clock that a pin names, the numbers of its video, its picture) goes on to that one.
+worker with the host knows (the clock that a pin names, its picture) goes on to that one. What each knows a share of
+(the numbers of a show's video) is asked of all, over the same sockets, and added up by who got the request.
 
 Owns: the connections to the other workers. Invariant: what came from a sibling is never sent on again; a sibling
 that does not answer has ended, and its sessions with it: 404.
@@ -11,10 +12,12 @@ that does not answer has ended, and its sessions with it: 404.
 import asyncio
 import re
 from collections.abc import Mapping
+from http import HTTPStatus
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import httpx2
+import msgspec
 import structlog
 from starlette.requests import Request
 from starlette.responses import Response
@@ -28,11 +31,14 @@ from schema.errors import NotFound, Unavailable
 from schema.ids import ShowId
 
 log = structlog.get_logger()
+T = TypeVar("T")
 
 ASK_S = 5.0
+SHARE_S = 1.0
+"""For a share of numbers: who is late is left out."""
 BODY_MAX_BYTES = 64 * 1024
 SESSION = re.compile(r"^/(?:whip|whep)/[^/]+/[^/]+\.w(\d{1,3})$")
-OF_THE_HOST = re.compile(r"^/api/v1/shows/([^/]+)/(?:pins|media|media/sessions|thumbnail)$")
+OF_THE_HOST = re.compile(r"^/api/v1/shows/([^/]+)/(?:pins|thumbnail)$")
 _ON = ("authorization", "content-type", "idempotency-key", "if-match", "if-none-match", "accept")
 _BACK = (
     *("content-type", "etag", "location", "link", "retry-after", "www-authenticate", "cache-control", "accept-post"),
@@ -69,15 +75,23 @@ class Others:
             await client.aclose()
 
     async def ask(
-        self, worker: int, method: str, path: str, headers: Mapping[str, str] | None = None, body: bytes = b""
+        self,
+        worker: int,
+        method: str,
+        path: str,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        *,
+        within_s: float = ASK_S,
     ) -> httpx2.Response | None:
-        """A sibling's answer; None if it does not answer."""
+        """A sibling's answer; None if it does not answer in time."""
         client = self._clients.get(worker)
         if client is None:
             return None
         try:
-            return await client.request(method, path, headers=dict(headers or {}), content=body)
-        except (httpx2.HTTPError, OSError) as error:
+            async with asyncio.timeout(within_s):  # the client's own timeouts begin anew with each piece that comes
+                return await client.request(method, path, headers=dict(headers or {}), content=body)
+        except (httpx2.HTTPError, OSError) as error:  # TimeoutError is an OSError
             log.info("sibling_silent", sibling=worker, path=path, error=type(error).__name__)
             return None
 
@@ -85,6 +99,21 @@ class Others:
         """GET `path` of every sibling that answers."""
         answers = await asyncio.gather(*(self.ask(worker, "GET", path) for worker in self._clients))
         return {worker: answer for worker, answer in zip(self._clients, answers, strict=True) if answer is not None}
+
+    async def shares(self, path: str, kind: type[T]) -> dict[int, T]:
+        """GET `path` of every sibling that answers within SHARE_S with what is a `kind`."""
+        found = await asyncio.gather(*(self._share(worker, path, kind) for worker in self._clients))
+        return {worker: share for worker, share in zip(self._clients, found, strict=True) if share is not None}
+
+    async def _share(self, worker: int, path: str, kind: type[T]) -> T | None:
+        answer = await self.ask(worker, "GET", path, within_s=SHARE_S)
+        if answer is None or answer.status_code != HTTPStatus.OK:
+            return None
+        try:
+            return msgspec.msgpack.decode(answer.content, type=kind)
+        except msgspec.MsgspecError as error:
+            log.warning("share_unreadable", sibling=worker, path=path, error=str(error))
+            return None
 
 
 class Siblings:
@@ -95,7 +124,7 @@ class Siblings:
         self._place = place
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or _is_from_sibling(scope):
+        if scope["type"] != "http" or is_from_sibling(scope):
             await self._app(scope, receive, send)
             return
         there = self._whose(scope)
@@ -154,7 +183,7 @@ async def _sent_on(request: Request, worker: int) -> Response:
     return Response(answer.content, answer.status_code, kept)
 
 
-def _is_from_sibling(scope: Scope) -> bool:
+def is_from_sibling(scope: Scope) -> bool:
     """True for a request that came over our unix socket: uvicorn then knows no port."""
     server = scope.get("server")
     return server is not None and server[1] is None

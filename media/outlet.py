@@ -103,7 +103,7 @@ class Outlet:
     def told(self, stream: Stream, timestamp: int, wall_ms: float) -> None:
         self._clocks[stream] = timestamp, wall_ms
         self.show.told(stream, timestamp, wall_ms)
-        self._tell(Told(self.show.show_id, stream, timestamp, wall_ms))
+        self._tell(self._told(stream))
 
     def left(self, feed: Feed) -> None:
         self.show.left(feed)
@@ -120,14 +120,18 @@ class Outlet:
         self._flush()
         self.pullers[puller] = Valve()
         puller.send(Granted(self.show.show_id, number))
-        for stream, (timestamp, wall_ms) in self._clocks.items():
-            puller.send(Told(self.show.show_id, stream, timestamp, wall_ms))
+        for stream in self._clocks:
+            puller.send(self._told(stream))
         for group in self._groups.values():
             if group.pieces:
                 self._send(puller, group.pieces)
 
     def dropped_by(self, puller: Puller) -> None:
         self.pullers.pop(puller, None)
+
+    def _told(self, stream: Stream) -> Told:
+        host_ms = self.feed.wall_ms(0.0) if self.feed is not None else None
+        return Told(self.show.show_id, stream, *self._clocks[stream], host_ms)
 
     def _group(self, layer: int) -> Group:
         return self._groups.setdefault(layer, Group(self._max_packets))

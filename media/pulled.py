@@ -39,6 +39,7 @@ class Pulled:
         self.packets = 0
         self.number = next(_numbers)
         """Of the wish that it stands for."""
+        self._host_ms: float | None = None
         self._shift_ms = (START_NS - host.clock_ns) // 1_000_000
         self._is_granted = False
         self._wishes = [KeyframeRequests() for _ in host.rids or ("",)]
@@ -62,6 +63,8 @@ class Pulled:
         elif isinstance(message, Begin):
             self.show.begin(message.stream)
         else:
+            if message.host_ms is not None:
+                self._host_ms = message.host_ms + self._shift_ms
             self.show.told(message.stream, message.timestamp, message.wall_ms + self._shift_ms)
 
     def want_keyframe(self, layer: int, *, patiently: bool = False) -> None:
@@ -82,9 +85,9 @@ class Pulled:
     def report(self, now_ms: int) -> None:
         """The worker with the host reports to it."""
 
-    def wall_ms(self, host_ms: float) -> float | None:  # noqa: ARG002
-        """The worker with the host knows its clock, and is asked for pins."""
-        return None
+    def wall_ms(self, host_ms: float) -> float | None:
+        """By the shift that the worker with the host knows: a pin may land here as well."""
+        return None if self._host_ms is None else host_ms + self._host_ms
 
     def end(self) -> None:
         self._ended(self)

@@ -148,11 +148,16 @@ class Relay:
     def keyframes(self) -> dict[ShowId, Sequence[Packet]]:
         """For each show whose host is here what its lowest layer has shown since a keyframe, that first.
 
-        For thumbnails, which one worker makes.
+        Empty where none is kept: a host may send its last for half an hour. For thumbnails, which one worker makes.
         """
         here = {show_id: show for show_id, show in self.shows.items() if not isinstance(show.feed, Pulled)}
-        shows = ((show_id, show.pictures()) for show_id, show in here.items() if show.host_present)
-        return {show_id: packets for show_id, packets in shows if packets}
+        return {show_id: show.pictures() for show_id, show in here.items() if show.host_present}
+
+    def want_picture(self, show_id: ShowId) -> None:
+        """Ask the host of a show for a keyframe of its lowest layer, when it suits."""
+        show = self.shows.get(show_id)
+        if show is not None:
+            show.want_picture()
 
     def sessions(self, show_id: ShowId | None = None) -> list[Session]:
         """The sessions now; of one show, if it is named."""

@@ -11,7 +11,8 @@ says, so it decides nothing.
 from collections import OrderedDict, deque
 from typing import Final, NamedTuple
 
-from media.core.histogram import SECONDS, SHARES, Histogram, quantile
+from media.core.histogram import SECONDS, SHARES, Histogram
+from media.shares import spread
 from schema.errors import RateLimited
 from schema.ids import AccountId, SessionId, ShowId
 from schema.media import Spread
@@ -50,14 +51,13 @@ class ShowReports:
 
     def spreads(self, now_ms: int) -> tuple[Spread, Spread]:
         """Share of frozen time, and age in milliseconds, over the last minute."""
+        frozen, ages = self.recent(now_ms)
+        return spread(frozen), spread(ages)
+
+    def recent(self, now_ms: int) -> tuple[list[float], list[int]]:
+        """The same, each by itself."""
         recent = [one for one in self._recent if now_ms - one.at_ms <= RECENT_MS]
-        return spread([one.frozen for one in recent]), spread([one.age_ms for one in recent if one.age_ms is not None])
-
-
-def spread(values: list[float] | list[int]) -> Spread:
-    """Count, median and 95th percentile."""
-    values = sorted(values)
-    return Spread(count=len(values), p50=quantile(values, 0.5), p95=quantile(values, 0.95))
+        return [one.frozen for one in recent], [one.age_ms for one in recent if one.age_ms is not None]
 
 
 class Reports:

@@ -426,6 +426,10 @@ class Show:
         kept = (self.layers[rung.layer].newcomers.gop.packets for rung in self.rungs)
         return next((packets for packets in kept if packets), ())
 
+    def want_picture(self) -> None:
+        """Somebody would like to see what the lowest layer shows now; nobody waits for it."""
+        self._ask(self.rungs[0].layer if self.rungs else 0, patiently=True)
+
     def stats(self) -> ShowStats:
         feed, now_ms = self.feed, clock()
         on_air = {rung.layer for rung in self.rungs}

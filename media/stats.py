@@ -21,11 +21,12 @@ from media.core.histogram import SECONDS, SHARES, Histogram
 from media.layer import LayerStats
 from media.publisher import Publisher
 from media.relay import Relay, Session
-from media.reports import Report, Reports, spread
+from media.reports import Report, Reports
+from media.shares import Share, whole
 from media.show import Show
 from media.subscriber import Subscriber
 from schema.ids import ShowId
-from schema.media import AudienceMedia, HostMedia, LayerMedia, MediaMoment, SessionMedia, ShowMedia, Spread
+from schema.media import HostMedia, LayerMedia, MediaMoment, SessionMedia, ShowMedia
 
 log = structlog.get_logger()
 
@@ -156,14 +157,28 @@ class Statistics:
     # Answers
 
     def show(self, show_id: ShowId, now: int) -> ShowMedia:
-        """A show's numbers; all zeros for one that has no media here."""
+        """A show's numbers here; all zeros for one that has no media here."""
+        return whole(show_id, now, self.share(show_id, now))
+
+    def share(self, show_id: ShowId, now: int) -> Share:
+        """What this process knows, to be added up with what others know."""
         seen, show = self._shows.get(show_id, _Seen()), self._relay.shows.get(show_id)
         moment = seen.curve.now() or Moment(now, 0, 0, 0)
-        return ShowMedia(
-            show_id=show_id,
-            at_ms=now,
+        stats = show.stats() if show else None
+        told = [one.bandwidth for one in show.subscribers if _has_reported(one)] if show else []
+        reports = self.reports.shows.get(show_id)
+        frozen, ages_ms = reports.recent(now) if reports else ([], [])
+        return Share(
             host=self._host(seen, show, moment, now),
-            viewers=self._viewers(show_id, show, moment, now),
+            sessions=stats.subscribers if stats else 0,
+            bitrate_bps=moment.out_bps,
+            nacks=stats.nacked_down if stats else 0,
+            resends=stats.resent if stats else 0,
+            plis=sum(one.plis for one in show.subscribers) if show else 0,
+            loss=[one.loss for one in told],
+            rtt_ms=[one.rtt_ms for one in told],
+            frozen=frozen,
+            age_ms=ages_ms,
             history=[MediaMoment(**one._asdict()) for one in seen.curve.moments()],
         )
 
@@ -193,23 +208,6 @@ class Statistics:
         session = next((one for one in self._relay.sessions(show.show_id) if one.member is feed), None)
         return self._flows.get(session.session_id) if session else None, feed
 
-    def _viewers(self, show_id: ShowId, show: Show | None, moment: Moment, now: int) -> AudienceMedia:
-        told = [one for one in show.subscribers if _has_reported(one)] if show else []
-        reports = self.reports.shows.get(show_id)
-        frozen, age_ms = reports.spreads(now) if reports else (Spread(), Spread())
-        stats = show.stats() if show else None
-        return AudienceMedia(
-            sessions=stats.subscribers if stats else 0,
-            bitrate_bps=moment.out_bps,
-            loss=spread([one.bandwidth.loss for one in told]),
-            rtt_ms=spread([one.bandwidth.rtt_ms for one in told]),
-            nacks=stats.nacked_down if stats else 0,
-            resends=stats.resent if stats else 0,
-            plis=sum(one.plis for one in show.subscribers) if show else 0,
-            frozen=frozen,
-            age_ms=age_ms,
-        )
-
     def sessions(self, show_id: ShowId, after: str, limit: int) -> list[SessionMedia]:
         """Up to `limit` sessions of a show whose id is greater than `after`, by id."""
         found = sorted(self._relay.sessions(show_id), key=lambda one: one.session_id)
@@ -218,7 +216,7 @@ class Statistics:
     def worst(self, show_id: ShowId, limit: int) -> list[SessionMedia]:
         """The `limit` viewers who fare worst."""
         viewers = (self._session(one) for one in self._relay.sessions(show_id) if not one.is_publisher)
-        return sorted(viewers, key=_trouble, reverse=True)[:limit]
+        return sorted(viewers, key=trouble, reverse=True)[:limit]
 
     def _session(self, session: Session) -> SessionMedia:
         flow = self._flows.get(session.session_id) or _Flow()
@@ -304,7 +302,7 @@ def _age_ms(show: Show, now: int) -> int | None:
     return min(ages, default=None)
 
 
-def _trouble(session: SessionMedia) -> float:
+def trouble(session: SessionMedia) -> float:
     """How badly a viewer fares, for sorting: freezes weigh most, then loss, then delay; no picture is worst."""
     if session.layer is None:
         return 10.0

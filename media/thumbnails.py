@@ -6,7 +6,8 @@ JPEG. The relay decodes nothing.
 Owns: the decoder's process, and the last picture of each show.
 Invariant: whatever a bitstream does to the decoder costs thumbnails alone: each answer has a deadline, a process
 that dies or hangs is replaced, and a show that made it so is asked again only after a growing pause. A show has a
-picture here only while `allowed` says that anyone may see it.
+picture here only while `allowed` says that anyone may see it. A host is asked for a keyframe at most once a minute,
+and only while somebody looks at the pictures: a browser sends none unasked, and each costs all who watch.
 """
 
 import asyncio
@@ -30,6 +31,10 @@ from schema.ids import ShowId
 log = structlog.get_logger()
 
 EVERY_MS: Final = 10_000
+STALE_MS: Final = 60_000
+"""A keyframe of this age is no live picture any more."""
+WANTED_MS: Final = 60_000
+"""How long after a look at a picture the next one is expected."""
 LOOK_S: Final = 1.0
 DEADLINE_S: Final = 10.0
 START_DEADLINE_S: Final = 30.0
@@ -61,7 +66,11 @@ class Pictures(Protocol):
     """Where keyframes come from: the relay."""
 
     def keyframes(self) -> Mapping[ShowId, Sequence[Packet]]:
-        """For each show on air the packets since a keyframe began, the keyframe's first."""
+        """For each show on air the packets since a keyframe began, the keyframe's first; or none."""
+        ...
+
+    def want_picture(self, show_id: ShowId) -> None:
+        """Ask the host for a keyframe; nobody waits for it."""
         ...
 
 
@@ -141,8 +150,23 @@ class _Seen:
     def __init__(self) -> None:
         self.due_ms = 0
         self.sequence = -1
+        """Of the last keyframe that was decoded."""
+        self.newest = -1
         self.blame_ms = 0
+        self.fresh_ms = 0
+        """When the last new keyframe was seen here, or one was asked for."""
+        self.wanted_ms = 0
+        """When somebody last looked."""
         self.thumbnail: Thumbnail | None = None
+
+    def is_stale(self, packets: Sequence[Packet], now: int) -> bool:
+        """True once a minute while it is looked at and no keyframe comes."""
+        if packets and packets[0].sequence != self.newest:
+            self.newest, self.fresh_ms = packets[0].sequence, now
+        if now - self.wanted_ms > WANTED_MS or now - self.fresh_ms < STALE_MS:
+            return False
+        self.fresh_ms = now
+        return True
 
 
 class Thumbnails:
@@ -160,7 +184,10 @@ class Thumbnails:
     def get(self, show: ShowId) -> Thumbnail | None:
         """The last picture, if anyone may see it."""
         seen = self._shows.get(show)
-        return seen.thumbnail if seen else None
+        if seen is None:
+            return None
+        seen.wanted_ms = now_ms()
+        return seen.thumbnail
 
     async def run(self) -> None:
         """Look once a second; its owner cancels it, and the process ends with it."""
@@ -180,6 +207,8 @@ class Thumbnails:
         shown = [show for show in on_air if await self._allowed(show)]
         self._shows = {show: self._shows.get(show) or _Seen() for show in shown}
         for show in shown:
+            if self._shows[show].is_stale(on_air[show], now):
+                self._pictures.want_picture(show)
             if self._shows[show].due_ms <= now:
                 await self._take(show, self._shows[show], on_air[show], now)
         if now - self._used_ms > IDLE_S * 1000:

@@ -59,6 +59,8 @@ class Told(Struct, frozen=True, array_like=True, tag=5):
     stream: Stream
     timestamp: int
     wall_ms: float
+    host_ms: float | None
+    """`Feed.wall_ms(0)`: the zero of the host's clock in our wall time, for pins; None where it is not known."""
 
 
 class Packets(Struct, frozen=True, array_like=True, tag=6):

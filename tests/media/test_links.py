@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from media.clock import now_ms
 from media.config import LinkConfig, RelayConfig
 from media.core import rtcp
 from media.core.reception import ntp
@@ -135,6 +136,52 @@ async def test_sound_and_picture_keep_step_by_the_hosts_clock(pair, host, wait_u
     ):
         ages = [(one.timestamp_at(now) - one._splice._timestamp) / clock_hz for one in (track, other)]
         assert abs(ages[0] - ages[1]) < 1.5
+
+
+HOST_AHEAD_MS = 3_600_000
+
+
+async def tell_clock(pair, host, wait_until, host_ms):
+    """The host's report: its newest picture was captured at `host_ms` of its own clock."""
+    stamp = host.timestamp[96] & 0xFFFFFFFF
+    host.send_rtcp(rtcp.sender_report(rtcp.SenderReport(host.video_ssrc, ntp(host_ms), stamp, 9, 999), "host"))
+    feed = pair.floors[0].relay.shows["demo"].feed
+    await wait_until(lambda: feed.wall_ms(0.0) is not None, "the host has told its clock")
+
+
+@pytest.mark.parametrize("is_watched_before", [True, False], ids=["as it is told", "with the group of pictures"])
+async def test_a_moment_of_the_host_is_the_same_at_every_worker(pair, host, wait_until, is_watched_before):
+    host_ms = now_ms() + HOST_AHEAD_MS
+    if is_watched_before:
+        await pair.peers[1].viewer()
+    await tell_clock(pair, host, wait_until, host_ms)
+    if not is_watched_before:
+        await pair.peers[1].viewer()
+    await wait_until(
+        lambda: pair.stats(1).shows_pulled and pair.floors[1].relay.shows["demo"].feed.wall_ms(0.0), "it is told"
+    )
+    group = pair.stats(1).packets_pulled
+    await pair.show(host, 0, 3)
+    await wait_until(lambda: pair.stats(1).packets_pulled >= group + 9, "and what follows comes over")
+    here, there = pair.floors[0].relay, pair.floors[1].relay
+    for moment in (None, host_ms + 100, host_ms - 400):
+        assert there.capture_ms("demo", moment) == pytest.approx(here.capture_ms("demo", moment), abs=1)
+    newest = there.capture_ms("demo")
+    assert there.capture_ms("demo", host_ms - 400) == pytest.approx(newest - 500, abs=2)
+    # Without the host's clock every moment would be the newest picture.
+    there.shows["demo"].feed._host_ms = None
+    assert there.capture_ms("demo", host_ms - 400) == newest
+
+
+async def test_a_moment_of_the_host_is_forgotten_with_it(pair, host, wait_until):
+    host_ms = now_ms() + HOST_AHEAD_MS
+    await pair.peers[1].viewer()
+    await tell_clock(pair, host, wait_until, host_ms)
+    relay = pair.floors[1].relay
+    await wait_until(lambda: relay.shows["demo"].feed.wall_ms(0.0), "it is told")
+    await pair.peers[1].host()  # another one, of another clock, and here
+    await wait_until(lambda: pair.stats(1).shows_pulled == 0, "it has taken over")
+    assert relay.shows["demo"].feed.wall_ms(host_ms) is None
 
 
 async def test_a_viewers_wish_for_a_keyframe_goes_up_to_the_host(pair, host, wait_until):

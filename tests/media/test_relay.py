@@ -438,6 +438,24 @@ async def test_a_moment_of_another_clock_than_the_hosts_counts_as_the_newest_pic
     assert floor.relay.capture_ms("demo", host_ms + off_ms) == newest
 
 
+async def test_a_wish_for_a_picture_is_one_request_and_there_is_none_to_show_until_the_keyframe(
+    on_air, floor, wait_until
+):
+    host, viewer = on_air
+
+    def asked():
+        return [one for data in host.compounds for one in rtcp.parse(data) if isinstance(one, rtcp.KeyframeRequest)]
+
+    floor.relay.shows["demo"].layers[0].newcomers.gop.clear()  # as a group that outgrew its bounds
+    assert floor.relay.keyframes() == {"demo": ()}
+    before = len(asked())
+    floor.relay.want_picture("demo")
+    floor.relay.want_picture("nowhere")
+    await wait_until(lambda: len(asked()) > before, "the host is asked")
+    await pictures(host, viewer, wait_until, 1)
+    assert floor.relay.keyframes()["demo"][0].begins_keyframe
+
+
 async def test_there_is_no_capture_time_without_a_host(on_air, floor, wait_until):
     host, _ = on_air
     assert floor.relay.capture_ms("another") is None

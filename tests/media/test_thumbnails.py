@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from media.clock import now_ms
 from media.core.formats import Codec, Kind
 from media.core.history import Packet
 from media.decoder import Picture, Request, frame
-from media.thumbnails import BLAME_MS, EVERY_MS, IDLE_S, Decoder, DecoderLost, Thumbnails, keyframe_of
+from media.thumbnails import BLAME_MS, EVERY_MS, IDLE_S, STALE_MS, Decoder, DecoderLost, Thumbnails, keyframe_of
 from schema.ids import ShowId
 
 DEMO, OTHER = ShowId("demo"), ShowId("other")
@@ -41,9 +42,13 @@ class Shows:
     def __init__(self, **on_air):
         self.on_air = {ShowId(name): packets for name, packets in on_air.items()}
         self.open = set(self.on_air)
+        self.wanted = []
 
     def keyframes(self):
         return self.on_air
+
+    def want_picture(self, show):
+        self.wanted.append(show)
 
     async def allowed(self, show):
         return show in self.open
@@ -181,6 +186,40 @@ async def test_a_show_that_kills_the_decoder_waits_longer_each_time_and_others_d
         shows.on_air[DEMO] = [evil[0]._replace(sequence=100 + number)]
         await thumbnails.look(now)
     assert thumbnails.decoder.losses == 3  # at 0, at 20 s, and 40 s after that
+
+
+async def test_a_host_that_sends_no_keyframe_is_asked_once_a_minute_while_somebody_looks(make):
+    shows = Shows(demo=WHOLE, other=WHOLE)
+    thumbnails, began = make(shows, answering()), now_ms()
+    await thumbnails.look(began)
+    shows.on_air = {DEMO: [], OTHER: []}  # the group of pictures has been given up
+    await thumbnails.look(began + STALE_MS)
+    assert shows.wanted == []  # nobody looks
+    assert thumbnails.get(DEMO).jpeg == b"a picture"  # a minute old is better than none
+    looks = [STALE_MS - 1, STALE_MS, STALE_MS + 1, 2 * STALE_MS - 1]
+    for after in looks:
+        thumbnails._shows[DEMO].wanted_ms = began + after
+        await thumbnails.look(began + after)
+    assert shows.wanted == [DEMO]
+    later = [one._replace(sequence=one.sequence + 50) for one in WHOLE]
+    shows.on_air[DEMO] = later  # it came late
+    thumbnails._shows[DEMO].wanted_ms = began + 2 * STALE_MS
+    await thumbnails.look(began + 2 * STALE_MS)
+    assert shows.wanted == [DEMO]
+    await thumbnails.look(began + 3 * STALE_MS - 1)
+    await thumbnails.look(began + 3 * STALE_MS + 1)
+    assert shows.wanted == [DEMO]  # the last look at it was more than a minute ago
+
+
+async def test_a_picture_that_was_never_there_is_asked_for_with_the_first_look(make):
+    shows = Shows(demo=[])
+    thumbnails, now = make(shows, answering()), now_ms()
+    await thumbnails.look(now)
+    assert shows.wanted == []
+    assert thumbnails.get(DEMO) is None
+    await thumbnails.look(now)
+    await thumbnails.look(now + 1000)
+    assert shows.wanted == [DEMO]
 
 
 async def test_without_work_the_process_ends(make):

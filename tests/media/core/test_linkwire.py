@@ -14,7 +14,7 @@ MESSAGES = [
     AllTold(),
     Pull("demo", 7),
     Granted("demo", 7),
-    Told("demo", Stream(Kind.AUDIO, 0, Codec.OPUS), 1 << 31, 1.5),
+    Told("demo", Stream(Kind.AUDIO, 0, Codec.OPUS), 1 << 31, 1.5, -3_600_000.5),
     Packets("demo", [(VIDEO, Incoming(1 << 40, 3000, True, b"\0\xff" * 600, 11))] * 3),
     Wish("demo", 1),
     Drop("demo"),
