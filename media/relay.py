@@ -353,28 +353,28 @@ class Relay:
         show.report_first(now_ms())
 
     async def _catch_ups(self) -> None:
-        """Bring newcomers to live, a step each round; a round has a bound, and those it left out come first."""
-        left_out: dict[Subscriber, Layer] = {}
+        """Bring newcomers to live, a step each round."""
         while True:
             await self._hurry.wait()
             self._hurry.clear()
             await asyncio.sleep(STEP_MS / 1000)
-            waiting = {one: layer for show in self.shows.values() for one, layer in show.waiting()}
-            left_out = await self._round({one: layer for one, layer in left_out.items() if one in waiting} | waiting)
+            await self._round({one: layer for show in self.shows.values() for one, layer in show.waiting()})
             if any(show.waiting() for show in self.shows.values()):
                 self._hurry.set()
 
-    async def _round(self, waiting: dict[Subscriber, Layer]) -> dict[Subscriber, Layer]:
-        """A step for each until the round's packets are used up; those who got none."""
+    async def _round(self, waiting: dict[Subscriber, Layer]) -> None:
+        """A step for each, who came first before the others, until the round's packets are used up.
+
+        Not in turn: five hundred who share a round get less each than the host sends, and none would ever be live.
+        """
         began, room = time.monotonic(), ROUND_PACKETS
-        for number, (newcomer, layer) in enumerate(waiting.items()):
-            room -= self._step(newcomer, layer)
+        for newcomer in sorted(waiting, key=_joined_ms):
+            room -= self._step(newcomer, waiting[newcomer])
             if room <= 0:
-                return dict(list(waiting.items())[number + 1 :])
+                return
             if time.monotonic() - began > HOLD_S:
                 await asyncio.sleep(0)
                 began = time.monotonic()
-        return {}
 
     def _step(self, newcomer: Subscriber, layer: Layer) -> int:
         try:
@@ -426,3 +426,7 @@ class Relay:
                 subscriber.report_again(now_ms())
                 subscriber.consider(now_ms())
             await asyncio.sleep(0)
+
+
+def _joined_ms(newcomer: Subscriber) -> int:
+    return newcomer.catch_up.began_ms if newcomer.catch_up is not None else 0

@@ -53,7 +53,7 @@ class CatchUp:
         self._next = 0
         self._late: list[Packet] = []
         self._is_repeated = False
-        self._began_ms = now_ms
+        self.began_ms = now_ms
         self._sent_ms = now_ms
         least_ms = max(MIN_MS, len(packets) * STEP_MS // _PLANNED_PACKETS)
         if rate_bps:
@@ -118,7 +118,7 @@ class CatchUp:
     def _end(self, room: int, now_ms: int) -> int:
         """How far the step goes: to the first picture that is not due yet, or as far as there is room."""
         packets, picture = self._packets, -1
-        least = self.press.pressed - (now_ms - self._began_ms) * _TICKS_PER_MS
+        least = self.press.pressed - (now_ms - self.began_ms) * _TICKS_PER_MS
         end = min(len(packets), self._next + room)
         for at in range(self._next, end):
             timestamp = packets[at].timestamp

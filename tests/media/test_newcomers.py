@@ -6,7 +6,10 @@ import pytest
 
 from media.config import RelayConfig
 from media.core import rtcp
-from media.core.catchup import STEP_PACKETS
+from media.core.catchup import STEP_PACKETS, CatchUp
+from media.core.formats import Codec, Kind
+from media.core.history import Packet
+from media.relay import Relay
 
 SIZES = [1180, 1174, 1100]
 
@@ -215,3 +218,51 @@ async def test_newcomers_get_a_bounded_step_and_are_forgotten_when_they_leave(ho
     await viewer.close()
     await wait_until(lambda: not newcomers._ahead, "it is forgotten")
     assert newcomers.waiting() == []
+
+
+class Joiner:
+    """A newcomer as the relay's rounds see it: a real way to live, and nobody at its end."""
+
+    def __init__(self, packets, now):
+        self.catch_up = CatchUp(packets, packets[-1].timestamp, now)
+        self.stepped_ms = 0
+
+
+class Rung:
+    """A layer whose newcomers are joiners."""
+
+    def __init__(self):
+        self.newcomers = self
+
+    def step(self, joiner, now):
+        joiner.stepped_ms = now
+        return len(joiner.catch_up.step(now))
+
+
+async def herd(monkeypatch, joiners):
+    """How many of them are live within ten seconds of a picture of nine packets each 40 ms."""
+    now = 0
+    monkeypatch.setattr("media.relay.ROUND_PACKETS", 64)
+    monkeypatch.setattr("media.relay.now_ms", lambda: now)
+    picture = [Packet(Kind.VIDEO, Codec.VP8, n, n // 9 * 3600, n % 9 == 8, b"x") for n in range(450)]
+    crowd = {Joiner(picture, number): Rung() for number in range(joiners)}
+    relay, highest = Relay.__new__(Relay), 449
+    for now in range(joiners, 10_000, 5):
+        behind = {one: rung for one, rung in crowd.items() if not one.catch_up.is_done}
+        if now % 40 < 5:
+            fresh = range(highest + 1, highest + 10)
+            highest += 9
+            live = [Packet(Kind.VIDEO, Codec.VP8, n, n // 9 * 3600, n % 9 == 8, b"x") for n in fresh]
+            for one in behind:
+                one.catch_up.add(live)
+        await relay._round(behind)
+    return sum(one.catch_up.is_done for one in crowd)
+
+
+async def test_a_herd_that_needs_more_than_a_round_has_is_brought_to_live_one_after_the_other(monkeypatch):
+    assert await herd(monkeypatch, 60) == 60
+
+
+async def test_in_turn_hardly_any_of_the_herd_would_ever_be_live(monkeypatch):
+    monkeypatch.setattr("media.relay._joined_ms", lambda joiner: joiner.stepped_ms)
+    assert await herd(monkeypatch, 60) < 10
