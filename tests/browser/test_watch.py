@@ -148,6 +148,7 @@ async def test_an_offer_waits_for_a_purchase_under_way_and_a_place_can_be_left(s
     await watch.get_by_test_id("release").click()
     await expect(watch.get_by_test_id("purchase")).to_contain_text("nife", timeout=15_000)
     await watch.get_by_test_id("release").click()
+    await expect(watch.get_by_test_id(f"buy-{KNIFE}")).to_be_enabled()  # it has come back
     rival = await site.hold(KNIFE, "rival-2")
     await watch.get_by_test_id(f"wait-{KNIFE}").click()
     await watch.get_by_test_id(f"leave-{KNIFE}").click()
