@@ -12,6 +12,7 @@ from media.config import RelayConfig
 from media.core.demux import Kind, classify
 from media.core.framing import framed
 from media.core.rtp import parse_header
+from media.native.loader import load
 from media.port import MediaPort
 
 HELLO = framed(b"\x16\xfe\xfd" + bytes(30))
@@ -48,7 +49,7 @@ async def tcp_viewer(floor, peers, token="viewer-bob"):
     return viewer
 
 
-@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.parametrize("native", [False, *([True] if load().fanout else [])])
 async def test_a_host_and_a_viewer_who_have_no_udp_meet_over_tcp(open_floor, new_peers, wait_until, native):
     async with open_floor(RelayConfig(bind_host="127.0.0.1", native=native)) as floor:
         peers = new_peers(floor)
