@@ -17,7 +17,7 @@ from msgspec import Struct
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from checkout.core.taps import Code, Tap
+from checkout.core.taps import BY_NUMBER, Code, Tap
 
 log = structlog.get_logger()
 
@@ -33,7 +33,6 @@ REBUILD_S = 5.0
 REBUILD_EXPIRE_S = 60
 """What an unfinished rebuild leaves behind goes away by itself; a finished one persists (rebuild.lua)."""
 
-_CODES = {int(code): code for code in Code}
 _pack = msgspec.msgpack.Encoder().encode
 
 
@@ -91,7 +90,7 @@ class Gate:
         keys = [base, f"{base}:holds", f"{base}:buyers", f"{base}:pending", *self._said(product), *self._was(product)]
         args = [epoch, self._clock(), product.variant_id, _pack(flat), 2 * SAID_MS]
         seen, codes = await self._run("reserve_many", keys, args)
-        return [_CODES[code] for code in codes] if int(seen or -1) == epoch else None
+        return [BY_NUMBER[code] for code in codes] if int(seen or -1) == epoch else None
 
     async def settle_many(self, product: Product, epoch: int, decided: Sequence[tuple[Tap, Code]]) -> bool:
         """Tell what the truth decided of these taps; False if the gate has another epoch."""

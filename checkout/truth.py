@@ -18,7 +18,7 @@ import structlog
 from msgspec import Struct
 
 from checkout.core.reservation import keeps_units
-from checkout.core.taps import Code, Tap
+from checkout.core.taps import BY_NUMBER, Code, Tap
 from checkout.counts import Counts
 from checkout.gate import Product
 from checkout.rows import Row, promised
@@ -43,9 +43,6 @@ FAILURES = (
     asyncpg.TransactionRollbackError,
     OSError,  # and with it TimeoutError
 )
-
-
-_CODES = {int(code): code for code in Code}
 
 
 @cache
@@ -130,7 +127,7 @@ class Truth:
         if made["codes"] is None:
             gone = Decision(code=Code.SOLD_OUT, for_gate=Code.SOLD_OUT)
             return Batch(decisions=[gone] * len(taps), item=None)
-        codes = dict(zip(first, map(_CODES.__getitem__, made["codes"]), strict=True))
+        codes = dict(zip(first, map(BY_NUMBER.__getitem__, made["codes"]), strict=True))
         known = await self._known([hold_id for hold_id, code in codes.items() if code is Code.KNOWN])
         verdict = _Verdict(product, made, known, hold_ms)
         decisions = [verdict.on(tap, codes[tap.hold_id], first[tap.hold_id]) for tap in taps]

@@ -42,6 +42,9 @@ class Code(IntEnum):
     """The id was given up after a failure; take the next one."""
 
 
+BY_NUMBER = {int(code): code for code in Code}
+"""Cheaper than the enum's own constructor, and asked for each tap."""
+
 _REFUSALS: dict[Code, type[ShowfloorError]] = {
     Code.SOLD_OUT: SoldOutError,
     Code.OVER_LIMIT: LimitReached,
