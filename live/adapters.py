@@ -17,13 +17,26 @@ from checkout.desk import Desk
 from live.auth import Tokens
 from live.limits import Limiter
 from live.recent_shows import RecentShows
+from live.rulebook import Rulebook
 from media.reports import Reports
+from realtime.chat import ChatService
 from realtime.hub import Hub
 from schema.errors import Forbidden, NotFound, ShowfloorError, Unauthenticated, Unavailable
 from schema.ids import AccountId, ShowId, VariantId
 from schema.people import Principal, Role
 from schema.show import Stock
-from schema.wire import BackInStock, Event, Pinned, PriceChanged, SoldOut, Unpinned, Watched
+from schema.wire import (
+    BackInStock,
+    Chat,
+    ChatPinned,
+    ChatUnpinned,
+    Event,
+    Pinned,
+    PriceChanged,
+    SoldOut,
+    Unpinned,
+    Watched,
+)
 
 log = structlog.get_logger()
 
@@ -65,6 +78,10 @@ class HubAnnouncer:
                 await self._hub.publish(show, event, key=f"pin.{variant}", drop=True)
             case PriceChanged(variant_id=variant):
                 await self._hub.publish(show, event, key=f"price.{variant}")
+            case ChatPinned():
+                await self._hub.publish(show, event, key="chat_pin")
+            case ChatUnpinned():
+                await self._hub.publish(show, event, key="chat_pin", drop=True)
             case _:
                 await self._hub.publish(show, event)
 
@@ -168,6 +185,31 @@ class StockTeller:
         return True
 
 
+class ChatRoom:
+    """live's `Room`, over the hub and its chat."""
+
+    def __init__(self, hub: Hub, chat: ChatService, rulebook: Rulebook) -> None:
+        self._hub = hub
+        self._chat = chat
+        self._rulebook = rulebook
+
+    def rules_changed(self, show: ShowId) -> None:
+        """The next message meets the rules as they are now."""
+        self._rulebook.changed(show)
+
+    async def dismiss(self, show: ShowId, account: AccountId) -> None:
+        """Send an account's sockets away. Raises Unavailable."""
+        await self._hub.dismiss(show, account)
+
+    async def take_down(self, show: ShowId, account: AccountId) -> None:
+        """Take down what an account said lately. Raises Unavailable."""
+        await self._chat.take_down(show, account)
+
+    async def history(self, show: ShowId) -> list[Chat]:
+        """The last messages still up, oldest first. Raises NotFound, Unavailable."""
+        return await self._chat.history(show)
+
+
 class PageReports:
     """realtime's `Reports`, over media's."""
 
@@ -205,19 +247,21 @@ class DeskBook:
 class Gate:
     """media's `MediaGate`: the same tokens as everywhere; a viewer's joins are limited."""
 
-    def __init__(self, tokens: Tokens, shows: RecentShows, limiter: Limiter) -> None:
+    def __init__(self, tokens: Tokens, shows: RecentShows, limiter: Limiter, chat: ChatService) -> None:
         self._tokens = tokens
         self._shows = shows
         self._limiter = limiter
+        self._chat = chat
 
     async def publisher(self, token: str | None, show: str) -> Principal:
         """The host behind a token. Raises Unauthenticated, Forbidden or NotFound."""
         return await self._admit(token, ShowId(show), Role.HOST)
 
     async def subscriber(self, token: str | None, show: str, *, joining: bool) -> Principal:
-        """The viewer behind a token. Raises Unauthenticated, Forbidden, NotFound or RateLimited."""
+        """The viewer behind a token. Raises Unauthenticated, Forbidden, Banned, NotFound or RateLimited."""
         principal = await self._admit(token, ShowId(show), Role.VIEWER)
         if joining:
+            await self._chat.admit(principal, ShowId(show))
             await self._limiter.check("whep", principal.account_id)
         return principal
 

@@ -19,7 +19,7 @@ from starlette.routing import BaseRoute, Route
 import checkout.routes
 import media.routes
 import realtime.routes
-from live import health, media_numbers, metrics, routes, thumbnail
+from live import health, media_numbers, metrics, moderation_routes, routes, thumbnail
 from live.asyncapi import asyncapi
 from live.auth import Authentication, Tokens
 from live.docs_page import docs_page
@@ -71,6 +71,7 @@ def api_routes() -> list[BaseRoute]:
     return [
         *routes.routes,
         *realtime.routes.routes,
+        *moderation_routes.routes,
         *checkout.routes.routes,
         *media.routes.routes,
         *health.routes,

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from schema.ids import AccountId, ShowId, VariantId
 from schema.show import Stock
-from schema.wire import Event
+from schema.wire import Chat, Event
 
 
 class Announcer(Protocol):
@@ -20,6 +20,22 @@ class Announcer(Protocol):
 
     def state(self, show: ShowId, values: Mapping[str, object]) -> None:
         """The present value of each key, such as `sales`."""
+
+
+class Room(Protocol):
+    """The chat and the sockets of a show."""
+
+    def rules_changed(self, show: ShowId) -> None:
+        """The next message meets the rules as they are now."""
+
+    async def dismiss(self, show: ShowId, account: AccountId) -> None:
+        """Send an account's sockets away. Raises Unavailable."""
+
+    async def take_down(self, show: ShowId, account: AccountId) -> None:
+        """Take down what an account said lately. Raises Unavailable."""
+
+    async def history(self, show: ShowId) -> list[Chat]:
+        """The last messages still up, oldest first. Raises NotFound, Unavailable."""
 
 
 class StockBook(Protocol):

@@ -1,6 +1,6 @@
 """The rows of the shows people are in, as of at most a second ago.
 
-Chat asks for slow mode with every message and a guest's arrival asks whether the show exists; neither may cost
+Chat asks with every message whether its show exists, and so does a guest's arrival; neither may cost
 Postgres a query each, nor stop when Postgres does.
 
 Owns: a bounded cache of rows. Invariant: a row is at most `FRESH_S` old while Postgres answers; while it does not,
@@ -25,7 +25,7 @@ ROWS_MAX = 1000
 
 
 class RecentShows:
-    """Also realtime's `ChatRules`."""
+    """One per process."""
 
     def __init__(
         self, read: Callable[[ShowId], Awaitable[ShowRow]], clock: Callable[[], float] = time.monotonic
@@ -67,7 +67,3 @@ class RecentShows:
         except NotFound:
             return False
         return True
-
-    async def slow_mode_ms(self, show_id: ShowId) -> int:
-        """Least time between two messages of one viewer; 0: off."""
-        return (await self.row(show_id)).slow_mode_ms

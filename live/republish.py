@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 import asyncpg
+import msgspec
 import structlog
 from redis.exceptions import RedisError
 
@@ -24,7 +25,7 @@ from live.shows import ShowService
 from live.turns import Pool, Turns
 from schema.errors import NotFound, ShowfloorError
 from schema.ids import ShowId
-from schema.wire import Event, Pinned, PriceChanged, Unpinned
+from schema.wire import Chat, ChatPinned, ChatUnpinned, Event, Pinned, PriceChanged, Unpinned
 
 log = structlog.get_logger()
 
@@ -122,6 +123,8 @@ class Republisher:
                 events += [Unpinned(variant_id=variant) for variant in loose]
             pins = await self._shows.pins(show)
             events += [Pinned(variant_id=pin.variant_id, at_ms=pin.pinned_at_ms) for pin in pins]
+            row = await self._pool.fetchrow(sql("chat_pin"), show)
+            events.append(ChatPinned(message=msgspec.json.decode(row["message"], type=Chat)) if row else ChatUnpinned())
             await self._announcer.republish(show, full.version, events)
             log.info("show_republished", show=show, version=full.version)
 

@@ -20,6 +20,7 @@ from live.tickets import Tickets
 from schema.api import Answer, Call, Operation, route
 from schema.errors import (
     BadRequest,
+    Banned,
     Conflict,
     IdempotencyMismatch,
     Invalid,
@@ -226,7 +227,7 @@ ISSUE_TICKET = Operation(
     summary="A ticket that opens one socket, once, within 30 s.",
     role=Role.VIEWER,
     answers={201: Ticket},
-    errors=(NotFound, RateLimited, Unavailable),
+    errors=(Banned, NotFound, RateLimited, Unavailable),
     tag="people",
 )
 
@@ -236,6 +237,7 @@ async def issue_ticket(call: Call[None]) -> Answer:
     state = call.request.state
     await state.limiter.check("ticket", call.who.account_id)
     row = await state.recent.row(_show(call))
+    await state.chat.admit(call.who, row.show_id)
     ticket: Ticket = await state.tickets.issue(call.who, row.show_id)
     return Answer(status=201, body=ticket, headers=_SECRET)
 

@@ -24,7 +24,7 @@ from checkout.fake_client import FakeProvider
 from checkout.fakepay import FakePay
 from checkout.lead import Lead
 from checkout.payments import WebhookForged
-from live.adapters import DeskBook, Gate, HostBoard, HubAnnouncer, PageReports, StockTeller
+from live.adapters import ChatRoom, DeskBook, Gate, HostBoard, HubAnnouncer, PageReports, StockTeller
 from live.auth import Tokens
 from live.catalog import Catalog
 from live.flights import Flights
@@ -33,11 +33,13 @@ from live.health import Health
 from live.limits import Limiter
 from live.link_metrics import LinkMetrics
 from live.metrics import Rooms, make_registry
+from live.moderation import Moderation
 from live.pins import Pins
 from live.pipeline import Pipeline
 from live.place import Place
 from live.recent_shows import RecentShows
 from live.republish import Republisher
+from live.rulebook import Rulebook
 from live.settings import Settings
 from live.shared_stock import SharedStockTeller
 from live.shows import ShowService
@@ -100,6 +102,7 @@ class Services(TypedDict):
     hub: Hub
     desk: Desk
     chat: ChatService
+    moderation: Moderation
     relay: Relay
     media_gate: Gate
     thumbnails: Thumbnails
@@ -135,6 +138,10 @@ async def open_services(
     relay = await stack.enter_async_context(Relay(relay_config(settings, place), links or hosts, links))
     republisher = Republisher(pool, turns, shows, announcer, teller)
     await republisher.look()
+    rulebook = Rulebook(pool, recent)
+    chat = ChatService(hub, limiter, rulebook)
+    moderation = Moderation(pool, turns, announcer, ChatRoom(hub, chat, rulebook))
+    rulebook.on_taken_down = moderation.unpin
     thumbnails = Thumbnails(relay, anyone_may_watch(recent))
     reports = Reports()
     statistics = Statistics(relay, reports)
@@ -161,9 +168,10 @@ async def open_services(
         health=Health(pool, redis),
         hub=hub,
         desk=desk,
-        chat=ChatService(hub, limiter, recent),
+        chat=chat,
+        moderation=moderation,
         relay=relay,
-        media_gate=Gate(tokens, recent, limiter),
+        media_gate=Gate(tokens, recent, limiter, chat),
         thumbnails=thumbnails,
         statistics=statistics,
         reports=PageReports(reports),

@@ -55,6 +55,12 @@ class Listener(Protocol):
     def on_state(self, show: ShowId, epoch: str, version: int, values: dict[str, bytes]) -> None:
         """Some state keys have other values."""
 
+    def on_whisper(self, show: ShowId, account: AccountId, data: bytes) -> None:
+        """Something for the sockets of one account."""
+
+    def on_dismissal(self, show: ShowId, account: AccountId) -> None:
+        """An account may no longer be here."""
+
     def on_subscribed(self, show: ShowId) -> None:
         """From here on nothing is missed; load what came before."""
 
@@ -112,9 +118,12 @@ class RedisBroker:
 
     # -- calls --------------------------------------------------------------------------------------------------
 
-    async def publish(self, show: ShowId, kind: Kind, key: str, data: bytes) -> tuple[str, int]:
-        """Epoch and offset of one event. Raises Conflict when the show retains too many keys, Unavailable."""
-        args = [_fresh_epoch(), self._bus(show), kind.value, key, data, LOG_MAX, KEPT_MAX]
+    async def publish(self, show: ShowId, kind: Kind, key: str, data: bytes, most: int = 0) -> tuple[str, int]:
+        """Epoch and offset of one event; -1 for one of more than `most` a second (0: no matter).
+
+        Raises Conflict when the show retains too many keys, Unavailable.
+        """
+        args = [_fresh_epoch(), self._bus(show), kind.value, key, data, LOG_MAX, KEPT_MAX, most]
         epoch, offset = await self._call("publish", _keys(show), args)
         if not offset:
             raise Conflict(f"A show retains at most {KEPT_MAX} publications")
@@ -140,6 +149,14 @@ class RedisBroker:
     async def take_turn(self, show: ShowId, account: AccountId, slow_mode_ms: int) -> int:
         """0 if the account may speak now; else the milliseconds to wait. Raises Unavailable."""
         return cast(int, await self._call("slow_mode", [f"sf:{{{show}}}:slow:{account}"], [slow_mode_ms]))
+
+    async def whisper(self, show: ShowId, account: AccountId, data: bytes) -> None:
+        """Something for the sockets of one account, in whatever process. Raises Unavailable."""
+        await self._call("whisper", _keys(show)[:1], [self._bus(show), f"A {account}", data])
+
+    async def dismiss(self, show: ShowId, account: AccountId) -> None:
+        """Have every process send an account's sockets away. Raises Unavailable."""
+        await self._call("whisper", _keys(show)[:1], [self._bus(show), f"B {account}", b""])
 
     async def load(self, show: ShowId, epoch: str, since: int) -> Loaded:
         """The show as it is now; its log from `since` on if the epoch is still `epoch`. Raises Unavailable."""
@@ -278,6 +295,10 @@ class RedisBroker:
         if fields[0] == "P":
             _, epoch, offset, what, key = fields
             self._listener.on_publication(show, epoch, Publication(int(offset), Kind(what), key, data))
+        elif fields[0] == "A":
+            self._listener.on_whisper(show, AccountId(fields[1]), data)
+        elif fields[0] == "B":
+            self._listener.on_dismissal(show, AccountId(fields[1]))
         else:
             _, epoch, version = fields
             values = {key: value.encode() for key, value in _unpacked.decode(data).items()}

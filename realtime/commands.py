@@ -81,7 +81,7 @@ class Commands:
 
     async def _obey(self, command: AnyCommand, principal: Principal, show: ShowId) -> dict[str, Any]:
         if isinstance(command, Say):
-            accepted = await self._talk.say(principal, show, command.text)
+            accepted = await self._talk.say(principal, show, command.text, command.reply_to)
             return {"offset": accepted.offset, "id": accepted.id}
         if isinstance(command, Watched):
             self._reports.heard(principal, show, command)

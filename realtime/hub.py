@@ -24,7 +24,7 @@ from realtime.core.presence import Presence
 from realtime.ports import Reports, Talk
 from realtime.room import Room
 from realtime.tasks import Tasks
-from schema.errors import GoingAway, TooManySockets, TooSlow, Unavailable
+from schema.errors import Banned, GoingAway, TooManySockets, TooSlow, Unavailable
 from schema.ids import AccountId, MessageId, ShowId
 from schema.wire import Chat, ChatDeleted, Event
 
@@ -115,6 +115,23 @@ class Hub:
         kind, name = _kind(event, lane, key, drop=drop)
         _, offset = await self._broker.publish(show_id, kind, name, _json.encode(event))
         return Offset(offset)
+
+    async def say(self, show_id: ShowId, message: Chat, *, most_a_second: int = 0) -> Offset | None:
+        """Publish a chat message; None if the room has heard `most_a_second` already (0: no matter).
+
+        What was said to any process counts, so that all of them leave out the same. Raises Unavailable.
+        """
+        _, offset = await self._broker.publish(show_id, Kind.CHAT, message.id, _json.encode(message), most_a_second)
+        return Offset(offset) if offset > 0 else None
+
+    async def whisper(self, show_id: ShowId, account: AccountId, event: Event) -> Offset:
+        """Tell one account's sockets alone; answers where the room stands. Raises Unavailable."""
+        await self._broker.whisper(show_id, account, _json.encode(event))
+        return Offset((await self.open(show_id)).channel.received)
+
+    async def dismiss(self, show_id: ShowId, account: AccountId) -> None:
+        """Send an account's sockets away, on every process. Raises Unavailable."""
+        await self._broker.dismiss(show_id, account)
 
     async def delete_chat(self, show_id: ShowId, message: MessageId) -> Offset | None:
         """Take a chat message down everywhere: pages, snapshots, ring, log. None if there is no such message."""
@@ -211,6 +228,17 @@ class Hub:
         """From the broker."""
         if (room := self._rooms.get(show)) is not None:
             room.on_state(epoch, version, values)
+
+    def on_whisper(self, show: ShowId, account: AccountId, data: bytes) -> None:
+        """From the broker."""
+        if (room := self._rooms.get(show)) is not None:
+            room.whisper(account, data)
+
+    def on_dismissal(self, show: ShowId, account: AccountId) -> None:
+        """From the broker."""
+        if (room := self._rooms.get(show)) is not None:
+            for viewer in room.of(account):
+                viewer.refuse(Banned())
 
     def on_subscribed(self, show: ShowId) -> None:
         """From the broker: what was published until now must be loaded; what comes now will be heard."""

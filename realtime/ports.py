@@ -2,7 +2,8 @@
 
 from typing import Protocol
 
-from schema.ids import ShowId
+from realtime.core.chat import Rules
+from schema.ids import MessageId, ShowId
 from schema.people import Principal
 from schema.wire import ChatAccepted, Watched
 
@@ -24,14 +25,18 @@ class Limiter(Protocol):
 
 
 class ChatRules(Protocol):
-    """Knows what the host of a show decided about its chat."""
+    """Knows what the staff of a show decided about its chat; asked with every message, so it must be quick."""
 
     async def exists(self, show_id: ShowId) -> bool:
         """True if there is such a show."""
         ...
 
-    async def slow_mode_ms(self, show_id: ShowId) -> int:
-        """Least time between two messages of one viewer; 0: off."""
+    async def rules(self, show_id: ShowId) -> Rules:
+        """What holds now. Raises NotFound, Unavailable."""
+        ...
+
+    async def forget(self, show_id: ShowId, message_id: MessageId) -> None:
+        """A message is taken down: it stands on top of the chat no longer either. Raises Unavailable."""
         ...
 
 
@@ -46,6 +51,6 @@ class Reports(Protocol):
 class Talk(Protocol):
     """What becomes of a chat command on the socket."""
 
-    async def say(self, principal: Principal, show_id: ShowId, text: str) -> ChatAccepted:
-        """Publish it. Raises Invalid or RateLimited."""
+    async def say(self, principal: Principal, show_id: ShowId, text: str, reply_to: str = "") -> ChatAccepted:
+        """Publish it. Raises Invalid, RateLimited, Muted, MessageBlocked, LinksNotAllowed."""
         ...

@@ -185,6 +185,17 @@ class Room:
         else:
             del self._by_account[account]
 
+    def of(self, account: AccountId) -> "tuple[Viewer, ...]":
+        """An account's viewers, the oldest first."""
+        return self._by_account.get(account, ())
+
+    def whisper(self, account: AccountId, event: bytes) -> None:
+        """Tell one account's viewers; one that does not read misses it."""
+        payload = b'{"private":%b}' % event
+        for viewer in self.of(account):
+            if not viewer.progress.paused:
+                viewer.reply(transcode(payload) if viewer.binary else payload)
+
     @property
     def serial(self) -> int:
         """The number of the last frame that was sent."""

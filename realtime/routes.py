@@ -12,7 +12,18 @@ from realtime.chat import ChatService
 from realtime.hub import Hub
 from realtime.ports import Doorkeeper
 from schema.api import Answer, Call, Operation, route
-from schema.errors import Forbidden, Invalid, NotFound, RateLimited, Unauthenticated, Unavailable
+from schema.errors import (
+    Banned,
+    Forbidden,
+    Invalid,
+    LinksNotAllowed,
+    MessageBlocked,
+    Muted,
+    NotFound,
+    RateLimited,
+    Unauthenticated,
+    Unavailable,
+)
 from schema.ids import MessageId, ShowId
 from schema.people import Role
 from schema.wire import ChatAccepted, ChatRequest
@@ -26,6 +37,8 @@ class Services(TypedDict):
     doorkeeper: Doorkeeper
 
 
+_REFUSED = (Muted, Banned, MessageBlocked, LinksNotAllowed)
+
 SAY = Operation(
     name="sayInChat",
     method="POST",
@@ -34,7 +47,7 @@ SAY = Operation(
     answers={202: ChatAccepted},
     role=Role.VIEWER,
     body=ChatRequest,
-    errors=(Unauthenticated, NotFound, Invalid, RateLimited, Unavailable),
+    errors=(Unauthenticated, NotFound, Invalid, *_REFUSED, RateLimited, Unavailable),
     tag="chat",
 )
 
@@ -44,7 +57,7 @@ DELETE = Operation(
     path="/api/v1/shows/{show}/chat/{message}",
     summary="Take a message down for everybody, those who come later too.",
     answers={204: None},
-    role=Role.HOST,
+    role=Role.MODERATOR,
     errors=(Unauthenticated, Forbidden, NotFound, Unavailable),
     tag="chat",
 )
@@ -52,7 +65,7 @@ DELETE = Operation(
 
 async def _say(call: Call[ChatRequest]) -> Answer:
     chat: ChatService = call.request.state.chat
-    accepted = await chat.say(call.who, ShowId(call.path("show")), call.body.text)
+    accepted = await chat.say(call.who, ShowId(call.path("show")), call.body.text, call.body.reply_to)
     return Answer(status=202, body=accepted)
 
 

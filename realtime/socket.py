@@ -35,6 +35,7 @@ async def watch(websocket: WebSocket) -> None:
         subprotocol = choose(websocket.scope["subprotocols"])
         epoch, offset = position(websocket.query_params)
         principal = await _admit(websocket, show)
+        await websocket.state.chat.admit(principal, show)
         hub: Hub = websocket.state.hub
         room = await hub.open(show)
     except ShowfloorError as error:

@@ -71,6 +71,16 @@ class Forbidden(ShowfloorError):
     title = "This token does not allow that"
 
 
+class Muted(ShowfloorError):
+    code, status, close_code = "muted", 403, 4530
+    title = "A moderator muted you in this show's chat"
+
+
+class Banned(ShowfloorError):
+    code, status, close_code = "banned", 403, 4531
+    title = "A moderator sent you out of this show"
+
+
 class NotFound(ShowfloorError):
     code, status, close_code = "not_found", 404, 4505
     title = "There is no such thing"
@@ -139,6 +149,16 @@ class UnsupportedMediaType(ShowfloorError):
 class Invalid(ShowfloorError):
     code, status, close_code = "invalid", 422, 4515
     title = "A field is not valid"
+
+
+class MessageBlocked(ShowfloorError):
+    code, status, close_code = "message_blocked", 422, 4532
+    title = "The message has a word that may not be said here"
+
+
+class LinksNotAllowed(ShowfloorError):
+    code, status, close_code = "links_not_allowed", 422, 4533
+    title = "Links may not be posted here"
 
 
 class IdempotencyMismatch(ShowfloorError):

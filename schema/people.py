@@ -8,9 +8,11 @@ from schema.ids import AccountId, ShowId
 
 
 class Role(StrEnum):
-    """What a token allows. An operator may do whatever a host may, a host whatever a viewer may."""
+    """What a token allows. Each may do whatever those before it may."""
 
     VIEWER = "viewer"
+    MODERATOR = "moderator"
+    """Keeps the chat in order, and changes nothing else."""
     HOST = "host"
     OPERATOR = "operator"
 
@@ -19,7 +21,7 @@ class Role(StrEnum):
         return _RANK[self] >= _RANK[needed]
 
 
-_RANK = {Role.VIEWER: 0, Role.HOST: 1, Role.OPERATOR: 2}
+_RANK = {role: rank for rank, role in enumerate(Role)}
 
 
 class Principal(Struct, frozen=True, kw_only=True):

@@ -31,7 +31,16 @@ class Event(Struct, frozen=True, kw_only=True, tag_field="t"):
     """Something that happened in a show. On the wire it also carries its offset, `o`."""
 
 
-class Chat(Event, frozen=True, kw_only=True, tag="chat"):
+class ReplyTo(Struct, frozen=True, kw_only=True):
+    """The message that another one answers, as it stood then."""
+
+    id: MessageId
+    name: str
+    text: str
+    """Its first 80 characters."""
+
+
+class Chat(Event, frozen=True, kw_only=True, omit_defaults=True, tag="chat"):
     """Somebody said something."""
 
     id: MessageId
@@ -40,12 +49,23 @@ class Chat(Event, frozen=True, kw_only=True, tag="chat"):
     role: Role
     text: str
     at_ms: int
+    reply_to: ReplyTo | None = None
 
 
 class ChatDeleted(Event, frozen=True, kw_only=True, tag="chat_deleted"):
     """A message was taken down; forget its text."""
 
     id: MessageId
+
+
+class ChatPinned(Event, frozen=True, kw_only=True, tag="chat_pin"):
+    """A message stands on top of the chat, until another does or it is taken away."""
+
+    message: Chat
+
+
+class ChatUnpinned(Event, frozen=True, kw_only=True, tag="chat_unpin"):
+    """No message stands on top of the chat."""
 
 
 class Pinned(Event, frozen=True, kw_only=True, omit_defaults=True, tag="pin"):
@@ -96,7 +116,19 @@ class SalesChanged(Event, frozen=True, kw_only=True, tag="sales"):
     open: bool
 
 
-AnyEvent = Chat | ChatDeleted | Pinned | Unpinned | PriceChanged | SoldOut | BackInStock | ShowChanged | SalesChanged
+AnyEvent = (
+    Chat
+    | ChatDeleted
+    | ChatPinned
+    | ChatUnpinned
+    | Pinned
+    | Unpinned
+    | PriceChanged
+    | SoldOut
+    | BackInStock
+    | ShowChanged
+    | SalesChanged
+)
 
 
 class Frame(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -110,6 +142,13 @@ class Frame(Struct, frozen=True, kw_only=True, omit_defaults=True):
     st: dict[str, Any] = {}
     snapshot: bool = False
     recovered: bool | None = None
+
+
+class Private(Struct, frozen=True, kw_only=True):
+    """Something for the sockets of one account alone. It has no offset and is not replayed."""
+
+    private: Raw
+    """An event; `chat` is a message of one's own that the room does not get."""
 
 
 class Reply(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -138,6 +177,8 @@ class Say(Command, frozen=True, kw_only=True, tag="chat", forbid_unknown_fields=
     """Say something in the chat; answered with `{"offset": o, "id": ...}`."""
 
     text: Annotated[str, Meta(max_length=10_000)]
+    reply_to: Annotated[str, Meta(max_length=64)] = ""
+    """The id of the message that it answers, if that is among the last ones still up."""
 
 
 class Ping(Command, frozen=True, kw_only=True, tag="ping", forbid_unknown_fields=True):
@@ -167,6 +208,8 @@ class ChatRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """The body of `POST /api/v1/shows/{show}/chat`."""
 
     text: Annotated[str, Meta(min_length=1, max_length=10_000)]
+    reply_to: Annotated[str, Meta(max_length=64)] = ""
+    """The id of the message that it answers, if that is among the last ones still up."""
 
 
 class ChatAccepted(Struct, frozen=True, kw_only=True):
@@ -176,4 +219,4 @@ class ChatAccepted(Struct, frozen=True, kw_only=True):
     id: MessageId
 
 
-__all__ = ["AnyCommand", "AnyEvent", "Frame", "Reply", "Stock", "WireError"]
+__all__ = ["AnyCommand", "AnyEvent", "Frame", "Private", "Reply", "Stock", "WireError"]

@@ -269,6 +269,10 @@ class Channel:
         """The last chat messages still up, oldest first, as events with their offsets."""
         return [wire for _, wire in self._recent.values()]
 
+    def said(self) -> list[bytes]:
+        """The chat messages still up of those that can be replayed, oldest first, as events with their offsets."""
+        return [wire for _, wire, message in self._ring if message]
+
     def _snapshot_for(self, *, resumed: bool) -> bytes:
         made = self._snapshot.get(resumed)
         if made is None:

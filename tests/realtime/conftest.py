@@ -22,6 +22,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from realtime.chat import ChatService
+from realtime.core.chat import Rules as Decided
 from realtime.gateway import gateway_class
 from realtime.hub import Hub
 from realtime.routes import routes
@@ -80,12 +81,17 @@ class Rules:
     def __init__(self) -> None:
         self.slow_ms = 0
         self.missing: set[str] = set()
+        self.decided = Decided()
+        self.forgotten: list[str] = []
 
     async def exists(self, show_id: ShowId) -> bool:
         return show_id not in self.missing
 
-    async def slow_mode_ms(self, show_id: ShowId) -> int:
-        return self.slow_ms
+    async def rules(self, show_id: ShowId) -> Decided:
+        return self.decided._replace(slow_mode_ms=self.slow_ms)
+
+    async def forget(self, show_id: ShowId, message_id: str) -> None:
+        self.forgotten.append(message_id)
 
 
 class Server(uvicorn.Server):
@@ -140,6 +146,7 @@ class Client:
         self.events: list[dict[str, Any]] = []
         self.state: dict[str, Any] = {}
         self.replies: list[dict[str, Any]] = []
+        self.private: list[dict[str, Any]] = []
         self.epoch, self.offset = "", 0
         self.code: int | None = None
         self._reader = asyncio.create_task(self._read())
@@ -150,6 +157,9 @@ class Client:
                 one = json.loads(data) if isinstance(data, str) else msgspec.msgpack.decode(data)
                 if "re" in one:
                     self.replies.append(one)
+                    continue
+                if "private" in one:
+                    self.private.append(one["private"])
                     continue
                 if one.get("snapshot"):
                     self.state = {}
@@ -182,7 +192,7 @@ async def serve(url: str, *, tick_ms: int = 20, origins: tuple[str, ...] = ()) -
         client = await stack.enter_async_context(redis.asyncio.from_url(url))
         hub = Hub(client, tick_ms=tick_ms)
         tickets, limits, rules = Tickets(), Limits(), Rules()
-        chat = ChatService(hub, limits, rules)
+        chat = ChatService(hub, limits, rules, most_a_second=0)
 
         @contextlib.asynccontextmanager
         async def lifespan(_: Starlette):

@@ -13,6 +13,7 @@ import uvloop
 from starlette.applications import Starlette
 
 from realtime.chat import ChatService
+from realtime.core.chat import Rules
 from realtime.gateway import gateway_class
 from realtime.hub import Hub
 from realtime.routes import routes
@@ -32,8 +33,8 @@ class Open:
     async def exists(self, show_id: ShowId) -> bool:
         return True
 
-    async def slow_mode_ms(self, show_id: ShowId) -> int:
-        return 0
+    async def rules(self, show_id: ShowId) -> Rules:
+        return Rules()
 
 
 async def main(url: str) -> None:
@@ -42,7 +43,12 @@ async def main(url: str) -> None:
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette):
         async with Hub(client, tick_ms=20) as hub:
-            yield {"hub": hub, "chat": ChatService(hub, Open(), Open()), "doorkeeper": Open(), "reports": None}
+            yield {
+                "hub": hub,
+                "chat": ChatService(hub, Open(), Open(), most_a_second=0),
+                "doorkeeper": Open(),
+                "reports": None,
+            }
 
     listener = socket.create_server(("127.0.0.1", 0))
     app = Starlette(routes=routes, lifespan=lifespan)

@@ -16,7 +16,7 @@ SHOW = ShowId("s")
 class Talk:
     """Accepts what is said, but for two words."""
 
-    async def say(self, principal, show_id, text):
+    async def say(self, principal, show_id, text, reply_to=""):
         if text == "fast":
             raise RateLimited(retry_after_ms=700)
         if text == "bug":
