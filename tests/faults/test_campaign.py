@@ -7,7 +7,6 @@ from faults.campaign import run_seed
 from faults.plan import SHORT, STEP, Plan
 from faults.stores import make_template
 
-
 pytestmark = pytest.mark.timeout(300)  # it starts ten processes, on a machine that may be doing something else
 
 
