@@ -192,7 +192,7 @@ class Gate:
                 await self._redis.hset(fresh_buyers, mapping=dict(buyers[at : at + REBUILD_CHUNK]))
                 await self._redis.expire(fresh_buyers, REBUILD_EXPIRE_S)
             keys = [base, f"{base}:holds", f"{base}:buyers", f"{base}:pending", fresh_holds, fresh_buyers]
-            args = [epoch, available, int(is_open), int(waiting), limit, self._news]
+            args: list[int | str] = [epoch, available, int(is_open), int(waiting), limit, self._news]
             await self._scripts["rebuild"](keys=keys, args=args)
 
     def _said(self, product: Product) -> tuple[str, str]:
