@@ -17,10 +17,12 @@ from redis.asyncio import Redis
 from checkout.clock import wall_ms
 from checkout.core.idempotency import derived_id
 from checkout.core.reservation import HoldEvent, move
+from checkout.core.soldout import Refusals
 from checkout.core.taps import Code, Tap, refusal
 from checkout.counts import Counts
-from checkout.gate import Gate, Product
+from checkout.gate import Gate, Product, key_of
 from checkout.lead import Lead
+from checkout.news import News
 from checkout.outbox import Outbox, refund_id_for
 from checkout.payments import PaymentProvider
 from checkout.ports import StockListener
@@ -105,6 +107,9 @@ class Desk:
         self._outbox = Outbox(self._truth, provider, self.counts, self._shelf_of)
         self._till = Till(self._truth, provider, self.counts, self._shelf_of, self._outbox.work.set)
         self._shelves: dict[Product, Shelf] = {}
+        self._by_key: dict[str, Shelf] = {}
+        self._refusals = Refusals()
+        self.news = News(redis, about=self._heard, missed=self._missed)
         self._cold = asyncio.Lock()
         self._works: set[asyncio.Task[None]] = set()
         self._closing = False
@@ -298,12 +303,13 @@ class Desk:
     def _shelf_of(self, product: Product) -> Shelf:
         """The shelf of a product that has a stock row, so there are never more shelves than such rows."""
         if product not in self._shelves:
-            self._shelves[product] = Shelf(
+            self._shelves[product] = self._by_key[key_of(product)] = Shelf(
                 product,
                 gate=self._gate,
                 truth=self._truth,
                 listener=self._listener,
                 counts=self.counts,
+                refusals=self._refusals,
                 spawn=self._spawn,
                 hold_ms=self._hold_ms,
                 offer_ms=self._offer_ms,
@@ -319,6 +325,14 @@ class Desk:
         self._works.add(task)
         task.add_done_callback(self._works.discard)
         return task
+
+    def _heard(self, key: str) -> None:
+        if shelf := self._by_key.get(key):
+            shelf.heard()
+
+    def _missed(self) -> None:
+        for shelf in self._shelves.values():
+            shelf.heard()
 
     async def _recover(self) -> None:
         """What a dead desk left: units nobody committed, payments nobody heard of, words not said."""
@@ -338,6 +352,7 @@ class Desk:
     def _keep(self) -> list["asyncio.Task[None]"]:
         pace = self._pace
         rounds = (
+            self.news.run(),
             _every(pace.sweep_s, self._if_leading(self._sweep)),
             _every(pace.poll_s, self._if_leading(self._till.poll)),
             _every(pace.outbox_s, self._drain, self._outbox.work),
