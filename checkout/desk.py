@@ -5,7 +5,7 @@ Invariant: "yours" is said only after Postgres committed it; whatever a dead des
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,10 +17,12 @@ from redis.asyncio import Redis
 from checkout.clock import wall_ms
 from checkout.core.idempotency import derived_id
 from checkout.core.reservation import HoldEvent, move
+from checkout.core.soldout import Refusals
 from checkout.core.taps import Code, Tap, refusal
 from checkout.counts import Counts
-from checkout.gate import Gate, Product
+from checkout.gate import Gate, Product, key_of
 from checkout.lead import Lead
+from checkout.news import News
 from checkout.outbox import Outbox, refund_id_for
 from checkout.payments import PaymentProvider
 from checkout.ports import StockListener
@@ -59,6 +61,8 @@ FENCES_IN_A_ROW = 4
 EXPIRE_AT_ONCE = 500
 PAGE_MOST = 200
 CLOSE_S = 5.0
+CANCEL_S = 0.5
+CANCELS_MOST = 10
 
 
 class Pace(Struct, frozen=True, kw_only=True):
@@ -103,14 +107,17 @@ class Desk:
         self._outbox = Outbox(self._truth, provider, self.counts, self._shelf_of)
         self._till = Till(self._truth, provider, self.counts, self._shelf_of, self._outbox.work.set)
         self._shelves: dict[Product, Shelf] = {}
+        self._by_key: dict[str, Shelf] = {}
+        self._refusals = Refusals()
+        self.news = News(redis, about=self._heard, missed=self._missed)
         self._cold = asyncio.Lock()
         self._works: set[asyncio.Task[None]] = set()
         self._closing = False
-        self._keeper: asyncio.Task[None] | None = None
+        self._keepers: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
         await self._recover()
-        self._keeper = asyncio.create_task(self._keep())
+        self._keepers = self._keep()
         return self
 
     async def __aexit__(
@@ -124,10 +131,7 @@ class Desk:
     async def abandon(self) -> None:
         """Stop at once, finishing nothing: what a kill does. The next desk recovers."""
         self._closing = True
-        tasks = [task for task in (self._keeper, *self._works) if task]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _end([*self._keepers, *self._works])
         if self._lead:
             await self._lead.let_go()
 
@@ -299,12 +303,13 @@ class Desk:
     def _shelf_of(self, product: Product) -> Shelf:
         """The shelf of a product that has a stock row, so there are never more shelves than such rows."""
         if product not in self._shelves:
-            self._shelves[product] = Shelf(
+            self._shelves[product] = self._by_key[key_of(product)] = Shelf(
                 product,
                 gate=self._gate,
                 truth=self._truth,
                 listener=self._listener,
                 counts=self.counts,
+                refusals=self._refusals,
                 spawn=self._spawn,
                 hold_ms=self._hold_ms,
                 offer_ms=self._offer_ms,
@@ -321,6 +326,14 @@ class Desk:
         task.add_done_callback(self._works.discard)
         return task
 
+    def _heard(self, key: str) -> None:
+        if shelf := self._by_key.get(key):
+            shelf.heard()
+
+    def _missed(self) -> None:
+        for shelf in self._shelves.values():
+            shelf.heard()
+
     async def _recover(self) -> None:
         """What a dead desk left: units nobody committed, payments nobody heard of, words not said."""
         if await self._leads():
@@ -336,14 +349,17 @@ class Desk:
     async def _leads(self) -> bool:
         return self._lead is None or await self._lead.is_mine()
 
-    async def _keep(self) -> None:
+    def _keep(self) -> list["asyncio.Task[None]"]:
         pace = self._pace
-        async with asyncio.TaskGroup() as group:
-            group.create_task(_every(pace.sweep_s, self._if_leading(self._sweep)))
-            group.create_task(_every(pace.poll_s, self._if_leading(self._till.poll)))
-            group.create_task(_every(pace.outbox_s, self._drain, self._outbox.work))
-            group.create_task(_every(pace.reconcile_s, self._if_leading(self._reconcile)))
-            group.create_task(_every(pace.tidy_s, self._if_leading(self._tidy)))
+        rounds = (
+            self.news.run(),
+            _every(pace.sweep_s, self._if_leading(self._sweep)),
+            _every(pace.poll_s, self._if_leading(self._till.poll)),
+            _every(pace.outbox_s, self._drain, self._outbox.work),
+            _every(pace.reconcile_s, self._if_leading(self._reconcile)),
+            _every(pace.tidy_s, self._if_leading(self._tidy)),
+        )
+        return [asyncio.create_task(each) for each in rounds]
 
     def _if_leading(self, act: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
         if self._lead is None:
@@ -385,6 +401,17 @@ class Desk:
             if item:
                 shelf.tell(item)
                 await shelf.reconcile(item, orphans_before_ms=before_ms)
+
+
+async def _end(tasks: Collection["asyncio.Task[None]"]) -> None:
+    """Cancel, and again: a cancellation that meets a connection in the middle of its own timeout can be swallowed."""
+    for _ in range(CANCELS_MOST):
+        for task in tasks:
+            task.cancel()
+        if not tasks:
+            return
+        _, tasks = await asyncio.wait(tasks, timeout=CANCEL_S)
+    log.error("desk_tasks_left", count=len(tasks))
 
 
 async def _guarded(work: Coroutine[Any, Any, None]) -> None:
