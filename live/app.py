@@ -70,8 +70,8 @@ def api_routes() -> list[BaseRoute]:
     """The routes of all rooms."""
     return [
         *routes.routes,
+        *moderation_routes.routes,  # chat/pinned before chat/{message}
         *realtime.routes.routes,
-        *moderation_routes.routes,
         *checkout.routes.routes,
         *media.routes.routes,
         *health.routes,

@@ -7,7 +7,7 @@ import pytest
 from live.adapters import Gate, HostBoard, StockTeller
 from live.auth import Tokens
 from live.limits import Limiter
-from schema.errors import Forbidden, NotFound, RateLimited, Unauthenticated, Unavailable
+from schema.errors import Banned, Forbidden, NotFound, RateLimited, Unauthenticated, Unavailable
 from schema.people import Principal, Role
 from schema.show import Stock
 from schema.wire import BackInStock, SoldOut
@@ -118,9 +118,17 @@ def tokens():
     return Tokens(SECRET)
 
 
+class Room:
+    """Has banned the moderator."""
+
+    async def admit(self, principal, show_id):
+        if principal.account_id == "acct_moderator":
+            raise Banned
+
+
 @pytest.fixture
 def gate(tokens, redis):
-    return Gate(tokens, Shows(), Limiter(redis))
+    return Gate(tokens, Shows(), Limiter(redis), Room())
 
 
 def token(tokens, role, show=None):
@@ -156,5 +164,12 @@ async def test_joins_are_limited_and_the_verbs_on_a_session_are_not(gate, tokens
     with pytest.raises(RateLimited):
         await gate.subscriber(viewer, "demo", joining=True)
     await gate.subscriber(viewer, "demo", joining=False)
-    lifted = Gate(tokens, Shows(), Limiter(redis, load=True))
+    lifted = Gate(tokens, Shows(), Limiter(redis, load=True), Room())
     await lifted.subscriber(viewer, "demo", joining=True)
+
+
+async def test_who_is_banned_does_not_join_and_may_still_end_what_runs(gate, tokens):
+    banned = token(tokens, Role.MODERATOR)
+    with pytest.raises(Banned):
+        await gate.subscriber(banned, "demo", joining=True)
+    await gate.subscriber(banned, "demo", joining=False)

@@ -110,8 +110,17 @@ export const api = {
   show: (showId) => body(call(show(showId))),
   join: (showId, name = "") => body(call(show(showId, "/guests"), { method: "POST", body: { name } })),
   ticket: (showId, token) => body(call(show(showId, "/tickets"), { method: "POST", token })),
-  say: (showId, token, text) => body(call(show(showId, "/chat"), { method: "POST", token, body: { text } })),
+  say: (showId, token, text, reply_to = "") =>
+    body(call(show(showId, "/chat"), { method: "POST", token, body: { text, ...(reply_to && { reply_to }) } })),
   deleteChat: (showId, token, message) => call(show(showId, `/chat/${id(message)}`), { method: "DELETE", token }),
+  pinChat: (showId, token, message_id) => call(show(showId, "/chat/pinned"), { method: "PUT", token, body: { message_id } }),
+  unpinChat: (showId, token) => call(show(showId, "/chat/pinned"), { method: "DELETE", token }),
+  sanctions: (showId, token) => body(call(show(showId, "/sanctions?limit=100"), { token })),
+  sanction: (showId, token, account, request) =>
+    body(call(show(showId, `/sanctions/${id(account)}`), { method: "PUT", token, body: request })),
+  lift: (showId, token, account) => call(show(showId, `/sanctions/${id(account)}`), { method: "DELETE", token }),
+  chatRules: (showId, token) => body(call(show(showId, "/chat/rules"), { token })),
+  setChatRules: (showId, token, rules) => body(call(show(showId, "/chat/rules"), { method: "PUT", token, body: rules })),
   setSlowMode: (showId, token, ms) =>
     body(call(show(showId, "/chat-settings"), { method: "PUT", token, body: { slow_mode_ms: ms } })),
 

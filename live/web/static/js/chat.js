@@ -1,7 +1,7 @@
-/** The chat: what was said, a field to say something, and for staff a button to take a message down. */
-import { api, Problem } from "./api.js";
+/** The chat: what was said, what stands on top of it, a field to say something, and for staff what keeps it in order. */
+import { api } from "./api.js";
 import { tick } from "./clock.js";
-import { Bin, Send } from "./icons.js";
+import { Bin, Cross, More, Pin, Reply, Send } from "./icons.js";
 import { html, signal, useEffect, useRef } from "./view.js";
 import { explain } from "./words.js";
 
@@ -15,6 +15,8 @@ export class Voice {
     this.refusedUntilMs = signal(0);
     this.saidMs = signal(-Infinity);
     this.notice = signal("");
+    /** The message that the next one answers; null: none. */
+    this.answering = signal(null);
   }
 
   /** Milliseconds until the server will take another message: after a refusal, and in slow mode after each. */
@@ -28,7 +30,8 @@ export class Voice {
   async say(text) {
     this.notice.value = "";
     try {
-      await this.#send(text);
+      await this.#send(text, this.answering.peek()?.id ?? "");
+      this.answering.value = null;
       this.saidMs.value = tick.peek();
       return true;
     } catch (problem) {
@@ -39,9 +42,9 @@ export class Voice {
   }
 
   /** Never both ways: a message whose answer was lost may well have been said. */
-  async #send(text) {
-    if (this.socket.status === "open") return this.socket.send({ t: "chat", text });
-    return api.say(this.show, await this.token(), text);
+  async #send(text, replyTo) {
+    if (this.socket.status === "open") return this.socket.send({ t: "chat", text, ...(replyTo && { reply_to: replyTo }) });
+    return api.say(this.show, await this.token(), text, replyTo);
   }
 }
 
@@ -49,13 +52,14 @@ function follows(list) {
   return list.scrollHeight - list.scrollTop - list.clientHeight < NEAR_END_PX;
 }
 
-export function ChatList({ messages, me, onDelete = null }) {
+/** `staff` is what `Moderator` of moderation.js offers; without it there is only the answer. */
+export function ChatList({ messages, onTop = null, me, voice, staff = null }) {
   const list = useRef();
   const following = useRef(true);
   useEffect(() => {
     if (following.current) list.current.scrollTop = list.current.scrollHeight;
   }, [messages]);
-  return html`<ol
+  return html`${onTop && html`<${OnTop} message=${onTop} staff=${staff} />`}<ol
     ref=${list}
     class="chat"
     role="log"
@@ -64,21 +68,37 @@ export function ChatList({ messages, me, onDelete = null }) {
     data-testid="chat-list"
     onScroll=${() => (following.current = follows(list.current))}
   >
-    ${messages.map((message) => html`<${Message} key=${message.id} ...${{ message, mine: message.account_id === me, onDelete }} />`)}
+    ${messages.map((message) => html`<${Message} key=${message.id} ...${{ message, mine: message.account_id === me, voice, staff }} />`)}
   </ol>`;
 }
 
-function Message({ message: { id, name, role, text }, mine, onDelete }) {
+function OnTop({ message: { name, text }, staff }) {
+  return html`<p class="on-top" data-testid="chat-on-top">
+    <${Pin} /><span><b class="who">${name}</b> <span class="text">${text}</span></span>
+    ${staff && html`<button type="button" class="plain" aria-label="Take this message away from the top" data-testid="chat-unpin" onClick=${staff.unpin}><${Cross} /></button>`}
+  </p>`;
+}
+
+function Message({ message, mine, voice, staff }) {
+  const { id, name, role = "viewer", text, reply_to: answered } = message;
+  const short = `${name}: ${text.slice(0, 60)}`;
   return html`<li class="said ${mine ? "mine" : ""} ${role}" data-message=${id}>
+    ${answered && html`<span class="answered"><b>${answered.name}</b> ${answered.text}</span>`}
     <b class="who">${name}</b>${role !== "viewer" && html`<span class="role">${role}</span>`} <span class="text">${text}</span>
-    ${onDelete &&
-    html`<button type="button" class="bin" aria-label="Delete the message of ${name}: ${text.slice(0, 60)}" data-testid="chat-delete-${id}" onClick=${() => onDelete(id)}><${Bin} /></button>`}
+    <span class="acts">
+      <button type="button" class="bin reply" aria-label="Answer ${short}" data-testid="chat-reply-${id}" onClick=${() => (voice.answering.value = message)}><${Reply} /></button>
+      ${staff &&
+      html`<button type="button" class="bin" aria-label="Delete the message of ${short}" data-testid="chat-delete-${id}" onClick=${() => staff.takeDown(id)}><${Bin} /></button>
+        <button type="button" class="bin" aria-label="More for the message of ${short}" data-testid="chat-more-${id}" onClick=${() => staff.choose(message)}><${More} /></button>`}
+    </span>
   </li>`;
 }
 
 export function ChatForm({ voice }) {
   const field = useRef();
   const waitMs = voice.waitMs();
+  const answering = voice.answering.value;
+  useEffect(() => answering && field.current.focus(), [answering]);
   const submit = async (event) => {
     event.preventDefault();
     const text = field.current.value.trim();
@@ -88,6 +108,11 @@ export function ChatForm({ voice }) {
   };
   return html`<form class="say" onSubmit=${submit}>
     <p class="notice" role="status" data-testid="chat-notice">${voice.notice.value}</p>
+    ${answering &&
+    html`<p class="answering" data-testid="chat-answering">
+      <span>Answer to <b>${answering.name}</b>: ${answering.text}</span>
+      <button type="button" class="plain" aria-label="Do not answer" onClick=${() => (voice.answering.value = null)}><${Cross} /></button>
+    </p>`}
     <div class="field">
       <input
         ref=${field}
@@ -105,16 +130,4 @@ export function ChatForm({ voice }) {
       </button>
     </div>
   </form>`;
-}
-
-/** What staff do with a message: take it down, and say so if that fails. */
-export function deleting({ show, session, say }) {
-  return async (id) => {
-    try {
-      await api.deleteChat(show, await session.token(), id);
-    } catch (problem) {
-      if (!(problem instanceof Problem)) throw problem;
-      say(explain(problem), "bad");
-    }
-  };
 }

@@ -1,11 +1,12 @@
 /** The console: the operator's stock board, orders, open holds, money, moderation, and the switch that stops sales. */
 import { api, intent } from "./api.js";
-import { ChatForm, ChatList, deleting, Voice } from "./chat.js";
+import { ChatForm, ChatList, Voice } from "./chat.js";
 import { tick } from "./clock.js";
 import { confirm, Questions } from "./dialog.js";
 import { Pin } from "./icons.js";
 import { Name } from "./items.js";
 import { mediaPanel } from "./media.js";
+import { Moderator, moderationPanel } from "./moderation.js";
 import { decimal, digits, minorUnits, money } from "./money.js";
 import { joinRoom } from "./room.js";
 import { showOfPath, StaffSession } from "./session.js";
@@ -42,6 +43,8 @@ function start() {
   const voice = new Voice({ show: showId, token, socket });
 
   const MediaPanel = mediaPanel({ show: showId, token });
+  const { ModerationPanel, refetch: refetchSanctions } = moderationPanel({ show: showId, token });
+  const moderator = new Moderator({ show: showId, token, onChange: refetchSanctions });
 
   let refetching = null;
 
@@ -262,9 +265,10 @@ function start() {
         <${MediaPanel} state=${store.show.value?.state} />
         <${Orders} />
         <${Holds} />
+        <${ModerationPanel} />
         <section class="panel talk" aria-labelledby="chat-title">
           <header class="split"><h2 id="chat-title">Chat</h2><${SlowMode} /></header>
-          <${ChatList} messages=${store.chat.value} onDelete=${deleting({ show: showId, session, say: toast })} />
+          <${ChatList} messages=${store.chat.value} onTop=${store.onTop.value} voice=${voice} staff=${moderator} />
           <${ChatForm} voice=${voice} />
         </section>
       </main>

@@ -1,4 +1,4 @@
-/** Questions that must be answered before something hard to undo: `await confirm({...})`, in a native <dialog>. */
+/** Questions in a native <dialog>: `await confirm({...})` before something hard to undo, `await choose({...})` for one of several. */
 import { html, signal, useEffect, useId, useRef } from "./view.js";
 
 const question = signal(null);
@@ -15,9 +15,35 @@ export function confirm({ title, text = "", action, danger = true }) {
   });
 }
 
+/** The `name` of the action that the person pressed; null when they pressed Escape or Cancel. */
+export function choose({ title, text = "", actions }) {
+  question.value?.answer(null);
+  return new Promise((resolve) => {
+    const answer = (name) => {
+      question.value = null;
+      resolve(name || null);
+    };
+    question.value = { title, text, actions, answer };
+  });
+}
+
 export function Questions() {
   const asked = question.value;
-  return asked && html`<${Question} key=${asked.title} ...${asked} />`;
+  return asked && html`<${asked.actions ? Choice : Question} key=${asked.title} ...${asked} />`;
+}
+
+function Choice({ title, text, actions, answer }) {
+  const dialog = useRef();
+  const id = useId();
+  useEffect(() => dialog.current.showModal(), []);
+  return html`<dialog ref=${dialog} class="question choice" aria-labelledby=${id} onClose=${() => answer(null)} onClick=${(event) => event.target === dialog.current && answer(null)} data-testid="choice">
+    <h2 id=${id}>${title}</h2>
+    ${text && html`<p class="quote">${text}</p>`}
+    <div class="choices">
+      ${actions.map(({ name, words, danger }) => html`<button key=${name} type="button" class=${danger ? "danger" : "quiet"} onClick=${() => answer(name)} data-testid="choose-${name}">${words}</button>`)}
+      <button type="button" class="plain" onClick=${() => answer(null)} data-testid="choose-nothing">Cancel</button>
+    </div>
+  </dialog>`;
 }
 
 function Question({ title, text, action, danger, answer }) {

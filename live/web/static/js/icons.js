@@ -13,3 +13,5 @@ export const Bin = () => icon(html`<path d="M5 7h14M9.5 7V4.5h5V7m2.5 0-.8 12.5H
 export const Check = () => icon(html`<path d="m5 12.5 4.5 4.5L19 7" />`);
 export const Pin = () => icon(html`<path d="M9 4h6l-.8 6 3.3 3.5h-11L9.8 10Z" /><path d="M12 13.5V20" />`);
 export const Clock = () => icon(html`<circle cx="12" cy="12" r="8.5" /><path d="M12 7.5V12l3 2" />`);
+export const Reply = () => icon(html`<path d="m10 7-5 5 5 5" /><path d="M5.5 12H14a5 5 0 0 1 5 5v1.5" />`);
+export const More = () => icon(html`<circle cx="5.5" cy="12" r="1.2" /><circle cx="12" cy="12" r="1.2" /><circle cx="18.5" cy="12" r="1.2" />`);

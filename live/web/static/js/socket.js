@@ -165,9 +165,15 @@ export class ShowSocket {
 
   #receive(message) {
     if (message.re !== undefined) return this.#settle(message.re, message);
+    if (message.private !== undefined) return this.#hear(message.private);
     if (message.e === undefined) return undefined;
     this.attempts = 0; // only a server that talks has let us in
     return this.onFrame(this.position.advance(message));
+  }
+
+  /** An event for this account alone has no place in the sequence. */
+  #hear(event) {
+    return this.onFrame({ e: this.position.epoch, o: this.position.offset, ev: [event] });
   }
 
   #refuse(code, reason) {

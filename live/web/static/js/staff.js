@@ -5,7 +5,7 @@ import { Badge, Viewers } from "./stage.js";
 import { toast } from "./toast.js";
 import { explain } from "./words.js";
 
-const RANK = { viewer: 0, host: 1, operator: 2 };
+const RANK = { viewer: 0, moderator: 1, host: 2, operator: 3 };
 
 /** The role that a token claims, read without its key: for words alone, the server decides. Null if it is no token. */
 export function claimedRole(token) {

@@ -17,6 +17,8 @@ export const EMPTY = Object.freeze({
   pins: [],
   stock: {},
   chat: [],
+  /** The message that the staff put on top of the chat. */
+  onTop: null,
   viewers: null,
   /** Pin and price events heard since the last REST request began; they are newer than its answer. */
   since: [],
@@ -28,7 +30,13 @@ const without = (list, value) => list.filter((each) => each !== value);
 const EVENTS = {
   chat: (state, event) =>
     state.chat.some((each) => each.id === event.id) ? state : { ...state, chat: [...state.chat, event].slice(-CHAT_MAX) },
-  chat_deleted: (state, { id }) => ({ ...state, chat: state.chat.filter((each) => each.id !== id) }),
+  chat_deleted: (state, { id }) => ({
+    ...state,
+    chat: state.chat.filter((each) => each.id !== id),
+    onTop: state.onTop?.id === id ? null : state.onTop,
+  }),
+  chat_pin: (state, { message }) => ({ ...state, onTop: message }),
+  chat_unpin: (state) => ({ ...state, onTop: null }),
   pin: (state, { variant_id }) => ({ ...state, pins: [...without(state.pins, variant_id), variant_id] }),
   unpin: (state, { variant_id }) => ({ ...state, pins: without(state.pins, variant_id) }),
   price: (state, { variant_id, price }) => ({
@@ -69,7 +77,7 @@ function assign(state, [key, value]) {
 
 /** The state after one frame. A snapshot forgets pins, chat and stock first; titles and images stay. */
 export function reduce(state, frame) {
-  const base = frame.snapshot ? { ...state, live: {}, pins: [], chat: [], stock: {}, since: [] } : state;
+  const base = frame.snapshot ? { ...state, live: {}, pins: [], chat: [], onTop: null, stock: {}, since: [] } : state;
   const heard = (frame.ev ?? []).reduce(apply, base);
   return Object.entries(frame.st ?? {}).reduce(assign, heard);
 }
@@ -95,6 +103,7 @@ export function createStore() {
     stock: part(({ stock }) => stock),
     pins: part(({ pins }) => pins),
     chat: part(({ chat }) => chat),
+    onTop: part(({ onTop }) => onTop),
     viewers: part(({ viewers }) => viewers),
     pinned: part(({ pins, items }) => pins.map((pin) => items.find((item) => item.variant_id === pin)).filter(Boolean)),
     apply: (frame) => (state.value = reduce(state.value, frame)),

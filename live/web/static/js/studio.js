@@ -1,11 +1,12 @@
 /** The studio: the host's camera, the items to pin, the chat, and the state of the show. */
 import { api } from "./api.js";
 import { AirLine, Camera, Pickers, Preview } from "./camera.js";
-import { ChatForm, ChatList, deleting, Voice } from "./chat.js";
+import { ChatForm, ChatList, Voice } from "./chat.js";
 import { confirm, Questions } from "./dialog.js";
 import { captureClock } from "./frames.js";
 import { Pin } from "./icons.js";
 import { Name, StockNote, Thumb } from "./items.js";
+import { Moderator } from "./moderation.js";
 import { decimal, digits, minorUnits, money } from "./money.js";
 import { joinRoom } from "./room.js";
 import { showOfPath, StaffSession } from "./session.js";
@@ -22,6 +23,7 @@ function start() {
   const token = () => session.token();
   const { store, socket, status, problem } = joinRoom({ show: showId, session });
   const voice = new Voice({ show: showId, token, socket });
+  const moderator = new Moderator({ show: showId, token });
   const camera = new Camera({ show: showId, token });
   const busy = signal(false);
   const editing = signal(null);
@@ -122,7 +124,7 @@ function start() {
         </section>
         <section class="panel talk" aria-labelledby="chat-title">
           <h2 id="chat-title">Chat</h2>
-          <${ChatList} messages=${store.chat.value} onDelete=${deleting({ show: showId, session, say: toast })} />
+          <${ChatList} messages=${store.chat.value} onTop=${store.onTop.value} voice=${voice} staff=${moderator} />
           <${ChatForm} voice=${voice} />
         </section>
       </main>

@@ -18,6 +18,8 @@ import { Waiting } from "./waiting.js";
 import { marks, Player } from "./whep.js";
 import { explain } from "./words.js";
 
+/** How the socket, and how HTTP, tells somebody that a moderator sent them out. */
+const BANNED = new Set([4531, "banned"]);
 const showId = showOfPath();
 const session = new GuestSession(showId);
 const token = () => session.token();
@@ -69,7 +71,7 @@ effect(() => {
   const mine = player.value;
   if (!mine || !show) return;
   mine.hostPresent = show.host_present && show.state === "live";
-  if (show.state === "ended") mine.stop();
+  if (show.state === "ended" || BANNED.has(problem.value?.code)) mine.stop();
   else mine.start();
 });
 
@@ -154,9 +156,9 @@ function Watch() {
       </section>
       <div class="side">
         <${Shelf} />
-        <${ChatList} messages=${store.chat.value} me=${session.id} />
+        <${ChatList} messages=${store.chat.value} onTop=${store.onTop.value} me=${session.id} voice=${voice} />
         <div class="foot">
-          <p class="connection" role="status" data-testid="connection" data-status=${status.value}>${CONNECTION[status.value] ?? ""}</p>
+          <p class="connection" role="status" data-testid="connection" data-status=${status.value}>${BANNED.has(problem.value?.code) ? explain({ code: "banned" }) : (CONNECTION[status.value] ?? "")}</p>
           <${ChatForm} voice=${voice} />
           <button type="button" class="bag" aria-label="All ${count} items" data-testid="all-items" onClick=${() => (drawerOpen.value = true)}>
             <${Bag} /><span>${count}</span>

@@ -6,6 +6,10 @@ const WORDS = {
   sales_closed: "Sales are closed at the moment.",
   hold_lapsed: "Your time ran out and the item went back on sale.",
   payment_declined: "The payment was declined. You were not charged, and the item is still yours until the time runs out.",
+  muted: "A moderator muted you in this chat.",
+  banned: "A moderator sent you out of this show.",
+  message_blocked: "One of these words may not be said here. Please put it another way.",
+  links_not_allowed: "Links may not be posted here.",
   rate_limited: "That was a little fast.",
   unauthenticated: "Your session has ended. Reload the page to go on.",
   forbidden: "This link does not allow that.",
@@ -42,7 +46,7 @@ export function explain(problem, doing = "watch") {
   const special = doing === "publish" ? TO_A_HOST[problem.code] : problem.code === "not_acceptable" && formatWords(problem);
   const text = DEVICES[problem.name] || special || WORDS[problem.code] || problem.detail || "Something went wrong. Try again.";
   const seconds = Math.ceil((problem.retryAfterMs ?? 0) / 1000);
-  return problem.code === "rate_limited" && seconds > 0 ? `${text} Try again in ${seconds} s.` : text;
+  return ["rate_limited", "muted"].includes(problem.code) && seconds > 0 ? `${text} Try again in ${seconds} s.` : text;
 }
 
 /** How many are left, as a buyer wants to read it. */
