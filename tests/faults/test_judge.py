@@ -113,5 +113,13 @@ def test_a_provider_who_moved_another_sum_is_found(apart):
     assert "money" in findings(charges=[CHARGE | apart])
 
 
+def test_both_holds_of_a_basket_are_paid_for_by_its_one_payment():
+    both = {"holds": [HOLD, HOLD | {"hold_id": "h2"}], "opening": {"pot": 2}}
+    lines = [{"payment_id": "p1", "hold_id": "h1"}, {"payment_id": "p1", "hold_id": "h2"}]
+    assert findings(**both, lines=lines) == set()
+    again = CHARGE | {"payment_id": "p2", "reference": "h2"}
+    assert "charged_twice" in findings(**both, lines=lines, charges=[CHARGE, again])
+
+
 def test_a_buyer_over_the_limit_is_found():
     assert "over_limit" in findings(limit=0)
