@@ -22,7 +22,6 @@ RULES = {
     "refunds_add_up": "an order's refunds add up",
     "payment_follows": "a payment's state is its order's",
     "price_is_the_holds": "an order's price is its hold's",
-    "buyers_units": "a buyer's units are those of their holds",
     "within_limit": "a buyer is within the limit",
 }
 """Files of sql/verify/, each of which answers with the rows that break its rule."""
