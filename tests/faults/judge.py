@@ -157,6 +157,13 @@ def _orders(told, found, orders, verdict) -> None:
         if len(ids) > 1:
             verdict.duplicate.append(f"{what} has the orders {sorted(ids)}")
     sold = [row for row in found.holds if row["state"] == "sold"]
+    thrown_away = [row for row in found.payments if row["state"] in {"authorized", "cancelled"}]
+    paid = {row["payment_id"] for row in found.orders}
+    verdict.lost += [
+        f"{row['hold_id']} was paid for with {row['payment_id']}, and gone"
+        for row in thrown_away
+        if row["payment_id"] not in paid
+    ]
     verdict.lost += [f"{row['hold_id']} is sold without an order" for row in sold if row["order_id"] not in orders]
 
 

@@ -82,6 +82,13 @@ def test_a_hold_whose_payment_was_cancelled_before_it_reached_the_provider_is_no
     assert findings(told=TOLD[:1], holds=[HOLD | {"state": "released"}], orders=[], charges=[charge]) == set()
 
 
+def test_a_payment_that_was_authorized_for_a_hold_that_had_gone_is_a_loss():
+    payment, charge = PAYMENT | {"state": "cancelled"}, CHARGE | {"state": "cancelled", "captured": 0, "captures": 0}
+    assert "lost" in findings(
+        told=[], holds=[HOLD | {"state": "expired"}], orders=[], payments=[payment], charges=[charge]
+    )
+
+
 def test_two_holds_for_one_key_are_a_duplicate():
     assert "duplicate" in findings(told=[*TOLD, replace(TOLD[0], hold_id="h2")])
 
