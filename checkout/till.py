@@ -6,6 +6,7 @@ compare-and-set.
 """
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import msgspec
 import structlog
@@ -13,15 +14,16 @@ import structlog
 from checkout.core.idempotency import fingerprint, may_answer
 from checkout.counts import Counts
 from checkout.gate import Product
+from checkout.payers import Payers
 from checkout.payments import Payment, PaymentProvider, PaymentState, ProviderFailed, ProviderRefused
 from checkout.rows import Row, hold_of, order_of
 from checkout.shelf import Shelf
 from checkout.side_by_side import side_by_side
 from checkout.truth import Truth, sql
-from schema.errors import Conflict, HoldLapsed, NotFound, PaymentDeclined
+from schema.errors import Conflict, HoldLapsed, LimitReached, NotFound, PaymentDeclined, ShowfloorError
 from schema.ids import new_id
 from schema.money import Money
-from schema.order import Hold, HoldState, Order
+from schema.order import Hold, HoldState, Order, PaymentStep
 
 log = structlog.get_logger()
 
@@ -58,25 +60,25 @@ class Till:
     ) -> None:
         self._truth, self._provider, self._counts, self._shelf_of = truth, provider, counts, shelf_of
         self._outbox_has_work = outbox_has_work
+        self._payers = Payers(truth, counts)
 
     # -- paying -------------------------------------------------------------------------------------------------
 
-    async def pay(self, account_id: str, hold_id: str, method: str, key: str) -> Order | Hold:
+    async def pay(self, account_id: str, hold_id: str, method: str, key: str, email: str = "") -> Order | Hold:
         """The order; or the hold, in state paying, while the provider is undecided.
 
         One key is one answer, a decline included; another key for a hold that is sold gets the same order.
-        Raises PaymentDeclined, HoldLapsed, NotFound, Conflict (another method is being tried), IdempotencyInFlight,
-        IdempotencyMismatch.
+        Raises PaymentDeclined, LimitReached (the card or the mailbox has, in another guest session), HoldLapsed,
+        NotFound, Conflict (another method is being tried), IdempotencyInFlight, IdempotencyMismatch.
         """
         scope = (account_id, "pay", key)
-        claim = await self._truth.one(
-            "SELECT * FROM claim_key($1, $2, $3, $4, $5)", *scope, fingerprint("pay", hold_id, method), LEASE_MS
-        )
+        same = fingerprint("pay", hold_id, method, *([email] if email else []))
+        claim = await self._truth.one("SELECT * FROM claim_key($1, $2, $3, $4, $5)", *scope, same, LEASE_MS)
         if not may_answer(claim["code"]):
             return _replay(claim["saved"])
         try:
-            answer = await self._pay(account_id, hold_id, method)
-        except PaymentDeclined as error:
+            answer = await self._pay(account_id, hold_id, method, email)
+        except (PaymentDeclined, LimitReached) as error:
             await self._truth.fetch(sql("finish_key"), *scope, error.status, msgspec.json.encode(error.extra).decode())
             raise
         except BaseException:
@@ -88,7 +90,7 @@ class Till:
             await self._truth.fetch(sql("drop_key"), *scope)
         return answer
 
-    async def _pay(self, account_id: str, hold_id: str, method: str) -> Order | Hold:
+    async def _pay(self, account_id: str, hold_id: str, method: str, email: str) -> Order | Hold:
         begun = await self._truth.one(
             "SELECT * FROM begin_payment($1, $2, $3, $4, $5, $6, $7)",
             hold_id,
@@ -108,6 +110,7 @@ class Till:
             return await self._order(hold["order_id"])
         if payment["method"] != method:
             raise Conflict("This hold is being paid for with another method")
+        await self._payers.note(payment["payment_id"], email)
         seen = await self._authorize(payment)
         return await self._conclude(hold, payment["payment_id"], seen)
 
@@ -129,15 +132,25 @@ class Till:
             return None
 
     async def _conclude(self, hold: Row, payment_id: str, seen: Payment | None) -> Order | Hold:
-        outcome = _DECIDED.get(seen.state) if seen else None
+        outcome, refusal = await self._outcome(payment_id, seen)
         if outcome is None:
             return hold_of(hold)
         settled = await self._settle(payment_id, outcome)
         if settled["hold"]["state"] == HoldState.SOLD:
             return await self._order(settled["hold"]["order_id"])
         if outcome == "declined":
-            raise PaymentDeclined(hold_state=settled["hold"]["state"], expires_at_ms=settled["hold"]["expires_at_ms"])
+            hold = settled["hold"]
+            raise _refused(refusal, seen, hold_state=hold["state"], expires_at_ms=hold["expires_at_ms"])
         return hold_of(settled["hold"])
+
+    async def _outcome(self, payment_id: str, seen: Payment | None) -> tuple[str | None, str]:
+        """What the provider's word comes to, and why authorized money that must not become a sale was let go of."""
+        outcome = _DECIDED.get(seen.state) if seen else None
+        refusal = await self._payers.refusal(seen) if seen else ""
+        if refusal:
+            gone = await self._let_go(payment_id)
+            outcome = "declined" if gone and _DECIDED.get(gone.state) == "declined" else None
+        return outcome, refusal
 
     async def _settle(self, payment_id: str, outcome: str) -> Row:
         """Apply the provider's decision, and tell the shelf what it did to the stock."""
@@ -166,30 +179,65 @@ class Till:
     async def webhook(self, body: bytes, headers: Mapping[str, str]) -> str | None:
         """The payment to look at; None for an event that was seen before. Raises WebhookForged."""
         event = self._provider.verify_webhook(body, headers)
+        if not event.payment_id:
+            return None
         new = await self._truth.one(sql("new_event"), self._provider.name, event.event_id, event.payment_id)
         # A repetition after a lost answer finds the event stored and the payment still undecided: the poll's.
         return event.payment_id if new else None
 
-    async def check(self, payment_id: str, age_ms: int = 0) -> None:
-        """Ask the provider what became of a payment, and apply it. Too old, it is cancelled first."""
+    async def check(self, payment_id: str, age_ms: int = 0) -> Payment | None:
+        """Ask the provider what became of a payment, and apply it. Too old, it is cancelled first.
+
+        None while the provider says nothing.
+        """
         try:
             seen = await self._provider.retrieve(payment_id)
             if age_ms > PAY_MS or (seen is None and age_ms > UNHEARD_MS):
                 seen = await self._provider.cancel(payment_id)
         except (ProviderFailed, ProviderRefused) as error:
             log.info("payment_not_checked", payment=payment_id, error=str(error))
-            return
-        outcome = _DECIDED.get(seen.state) if seen else None
+            return None
+        outcome, _ = await self._outcome(payment_id, seen)
         if outcome:
             await self._settle(payment_id, outcome)
+        return seen
+
+    async def look(self, payment_id: str, age_ms: int = 0) -> None:
+        """`check`, for whoever asks because time has passed or a webhook came."""
+        await self.check(payment_id, age_ms)
+
+    async def step(self, hold_id: str) -> PaymentStep:
+        """Where the payment of a hold stands, by the provider's word of this moment."""
+        row = await self._truth.one(sql("payment_of_hold"), hold_id)
+        seen = await self.check(row["payment_id"]) if row and row["state"] == "authorizing" else None
+        row = await self._truth.one(sql("payment_of_hold"), hold_id)
+        if row is None:
+            raise NotFound("There is no such hold")
+        over = row["state"] in {"declined", "cancelled"}
+        return PaymentStep(
+            hold_id=row["hold_id"],
+            hold_state=HoldState(row["hold_state"]),
+            state={"authorizing": "pending", "capture_failed": "cancelled"}.get(row["state"], row["state"] or ""),
+            client_secret=seen.client_secret if seen and row["state"] == "authorizing" else "",
+            code=(row["refusal"] or PaymentDeclined.code) if over else "",
+        )
 
     async def poll(self) -> None:
         """Look at every payment that has been undecided for a while."""
         rows = await self._truth.fetch("SELECT * FROM claim_undecided($1, $2)", AT_ONCE, CHECK_MS)
-        await side_by_side(self.check(row["payment_id"], row["age_ms"]) for row in rows)
+        await side_by_side(self.look(row["payment_id"], row["age_ms"]) for row in rows)
+
+
+def _refused(refusal: str, seen: Payment | None, **extra: Any) -> ShowfloorError:
+    if refusal == LimitReached.code:
+        return LimitReached("This card or address has reached the limit for this item; nothing was charged", **extra)
+    if seen and seen.reason:
+        extra["reason"] = seen.reason
+    return PaymentDeclined(**extra)
 
 
 def _replay(saved: Row) -> Order:
-    if saved["status"] == PaymentDeclined.status:
-        raise PaymentDeclined(**msgspec.json.decode(saved["answer"]))
+    if saved["status"] in {PaymentDeclined.status, LimitReached.status}:
+        extra = msgspec.json.decode(saved["answer"])
+        raise _refused(LimitReached.code if saved["status"] == LimitReached.status else "", None, **extra)
     return _orders.decode(saved["answer"])
