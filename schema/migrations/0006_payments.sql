@@ -23,11 +23,12 @@ CREATE INDEX payments_by_age ON payments (created_at_ms);
 -- a payment may have both. What counts follows from the payment and its hold, so nothing has to be taken back here.
 CREATE TABLE payer_units (
     payment_id  text NOT NULL REFERENCES payments,
+    hold_id     text NOT NULL REFERENCES holds,
     show_id     text NOT NULL,
     variant_id  text NOT NULL,
     payer       text NOT NULL,
     units       int NOT NULL CHECK (units >= 1),
-    PRIMARY KEY (payment_id, show_id, variant_id, payer)
+    PRIMARY KEY (payment_id, hold_id, payer)
 );
 CREATE INDEX payer_units_of ON payer_units (show_id, variant_id, payer);
 
@@ -39,35 +40,37 @@ CREATE INDEX payer_units_of ON payer_units (show_id, variant_id, payer);
 CREATE FUNCTION claim_payer(p_payment text, p_card text, p_amount bigint, OUT code text) LANGUAGE plpgsql AS $$
 DECLARE
     payment payments;
-    hold holds;
+    buyer text;
     persons text[];
     person text;
-    most int;
 BEGIN
     SELECT * INTO payment FROM payments p WHERE p.payment_id = p_payment;
-    SELECT * INTO hold FROM holds h WHERE h.hold_id = payment.hold_id;
+    SELECT h.buyer_id INTO buyer FROM holds h WHERE h.hold_id = payment.hold_id;
     code := 'ok';
     IF payment.amount <> p_amount THEN
         code := 'amount_mismatch';
-    ELSIF hold.buyer_id LIKE 'guest\_%' THEN
+    ELSIF buyer LIKE 'guest\_%' THEN
         SELECT array_agg(who ORDER BY who) INTO persons
             FROM unnest(ARRAY['card:' || nullif(p_card, ''), 'mail:' || payment.mailbox]) AS who WHERE who IS NOT NULL;
         -- One after the other, and in one order: the next one's look has to see this one's claim.
         FOREACH person IN ARRAY coalesce(persons, '{}') LOOP
-            PERFORM pg_advisory_xact_lock(hashtextextended(hold.show_id || ' ' || hold.variant_id || ' ' || person, 6));
+            PERFORM pg_advisory_xact_lock(hashtextextended('payer ' || person, 0));
         END LOOP;
-        SELECT i.limit_per_buyer INTO most FROM show_items i
-            WHERE i.show_id = hold.show_id AND i.variant_id = hold.variant_id;
         IF EXISTS (
-            SELECT FROM payer_units u JOIN payments p USING (payment_id) JOIN holds h USING (hold_id)
-            WHERE u.show_id = hold.show_id AND u.variant_id = hold.variant_id AND u.payer = ANY (persons)
-                AND u.payment_id <> p_payment AND NOT h.returned AND p.state IN ('authorizing', 'authorized', 'captured')
-            GROUP BY u.payer HAVING sum(u.units) + hold.quantity > most
+            SELECT FROM (SELECT l.show_id, l.variant_id, sum(l.quantity) AS units FROM payment_lines l
+                WHERE l.payment_id = p_payment GROUP BY 1, 2) wanted
+            JOIN show_items i USING (show_id, variant_id)
+            CROSS JOIN unnest(persons) AS who
+            WHERE wanted.units + coalesce((
+                SELECT sum(u.units) FROM payer_units u JOIN payments p USING (payment_id) JOIN holds h ON h.hold_id = u.hold_id
+                WHERE u.show_id = wanted.show_id AND u.variant_id = wanted.variant_id AND u.payer = who
+                    AND u.payment_id <> p_payment AND NOT h.returned
+                    AND p.state IN ('authorizing', 'authorized', 'captured')), 0) > i.limit_per_buyer
         ) THEN
             code := 'limit_reached';
         ELSE
-            INSERT INTO payer_units SELECT p_payment, hold.show_id, hold.variant_id, who, hold.quantity
-                FROM unnest(persons) AS who ON CONFLICT DO NOTHING;
+            INSERT INTO payer_units SELECT p_payment, l.hold_id, l.show_id, l.variant_id, who, l.quantity
+                FROM payment_lines l CROSS JOIN unnest(persons) AS who WHERE l.payment_id = p_payment ON CONFLICT DO NOTHING;
         END IF;
     END IF;
     IF code <> 'ok' THEN
@@ -93,26 +96,30 @@ END $$;
 -- Undoes an order whose money has not been captured: its units come back, its capture will not be said any more, and
 -- the provider is told to let the money go. A capture that is on its way all the same is given back by that last word.
 -- Guarantees: once. Code: ok, known (it was cancelled before), late (captured already, or its capture failed), none;
--- with the order. Caller: Outbox.cancel.
-CREATE FUNCTION cancel_order(p_order text, OUT code text, OUT o orders, OUT item stock) LANGUAGE plpgsql AS $$
+-- with the order, its holds and their stock rows. Caller: Outbox.cancel.
+CREATE FUNCTION cancel_order(p_order text, OUT code text, OUT o orders, OUT basket holds[], OUT items stock[])
+LANGUAGE plpgsql AS $$
+DECLARE
+    line payment_lines;
 BEGIN
     SELECT * INTO o FROM orders x WHERE x.order_id = p_order;
     IF NOT FOUND THEN
         code := 'none';
         RETURN;
     END IF;
-    SELECT * INTO item FROM stock s WHERE s.show_id = o.show_id AND s.variant_id = o.variant_id FOR UPDATE;
+    PERFORM lock_stock_of(o.payment_id);
     SELECT * INTO o FROM orders x WHERE x.order_id = p_order FOR UPDATE;
-    IF o.state <> 'paid' THEN
-        code := CASE WHEN o.state = 'cancelled' THEN 'known' ELSE 'late' END;
-        RETURN;
+    code := CASE o.state WHEN 'paid' THEN 'ok' WHEN 'cancelled' THEN 'known' ELSE 'late' END;
+    IF code = 'ok' THEN
+        UPDATE orders x SET state = 'cancelled' WHERE x.order_id = p_order RETURNING * INTO o;
+        UPDATE outbox b SET state = 'done' WHERE b.order_id = p_order AND b.kind = 'capture';
+        INSERT INTO outbox (kind, payment_id, order_id, amount, currency, due_at_ms)
+            VALUES ('cancel', o.payment_id, p_order, o.total, o.currency, clock_ms());
+        FOR line IN SELECT * FROM payment_lines l WHERE l.payment_id = o.payment_id ORDER BY l.position LOOP
+            PERFORM return_line(o, line);
+        END LOOP;
     END IF;
-    code := 'ok';
-    UPDATE orders x SET state = 'cancelled' WHERE x.order_id = p_order RETURNING * INTO o;
-    UPDATE outbox b SET state = 'done' WHERE b.order_id = p_order AND b.kind = 'capture';
-    INSERT INTO outbox (kind, payment_id, order_id, amount, currency, due_at_ms)
-        VALUES ('cancel', o.payment_id, p_order, o.total, o.currency, clock_ms());
-    item := return_units(o);
+    SELECT b.basket, b.items INTO basket, items FROM basket_of(o.payment_id) b;
 END $$;
 
 ALTER TABLE outbox ADD COLUMN why text NOT NULL DEFAULT '';  -- the last failure, for the operator
