@@ -77,27 +77,23 @@ class GcmSender:
     `twin` belongs to media.native: its cipher context with `rtp_key` and `rtp_salt`, which lives as long as the keys.
     """
 
-    __slots__ = ("_encrypt_into", "_keys", "_rtcp_index", "_salt", "rtp_key", "rtp_salt", "twin")
+    __slots__ = ("_keys", "_rtcp_index", "encrypt", "rtp_key", "rtp_salt", "salt", "twin")
     tag_bytes = TAG_BYTES
 
     def __init__(self, key: bytes, salt: bytes) -> None:
         self._keys = Keys(key, salt)
         self._rtcp_index = 0
-        self._encrypt_into, self._salt = self._keys.rtp.encrypt_into, self._keys.rtp_salt  # looked up per packet
+        self.encrypt, self.salt = self._keys.rtp.encrypt, self._keys.rtp_salt
+        """(nonce, payload, header) -> ciphertext and tag; the nonce is `salt` xor the packet's position."""
         self.rtp_key, self.rtp_salt = self._keys.rtp_key, self._keys.rtp_salt.to_bytes(SALT_BYTES, "big")
         self.twin: object | None = None
 
-    def seal_into(self, position: int, header: bytes, payload: bytes, out: memoryview, at: int) -> int:
-        """Write header, ciphertext and tag to `out` from `at`; where they end.
+    def seal(self, position: int, header: bytes, payload: bytes) -> bytes:
+        """The SRTP packet.
 
         `position` is SSRC << 48 | cycles << 16 | sequence: what makes the nonce (RFC 7714 section 8.1).
         """
-        body = at + len(header)
-        end = body + len(payload) + TAG_BYTES
-        out[at:body] = header
-        nonce = (position ^ self._salt).to_bytes(12, "big")
-        self._encrypt_into(nonce, payload, header, out[body:end])
-        return end
+        return header + self.encrypt((position ^ self.salt).to_bytes(12, "big"), payload, header)
 
     def protect_rtcp(self, packet: bytes) -> bytes:
         """A compound RTCP packet as SRTCP (RFC 7714 section 9)."""

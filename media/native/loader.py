@@ -96,11 +96,10 @@ def _addresses(library: ctypes.CDLL) -> list[int] | None:
 
 def _is_right(fanout: ModuleType) -> bool:
     """Whether a packet comes out as from the reference."""
-    sender, out = GcmSender(bytes(range(16)), bytes(range(12))), memoryview(bytearray(256))
+    sender = GcmSender(bytes(range(16)), bytes(range(12)))
     header, payload, ssrc, index = b"\x80\x60" + bytes(range(10)), b"showfloor" * 20, 0xDEADBEEF, 0x12345_6789A
-    end = sender.seal_into(ssrc << 48 | index, header, payload, out, 0)
     try:
         sealed: bytes = fanout.Cipher(sender.rtp_key, sender.rtp_salt).seal(ssrc, index, header, payload)
     except (RuntimeError, ValueError):
         return False
-    return sealed == bytes(out[:end])
+    return sealed == sender.seal(ssrc << 48 | index, header, payload)

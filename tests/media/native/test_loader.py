@@ -76,10 +76,8 @@ def test_an_extension_is_taken_only_if_it_gives_the_references_bytes(spoil):
             assert (key, salt) == (self.sender.rtp_key, self.sender.rtp_salt)
 
         def seal(self, ssrc, index, header, payload):
-            out = memoryview(bytearray(256))
-            end = self.sender.seal_into(ssrc << 48 | index, header, payload, out, 0)
-            out[end - 1] ^= spoil
-            return bytes(out[:end])
+            sealed = self.sender.seal(ssrc << 48 | index, header, payload)
+            return sealed[:-1] + bytes((sealed[-1] ^ spoil,))
 
     assert loader._is_right(SimpleNamespace(Cipher=Cipher)) is not bool(spoil)
 
