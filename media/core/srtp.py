@@ -17,6 +17,7 @@ WINDOW: Final = 1024
 MAX_SOURCES: Final = 16
 """SSRCs accepted from one peer; a publisher needs two, and more with simulcast and RTX."""
 
+_SEEN: Final = (1 << WINDOW) - 1
 _RTP_KEY, _RTP_SALT, _RTCP_KEY, _RTCP_SALT = 0, 2, 3, 5
 _ENCRYPTED: Final = 0x80000000
 
@@ -65,7 +66,7 @@ class Window:
         if index > self.highest:
             step = index - self.highest
             # A jump beyond the window clears it; shifting by billions would build a giant number.
-            self._bits = (self._bits << step | 1) & (1 << WINDOW) - 1 if step < WINDOW else 1
+            self._bits = (self._bits << step | 1) & _SEEN if step < WINDOW else 1
             self.highest = index
         else:
             self._bits |= 1 << self.highest - index
