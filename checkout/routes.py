@@ -8,6 +8,7 @@ from typing import Any, TypedDict
 
 from starlette.routing import BaseRoute
 
+from checkout import basket_routes
 from checkout.desk import PAGE_MOST, Desk
 from checkout.payments import WebhookForged
 from checkout.ports import Limiter
@@ -146,7 +147,7 @@ async def get_totals(call: Call[None]) -> Answer:
 async def refund_order(call: Call[RefundRequest]) -> Answer:
     """200 the refund."""
     order_id = OrderId(call.path("order"))
-    return Answer(body=await _desk(call).refund(call.who, order_id, call.body.amount, call.key))
+    return Answer(body=await _desk(call).refund(call.who, order_id, call.body.amount, call.key, call.body.lines))
 
 
 async def fake_webhook(call: Call[None]) -> Answer:
@@ -372,4 +373,7 @@ OPERATIONS: list[tuple[Operation, Callable[[Call[Any]], Awaitable[Answer]]]] = [
     ),
 ]
 
-routes: list[BaseRoute] = [route(operation, handler) for operation, handler in OPERATIONS]
+routes: list[BaseRoute] = [
+    *(route(operation, handler) for operation, handler in OPERATIONS),
+    *basket_routes.routes,
+]
