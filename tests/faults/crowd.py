@@ -122,8 +122,18 @@ class Buyer:
         while answer.status == 202 and self.crowd.is_open and time.monotonic() < end:
             await asyncio.sleep(0.7)
             answer = await self.ask("pay", "POST", path, key, body, hold_id)
-        if answer.status == 200 and self.dice.random() < 0.15:
-            await self.refund(answer)
+        if answer.status == 200:
+            await self.regret(answer)
+
+    async def regret(self, paid: Told) -> None:
+        """Some want it undone at once, some their money back."""
+        choice = self.dice.random()
+        if choice < 0.06:
+            await self.ask(
+                "cancel", "POST", f"/api/v1/orders/{paid.order_id}/cancel", self.key("cancel"), {}, paid.hold_id
+            )
+        elif choice < 0.2:
+            await self.refund(paid)
 
     async def refund(self, paid: Told) -> None:
         body = {} if self.dice.random() < 0.5 else {"amount": max(1, paid.amount // 3)}

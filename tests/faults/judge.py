@@ -200,8 +200,13 @@ def _money(told, found, orders, charges, verdict) -> None:
 
 
 def _one_order(order, charge, verdict) -> None:
-    due = 0 if order["state"] in {"paid", "capture_failed"} else order["total"]
-    if (charge["captured"], charge["refunded"]) != (due, order["refunded"]):
+    due = 0 if order["state"] in {"paid", "capture_failed", "cancelled"} else order["total"]
+    moved = (charge["captured"], charge["refunded"])
+    if order["state"] == "cancelled":
+        if charge["state"] == "authorized":
+            verdict.charged_without_order.append(f"{charge['payment_id']}, of a cancelled order, is still authorized")
+        moved = (moved[0] - moved[1], 0)  # a capture that was on its way is given back
+    if moved != (due, order["refunded"]):
         verdict.money.append(
             f"{order['order_id']} is {order['state']} over {order['total']}, {order['refunded']} given back; the"
             f" provider took {charge['captured']} and gave back {charge['refunded']}"

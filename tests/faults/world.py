@@ -24,7 +24,7 @@ from faults.removed import REMOVED
 from faults.stores import Stores, may_mount
 
 from live.auth import Tokens
-from live.wiring import webhook_secret
+from live.providers import webhook_secret
 from schema.ids import AccountId, ShowId
 from schema.people import Principal, Role
 
