@@ -108,6 +108,7 @@ class Relay:
         self._port = MediaPort(self.config.bind_host, self.config.port)
         if self.config.tcp_port is not None:
             await self._port.open_tcp(self.config.tcp_port)
+        self._numbers = self._port.number, self._port.tcp.number
         self._egress = egress_for(self._port, native=self.config.native)
         await self._tasks.__aenter__()
         self._background = [
@@ -135,12 +136,12 @@ class Relay:
 
     @property
     def udp_port(self) -> int:
-        return self._port.number
+        return self._numbers[0]
 
     @property
     def tcp_port(self) -> int | None:
         """Where peers without UDP connect to; None where TCP is off."""
-        return self._port.tcp.number
+        return self._numbers[1]
 
     def stats(self, show_id: ShowId) -> ShowStats:
         """A show's numbers. Raises NotFound for one that has no media here."""
