@@ -30,6 +30,8 @@ TRUTH_BATCH = 500
 OFFERS_AT_ONCE = 200
 _SOLD_OUT = Decision(code=Code.SOLD_OUT, for_gate=Code.SOLD_OUT)
 _MISMATCH = Decision(code=Code.MISMATCH, for_gate=Code.MISMATCH)
+CLOCKS_APART_MS = 60_000
+"""By how much the clocks of two processes may differ."""
 DRIFT_ROUNDS = 3
 """A difference seen this often in a row, with nothing moving in between, is one: rebuild."""
 
@@ -248,7 +250,8 @@ class Shelf:
         try:
             async with self._truth.rebuilding(self.product) as rebuilding:
                 epoch = await self._agree(rebuilding)
-            self._epoch = epoch
+            # A message may have been lost while this ended: then the next round builds once more.
+            self._epoch = None if self._must_rebuild else epoch
             self._drift_rounds = 0
         except (GateDown, ShowfloorError) as error:
             log.info("gate_not_refreshed", variant=self.product.variant_id, error=type(error).__name__)
@@ -295,7 +298,9 @@ class Shelf:
             return
         try:
             look = await self._gate.look(self.product)
-            await self._free_orphans([p for p in look.pending if p[1] <= orphans_before_ms])
+            # One from the future was admitted by a clock that was set back since; to ask about it harms nobody.
+            until_ms = orphans_before_ms + CLOCKS_APART_MS
+            await self._free_orphans([p for p in look.pending if not orphans_before_ms < p[1] <= until_ms])
         except GateDown:
             return
         await self._weigh(look, item)
@@ -323,8 +328,9 @@ class Shelf:
             self._drift_rounds = 0
             return
         now = await self._truth.one(sql("stock"), self.product.show_id, self.product.variant_id)
-        if now["version"] != item["version"]:
-            return  # it sells this very moment: weighed again in the next round
+        moved = now["epoch"] != item["epoch"] if epoch_differs else now["version"] != item["version"]
+        if moved:
+            return  # it sells this very moment, or was rebuilt: weighed again in the next round
         self._drift_rounds += 1
         if self._drift_rounds < DRIFT_ROUNDS and not epoch_differs:
             return

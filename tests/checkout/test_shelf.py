@@ -433,10 +433,11 @@ class TestStoresFailing:
         assert await shop.gate_available() == 9
         assert (await shop.verify()).problems == []
 
-    async def test_a_unit_admitted_and_never_committed_is_fenced_and_given_back(self, shop):
+    @pytest.mark.parametrize("at_ms", [1, 4_000_000_000_000], ids=["long ago", "by a clock that was set back since"])
+    async def test_a_unit_admitted_and_never_committed_is_fenced_and_given_back(self, shop, at_ms):
         dying = await shop.open(pace=shop.idle)
         await shop.item(stock=1)
-        gate = Gate(shop.redis, clock=lambda: 1)  # long ago
+        gate = Gate(shop.redis, clock=lambda: at_ms)
         product = Product(shop.show_id, "pot")
         epoch = int(await shop.redis.hget("sf:{gala}:gate:pot", "epoch"))
         orphan = Tap(hold_id="hold_orphan", buyer_id="ann", buyer_name="Ann", quantity=1)
@@ -499,3 +500,24 @@ class Listener:
 async def hold_of_someone(shop, who: str) -> Hold:
     page = await shop.desk.holds(shop.show_id, limit=200)
     return next(hold for hold in page.items if hold.buyer_id == who)
+
+
+async def test_a_message_lost_while_a_rebuild_ends_is_not_forgotten(shop, monkeypatch):
+    """Otherwise the gate is trusted that missed it."""
+    await shop.open(pace=shop.idle)
+    await shop.item(stock=5)
+    shelf = shop.desk._shelves[Product(shop.show_id, POT)]
+    first = Shelf._agree
+
+    async def agree(self, rebuilding):
+        epoch = await first(self, rebuilding)
+        shelf.distrust()
+        return epoch
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Shelf, "_agree", agree)
+        await shelf.refresh()
+    before = shop.desk.counts.rebuilds
+    await shop.desk._reconcile()
+    assert shop.desk.counts.rebuilds == before + 1
+    assert shelf._trusts_gate()
