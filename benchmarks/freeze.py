@@ -18,7 +18,7 @@ our relay has.
 `gaps`       the same rule over the times of requestVideoFrameCallback: what was truly put on the screen, the end of
              the window included: getStats counts a freeze only once it is over
 `lost`       packets as the receiver counts them: without RTX a repaired one is not among them
-`buffer`     the delay of its jitter buffer over the window
+`buffer`     the delay of its jitter buffer over the window; `target`: what that aims at
 """
 
 import argparse
@@ -147,6 +147,19 @@ class Window(NamedTuple):
     @property
     def buffered_ms(self) -> float:
         return 1000 * self.grew("jitterBufferDelay") / max(1, self.grew("jitterBufferEmittedCount"))
+
+    @property
+    def target_ms(self) -> float:
+        """What the buffer aims at: for jitter, for lip sync, or because it was told to."""
+        return 1000 * self.grew("jitterBufferTargetDelay") / max(1, self.grew("jitterBufferEmittedCount"))
+
+    @property
+    def stood(self) -> list[str]:
+        """When it stood still and for how long, as `second: ms`."""
+        between = [(sooner, later - sooner) for sooner, later in itertools.pairwise(self.shown)]
+        usual = statistics.median(gap for _, gap in between)
+        far = max(3 * usual, usual + 150)
+        return [f"{(at - self.shown[0]) / 1000:.1f}: {gap:.0f}" for at, gap in between if gap > far]
 
     @property
     def rate_bps(self) -> float:
@@ -309,7 +322,7 @@ async def main(given: argparse.Namespace) -> None:
                             for loss, one in zip(given.losses, windows, strict=True):
                                 found.setdefault((name, codec, delay_ms, loss), []).append(one)
                                 if given.verbose:
-                                    print(name, codec, delay_ms, loss, line([one]), file=sys.stderr)
+                                    print(name, codec, delay_ms, loss, line([one]), one.stood, file=sys.stderr)
     show(found, given, load)
     print(f"\nMade anew because the control froze: {made_anew}")
 
@@ -327,8 +340,8 @@ def show(found: dict[tuple[str, str, float, float], list[Window]], given: argpar
     print(
         "| server | codec | delay each way ms | loss each way | frozen %: median (range) | gaps % | freezes | ", end=""
     )
-    print("over control % | lost | NACK | PLI | buffer ms | Mb/s |")
-    print("|---|---|---|---|---|---|---|---|---|---|---|---|---|")
+    print("over control % | lost | NACK | PLI | buffer ms | target ms | Mb/s |")
+    print("|---|---|---|---|---|---|---|---|---|---|---|---|---|---|")
     for (name, codec, delay_ms, loss), windows in sorted(found.items()):
         control = found.get((name, codec, delay_ms, 0.0), windows)
         over = statistics.mean(one.gaps for one in windows) - statistics.mean(one.gaps for one in control)
@@ -340,10 +353,12 @@ def line(windows: list[Window], over: float = 0.0) -> str:
     freezes, lost, nacks, plis = (
         sum(one.grew(name) for one in windows) for name in ("freezeCount", "packetsLost", "nackCount", "pliCount")
     )
-    buffered, rate = (statistics.median(getattr(one, name) for one in windows) for name in ("buffered_ms", "rate_bps"))
+    names = ("buffered_ms", "target_ms", "rate_bps")
+    buffered, target, rate = (statistics.median(getattr(one, name) for one in windows) for name in names)
     return (
         f"{statistics.median(frozen):.2f} ({min(frozen):.2f} - {max(frozen):.2f}) | {statistics.median(gaps):.2f} | "
-        f"{freezes:.0f} | {100 * over:+.2f} | {lost:.0f} | {nacks:.0f} | {plis:.0f} | {buffered:.0f} | {rate / 1e6:.2f}"
+        f"{freezes:.0f} | {100 * over:+.2f} | {lost:.0f} | {nacks:.0f} | {plis:.0f} | {buffered:.0f} | "
+        f"{target:.0f} | {rate / 1e6:.2f}"
     )
 
 
