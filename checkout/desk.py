@@ -5,7 +5,7 @@ Invariant: "yours" is said only after Postgres committed it; whatever a dead des
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -14,13 +14,17 @@ import structlog
 from msgspec import Struct
 from redis.asyncio import Redis
 
+from checkout.baskets import Baskets
+from checkout.charges import ChargesBook
 from checkout.clock import wall_ms
 from checkout.core.idempotency import derived_id
 from checkout.core.reservation import HoldEvent, move
+from checkout.core.soldout import Refusals
 from checkout.core.taps import Code, Tap, refusal
 from checkout.counts import Counts
-from checkout.gate import Gate, Product
+from checkout.gate import Gate, Product, key_of
 from checkout.lead import Lead
+from checkout.news import News
 from checkout.outbox import Outbox, refund_id_for
 from checkout.payments import PaymentProvider
 from checkout.ports import StockListener
@@ -39,14 +43,22 @@ from schema.errors import (
 )
 from schema.ids import HoldId, OrderId, ShowId, VariantId, new_id
 from schema.order import (
+    BasketPayRequest,
     Hold,
     HoldPage,
     HoldRequest,
     HoldState,
     Order,
     OrderPage,
+    OutboxEntry,
+    OutboxPage,
+    PayingBasket,
+    PaymentStep,
     PayRequest,
+    Quote,
+    QuoteRequest,
     Refund,
+    RefundLine,
     ShowTotals,
 )
 from schema.pages import from_cursor, to_cursor
@@ -59,6 +71,8 @@ FENCES_IN_A_ROW = 4
 EXPIRE_AT_ONCE = 500
 PAGE_MOST = 200
 CLOSE_S = 5.0
+CANCEL_S = 0.5
+CANCELS_MOST = 10
 
 
 class Pace(Struct, frozen=True, kw_only=True):
@@ -99,18 +113,24 @@ class Desk:
         self._truth = Truth(pool, self.counts)
         self._gate = Gate(redis, clock=clock, scripts=scripts)
         self._provider = provider
+        self.provider = provider.name
         self.waitlist = Waitlist(self._truth, self._shelf_of, self.release)
         self._outbox = Outbox(self._truth, provider, self.counts, self._shelf_of)
+        self.charges = ChargesBook(self._truth)
+        self._baskets = Baskets(self._truth, self.charges)
         self._till = Till(self._truth, provider, self.counts, self._shelf_of, self._outbox.work.set)
         self._shelves: dict[Product, Shelf] = {}
+        self._by_key: dict[str, Shelf] = {}
+        self._refusals = Refusals()
+        self.news = News(redis, about=self._heard, missed=self._missed)
         self._cold = asyncio.Lock()
         self._works: set[asyncio.Task[None]] = set()
         self._closing = False
-        self._keeper: asyncio.Task[None] | None = None
+        self._keepers: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
         await self._recover()
-        self._keeper = asyncio.create_task(self._keep())
+        self._keepers = self._keep()
         return self
 
     async def __aexit__(
@@ -124,10 +144,7 @@ class Desk:
     async def abandon(self) -> None:
         """Stop at once, finishing nothing: what a kill does. The next desk recovers."""
         self._closing = True
-        tasks = [task for task in (self._keeper, *self._works) if task]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _end([*self._keepers, *self._works])
         if self._lead:
             await self._lead.let_go()
 
@@ -245,12 +262,34 @@ class Desk:
 
     async def pay(self, principal: Principal, hold_id: HoldId, request: PayRequest, key: str) -> Order | Hold:
         """The order, or the hold in state paying while the provider is undecided; see Till.pay for the errors."""
+        self._may_pay(request.payment_method, key)
+        await self.get_hold(principal, hold_id)
+        answer = await self._till.pay(principal.account_id, hold_id, request.payment_method, key, request.email)
+        if isinstance(answer, Order):
+            return answer
+        return next(hold for hold in answer.holds if hold.hold_id == hold_id)
+
+    async def quote(self, principal: Principal, show_id: ShowId, request: QuoteRequest) -> Quote:
+        """What a basket would cost now; see Baskets.quote for the errors."""
+        return await self._baskets.quote(principal.account_id, show_id, request)
+
+    async def pay_basket(
+        self, principal: Principal, show_id: ShowId, request: BasketPayRequest, key: str
+    ) -> Order | PayingBasket:
+        """One order for several holds, or the holds in state paying; see Till.pay_basket for the errors."""
+        self._may_pay(request.payment_method, key)
+        return await self._till.pay_basket(principal.account_id, show_id, request, key)
+
+    def _may_pay(self, method: str, key: str) -> None:
         if not key:
             raise IdempotencyKeyMissing
-        await self.get_hold(principal, hold_id)
-        if not self._provider.knows(request.payment_method):
+        if not self._provider.knows(method):
             raise Invalid("The payment provider knows no such payment method", pointer="/payment_method")
-        return await self._till.pay(principal.account_id, hold_id, request.payment_method, key)
+
+    async def payment_step(self, principal: Principal, hold_id: HoldId) -> PaymentStep:
+        """Where the payment of a hold of one's own stands, as the provider says now. Raises NotFound."""
+        await self.get_hold(principal, hold_id)
+        return await self._till.step(hold_id)
 
     async def get_order(self, principal: Principal, order_id: OrderId) -> Order:
         """An order of one's own; an operator sees all. Raises NotFound."""
@@ -274,16 +313,46 @@ class Desk:
             raise NotFound("There is no such show")
         return totals_of(row)
 
-    async def refund(self, principal: Principal, order_id: OrderId, amount: int | None = None, key: str = "") -> Refund:
-        """Give back `amount` in minor units, or all that is left; see Outbox.refund. With a key, a retry is once."""
+    async def refund(
+        self,
+        principal: Principal,
+        order_id: OrderId,
+        amount: int | None = None,
+        key: str = "",
+        lines: Sequence[RefundLine] | None = None,
+    ) -> Refund:
+        """Give back `amount` in minor units, or all that is left, of the order or of some of its lines.
+
+        See Outbox.refund for the errors. With a key, a retry is once.
+        """
+        if lines and amount is not None:
+            raise Invalid("An amount of the whole order, or lines: not both", pointer="/amount")
+        if lines and len({line.hold_id for line in lines}) < len(lines):
+            raise Invalid("A line is named twice", pointer="/lines")
         order = await self.get_order(principal, order_id)
-        return await self._outbox.refund(order, amount, refund_id_for(principal.account_id, key))
+        return await self._outbox.refund(order, amount, refund_id_for(principal.account_id, key), lines)
+
+    async def cancel(self, principal: Principal, order_id: OrderId) -> Order:
+        """Undo an order of one's own before its money is taken; an operator any. Raises NotFound, Conflict."""
+        return await self._outbox.cancel(await self.get_order(principal, order_id))
+
+    async def parked(self, show_id: ShowId, cursor: str | None = None, limit: int = 50) -> OutboxPage:
+        """What could not be said to the payment provider and waits for an operator, oldest first."""
+        (after,) = from_cursor(cursor, tuple[int]) or (0,)
+        limit = min(max(limit, 1), PAGE_MOST)
+        entries = await self._outbox.parked(show_id, after=after, limit=limit + 1)
+        items = entries[:limit]
+        return OutboxPage(items=items, next_cursor=to_cursor((items[-1].entry_id,)) if len(entries) > limit else None)
+
+    async def retry(self, show_id: ShowId, entry_id: int) -> OutboxEntry:
+        """Say it once more. Raises NotFound."""
+        return await self._outbox.retry(show_id, entry_id)
 
     async def webhook(self, body: bytes, headers: Mapping[str, str]) -> None:
         """A payment provider says that something happened: remember it once, then ask what. Raises WebhookForged."""
         payment_id = await self._till.webhook(body, headers)
         if payment_id:
-            self._spawn(self._till.check(payment_id))
+            self._spawn(self._till.look(payment_id))
 
     # -- inside -------------------------------------------------------------------------------------------------
 
@@ -299,12 +368,13 @@ class Desk:
     def _shelf_of(self, product: Product) -> Shelf:
         """The shelf of a product that has a stock row, so there are never more shelves than such rows."""
         if product not in self._shelves:
-            self._shelves[product] = Shelf(
+            self._shelves[product] = self._by_key[key_of(product)] = Shelf(
                 product,
                 gate=self._gate,
                 truth=self._truth,
                 listener=self._listener,
                 counts=self.counts,
+                refusals=self._refusals,
                 spawn=self._spawn,
                 hold_ms=self._hold_ms,
                 offer_ms=self._offer_ms,
@@ -321,6 +391,14 @@ class Desk:
         task.add_done_callback(self._works.discard)
         return task
 
+    def _heard(self, key: str) -> None:
+        if shelf := self._by_key.get(key):
+            shelf.heard()
+
+    def _missed(self) -> None:
+        for shelf in self._shelves.values():
+            shelf.heard()
+
     async def _recover(self) -> None:
         """What a dead desk left: units nobody committed, payments nobody heard of, words not said."""
         if await self._leads():
@@ -336,14 +414,17 @@ class Desk:
     async def _leads(self) -> bool:
         return self._lead is None or await self._lead.is_mine()
 
-    async def _keep(self) -> None:
+    def _keep(self) -> list["asyncio.Task[None]"]:
         pace = self._pace
-        async with asyncio.TaskGroup() as group:
-            group.create_task(_every(pace.sweep_s, self._if_leading(self._sweep)))
-            group.create_task(_every(pace.poll_s, self._if_leading(self._till.poll)))
-            group.create_task(_every(pace.outbox_s, self._drain, self._outbox.work))
-            group.create_task(_every(pace.reconcile_s, self._if_leading(self._reconcile)))
-            group.create_task(_every(pace.tidy_s, self._if_leading(self._tidy)))
+        rounds = (
+            self.news.run(),
+            _every(pace.sweep_s, self._if_leading(self._sweep)),
+            _every(pace.poll_s, self._if_leading(self._till.poll)),
+            _every(pace.outbox_s, self._drain, self._outbox.work),
+            _every(pace.reconcile_s, self._if_leading(self._reconcile)),
+            _every(pace.tidy_s, self._if_leading(self._tidy)),
+        )
+        return [asyncio.create_task(each) for each in rounds]
 
     def _if_leading(self, act: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
         if self._lead is None:
@@ -385,6 +466,17 @@ class Desk:
             if item:
                 shelf.tell(item)
                 await shelf.reconcile(item, orphans_before_ms=before_ms)
+
+
+async def _end(tasks: Collection["asyncio.Task[None]"]) -> None:
+    """Cancel, and again: a cancellation that meets a connection in the middle of its own timeout can be swallowed."""
+    for _ in range(CANCELS_MOST):
+        for task in tasks:
+            task.cancel()
+        if not tasks:
+            return
+        _, tasks = await asyncio.wait(tasks, timeout=CANCEL_S)
+    log.error("desk_tasks_left", count=len(tasks))
 
 
 async def _guarded(work: Coroutine[Any, Any, None]) -> None:

@@ -8,6 +8,7 @@ certificate is the one whose fingerprint was offered. aiortc's names with an und
 
 import asyncio
 import contextlib
+import hashlib
 from functools import cached_property
 from typing import Protocol
 
@@ -15,10 +16,10 @@ import pylibsrtp
 from aiortc import rtcdtlstransport as aiortc_dtls
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 
 from media.core.sdp import Fingerprint
-from media.core.srtp import GcmReceiver, GcmSender
+from media.core.srtp import MAX_SOURCES, GcmReceiver, GcmSender
 from media.dtls_client import DtlsClient, HandshakeError
 
 # The server's order decides (RFC 5764 section 4.1.2). AES-GCM first: 2.1 us a packet against 7 for CM and SHA-1.
@@ -26,6 +27,7 @@ PROFILES = [aiortc_dtls.SRTP_AEAD_AES_128_GCM, aiortc_dtls.SRTP_AES128_CM_SHA1_8
 _PROFILE_NUMBERS = {aiortc_dtls.SRTP_AEAD_AES_128_GCM: 7, aiortc_dtls.SRTP_AES128_CM_SHA1_80: 1}
 """RFC 7714 section 14.2 and RFC 5764 section 4.1.2."""
 
+_DIGESTS = {"sha-256": hashlib.sha256, "sha-384": hashlib.sha384, "sha-512": hashlib.sha512}
 _DATAGRAM = 1500
 FIRST_TIMEOUT_S, LONGEST_TIMEOUT_S = 0.25, 2.0
 """RFC 6347 starts at 1 s and goes to 60; the round trips of live video are shorter, and so is our deadline."""
@@ -35,14 +37,25 @@ class Sender(Protocol):
     """Encrypts towards one peer."""
 
     tag_bytes: int
+    salt: int
 
-    def seal_into(self, position: int, header: bytes, payload: bytes, out: memoryview, at: int) -> int: ...
+    def encrypt(self, nonce: bytes, data: bytes, associated_data: bytes, /) -> bytes:
+        """What follows the header `associated_data` of an SRTP packet; the nonce is `salt` xor its position.
+
+        A position is SSRC << 48 | cycles << 16 | sequence.
+        """
+        ...
+
+    def seal(self, position: int, header: bytes, payload: bytes) -> bytes: ...
 
     def protect_rtcp(self, packet: bytes) -> bytes: ...
 
 
 class Receiver(Protocol):
-    """Decrypts what one peer sends; None for whatever is not authentic or not new."""
+    """Decrypts what one peer sends; None for whatever is not authentic or not new, or of one source too many."""
+
+    surplus: int
+    """Authentic packets of sources beyond `MAX_SOURCES`."""
 
     def unprotect(self, packet: bytes, header_size: int) -> bytes | None: ...
 
@@ -53,16 +66,18 @@ class CmSender:
     """AES-CM with HMAC-SHA1-80, for peers without AES-GCM (FFmpeg's WHIP muxer), by libsrtp."""
 
     tag_bytes = 10
+    salt = 0
 
     def __init__(self, key: bytes, salt: bytes) -> None:
         self._session = pylibsrtp.Session(_policy(key + salt, pylibsrtp.Policy.SSRC_ANY_OUTBOUND))
 
-    def seal_into(self, position: int, header: bytes, payload: bytes, out: memoryview, at: int) -> int:  # noqa: ARG002
+    def encrypt(self, nonce: bytes, data: bytes, associated_data: bytes, /) -> bytes:  # noqa: ARG002
         # libsrtp finds the position by itself, from the header
-        sealed = self._session.protect(header + payload)
-        end = at + len(sealed)
-        out[at:end] = sealed
-        return end
+        sealed: bytes = self._session.protect(associated_data + data)
+        return sealed[len(associated_data) :]
+
+    def seal(self, position: int, header: bytes, payload: bytes) -> bytes:  # noqa: ARG002 - likewise
+        return header + self.encrypt(b"", payload, header)
 
     def protect_rtcp(self, packet: bytes) -> bytes:
         sealed: bytes = self._session.protect_rtcp(packet)
@@ -74,13 +89,15 @@ class CmReceiver:
 
     def __init__(self, key: bytes, salt: bytes) -> None:
         self._session = pylibsrtp.Session(_policy(key + salt, pylibsrtp.Policy.SSRC_ANY_INBOUND))
+        self.surplus = 0
+        self._sources: set[bytes] = set()
 
     def unprotect(self, packet: bytes, header_size: int) -> bytes | None:
         try:
             plain: bytes = self._session.unprotect(packet)
         except (pylibsrtp.Error, ValueError):
             return None
-        return plain[header_size:]
+        return plain[header_size:] if self._knows(packet[8:12]) else None
 
     def unprotect_rtcp(self, packet: bytes) -> bytes | None:
         try:
@@ -88,6 +105,15 @@ class CmReceiver:
         except (pylibsrtp.Error, ValueError):
             return None
         return plain
+
+    def _knows(self, source: bytes) -> bool:
+        if source in self._sources:
+            return True
+        if len(self._sources) >= MAX_SOURCES:
+            self.surplus += 1
+            return False
+        self._sources.add(source)
+        return True
 
 
 def _policy(key: bytes, direction: int) -> pylibsrtp.Policy:
@@ -226,13 +252,21 @@ class Callee:
 
     async def shake_hands(self) -> bool:
         try:
-            while not self._is_done():
+            if self.is_client:
+                self._is_done()
                 await self._flush()
-                await self._feed(self._ssl.DTLSv1_get_timeout())
-            await self._flush()
+            while not await self._goes_on():
+                pass
         except (SSL.Error, ConnectionError):
             return False
         return self._is_who_was_offered() and self._take_keys()
+
+    async def _goes_on(self) -> bool:
+        """A flight of theirs, or a repetition of ours; True at the end."""
+        await self._feed(self._ssl.DTLSv1_get_timeout())
+        is_done = self._is_done()
+        await self._flush()
+        return is_done
 
     def _is_done(self) -> bool:
         try:
@@ -242,6 +276,9 @@ class Callee:
         return True
 
     async def _feed(self, patience_s: float | None) -> None:
+        if patience_s is None:  # we have said nothing that could be repeated
+            self._ssl.bio_write(await self._transport._recv())  # noqa: SLF001 - aiortc's name for it
+            return
         try:
             async with asyncio.timeout(patience_s):
                 datagram = await self._transport._recv()  # noqa: SLF001 - likewise
@@ -259,11 +296,12 @@ class Callee:
             await self._transport._send(datagram)  # noqa: SLF001 - likewise
 
     def _is_who_was_offered(self) -> bool:
-        certificate = self._ssl.get_peer_certificate(as_cryptography=True)
-        digest = aiortc_dtls.X509_DIGEST_ALGORITHMS.get(self._fingerprint.algorithm.lower())
+        certificate = self._ssl.get_peer_certificate()
+        digest = _DIGESTS.get(self._fingerprint.algorithm.lower())
         if certificate is None or digest is None:
             return False
-        return certificate.fingerprint(digest).hex() == self._fingerprint.value.replace(":", "").lower()
+        der = crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)  # parsing it would tell nothing that counts
+        return digest(der).hexdigest() == self._fingerprint.value.replace(":", "").lower()
 
     def _take_keys(self) -> bool:
         name = self._ssl.get_selected_srtp_profile()

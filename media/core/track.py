@@ -7,7 +7,7 @@ Invariant: each sequence number of the track is given to one packet, once.
 from typing import Final
 
 from media.core.formats import CLOCK_HZ, Codec, Kind
-from media.core.history import History, Packet
+from media.core.history import History, Packet, packet_of
 from media.core.payloads import begins_keyframe
 from media.core.reception import Mapping, ntp
 from media.core.rewrite import Splice
@@ -67,16 +67,10 @@ class Track:
         begins = begins_keyframe(codec, payload) and stamp != self._keyframe_timestamp
         if begins:  # one a picture: H264 sends parameter sets and several IDR slices of one, each by itself
             self._keyframe_timestamp = stamp
-        return Packet(
-            kind=self.kind,
-            codec=codec,
-            sequence=number,
-            timestamp=stamp,
-            marker=marker,
-            payload=payload or _ONLY_PADDING,
-            padded=not payload,
-            begins_keyframe=begins,
-            capture=self._capture(stamp, now_ms) if begins or (is_first and self._is_due(now_ms)) else 0,
+        is_stamped = begins or (is_first and self._is_due(now_ms))
+        capture = self._capture(stamp, now_ms) if is_stamped else 0
+        return packet_of(
+            (self.kind, codec, number, stamp, marker, payload or _ONLY_PADDING, not payload, begins, capture)
         )
 
     def _is_due(self, now_ms: int) -> bool:
@@ -90,6 +84,7 @@ class Track:
     def _capture(self, timestamp: int, now_ms: int) -> int:
         """What `Packet.capture` says: on a keyframe's first packet, and on that of one picture a second."""
         if self.kind is not Kind.VIDEO:
+            return 0
             return 0
         self._stamped_ms = now_ms
         return ntp(round(self.captured_ms(timestamp) or now_ms))

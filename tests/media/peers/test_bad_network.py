@@ -86,7 +86,7 @@ async def test_a_player_that_loses_packets_waits_for_those_that_come_again(
 
         async def knows():
             await player.look()
-            return player.most_ms > 200 if is_told else player.repaired >= 20
+            return player.most_ms > 200 if is_told else player.repaired >= 8
 
         await wait_until(knows, "it holds its pictures back, or has missed many packets")
         assert (player.most_ms > 200) == is_told, player.most_ms
