@@ -85,7 +85,6 @@ class Track:
         """What `Packet.capture` says: on a keyframe's first packet, and on that of one picture a second."""
         if self.kind is not Kind.VIDEO:
             return 0
-            return 0
         self._stamped_ms = now_ms
         return ntp(round(self.captured_ms(timestamp) or now_ms))
 
