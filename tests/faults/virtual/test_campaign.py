@@ -5,7 +5,7 @@ import structlog
 from faults.virtual.campaign import FAULTS, run_seed
 from faults.virtual.removed import REMOVED
 
-SEEDS = 25
+SEEDS = 15
 CONTROL_SEEDS = 20
 QUICK = {
     "Postgres counts for itself",
