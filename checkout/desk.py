@@ -26,6 +26,7 @@ from checkout.payments import PaymentProvider
 from checkout.ports import StockListener
 from checkout.rows import hold_of, order_of, stock_of, totals_of
 from checkout.shelf import Shelf
+from checkout.stockroom import Stockroom
 from checkout.till import Till
 from checkout.truth import Truth, sql
 from checkout.waitlist import Waitlist, owner
@@ -100,6 +101,7 @@ class Desk:
         self._gate = Gate(redis, clock=clock, scripts=scripts)
         self._provider = provider
         self.waitlist = Waitlist(self._truth, self._shelf_of, self.release)
+        self.stockroom = Stockroom(self._truth, self._shelf_of)
         self._outbox = Outbox(self._truth, provider, self.counts, self._shelf_of)
         self._till = Till(self._truth, provider, self.counts, self._shelf_of, self._outbox.work.set)
         self._shelves: dict[Product, Shelf] = {}

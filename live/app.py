@@ -16,10 +16,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+import checkout.audit_routes
 import checkout.routes
 import media.routes
 import realtime.routes
-from live import health, media_numbers, metrics, routes, thumbnail
+from live import health, media_numbers, metrics, routes, stockroom_routes, thumbnail
 from live.asyncapi import asyncapi
 from live.auth import Authentication, Tokens
 from live.docs_page import docs_page
@@ -72,6 +73,8 @@ def api_routes() -> list[BaseRoute]:
         *routes.routes,
         *realtime.routes.routes,
         *checkout.routes.routes,
+        *checkout.audit_routes.routes,
+        *stockroom_routes.routes,
         *media.routes.routes,
         *health.routes,
         *metrics.routes,

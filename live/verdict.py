@@ -30,7 +30,7 @@ MINOR_DIGITS = dict.fromkeys(
 """ISO 4217's currencies whose minor unit is not a hundredth."""
 
 
-COLUMNS = ("opening", "restocked", "returned", "sold", "on_hand", "available", "held", "entries")
+COLUMNS = ("opening", "restocked", "returned", "sold", "withdrawn", "on_hand", "available", "held", "entries")
 
 
 def verdict(report: Report) -> str:
@@ -45,7 +45,10 @@ def verdict(report: Report) -> str:
 
 
 def _table(products: list[Line]) -> list[str]:
-    """A row a product: opening + restocked + returned - sold = on hand = available + held, and the money."""
+    """A row a product, and the money.
+
+    opening + restocked + returned - sold - withdrawn = on hand = available + held.
+    """
     head = ["show/item", *(name.replace("_", " ") for name in COLUMNS), "captured", "refunded"]
     rows = [head, *(_row(line) for line in products)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]

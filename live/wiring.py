@@ -19,11 +19,14 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 
+from checkout.audit import Audit
+from checkout.counts import Counts
 from checkout.desk import Desk
 from checkout.fake_client import FakeProvider
 from checkout.fakepay import FakePay
 from checkout.lead import Lead
 from checkout.payments import WebhookForged
+from checkout.truth import Truth
 from live.adapters import DeskBook, Gate, HostBoard, HubAnnouncer, PageReports, StockTeller
 from live.auth import Tokens
 from live.catalog import Catalog
@@ -99,6 +102,7 @@ class Services(TypedDict):
     health: Health
     hub: Hub
     desk: Desk
+    audit: Audit
     chat: ChatService
     relay: Relay
     media_gate: Gate
@@ -125,6 +129,7 @@ async def open_services(
     announcer, hosts = HubAnnouncer(hub, redis), HostBoard(hub)
 
     desk = await open_desk(stack, settings, stores, teller)
+    books = Truth(pool, Counts())  # for what is read and written beside the sale
     book = DeskBook(desk)
     catalog, pins = Catalog(pool, turns, book, announcer), Pins(pool, turns, announcer)
     links = await open_links(stack, settings, hosts, place) if place else None
@@ -161,6 +166,7 @@ async def open_services(
         health=Health(pool, redis),
         hub=hub,
         desk=desk,
+        audit=Audit(books),
         chat=ChatService(hub, limiter, recent),
         relay=relay,
         media_gate=Gate(tokens, recent, limiter),

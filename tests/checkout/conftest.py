@@ -16,6 +16,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from checkout import audit_routes
 from checkout.desk import Desk, Pace
 from checkout.fake_client import FakeProvider
 from checkout.fakepay import FakePay
@@ -55,10 +56,14 @@ async def eventually(check: Callable[[], Awaitable[bool]], within_s: float = 15.
 @dataclass
 class Listener:
     seen: list[tuple[str, str, Stock]] = field(default_factory=list)
+    low: list[tuple[str, int | None]] = field(default_factory=list)
 
     def stock_changed(self, show_id: ShowId, variant_id: VariantId, stock: Stock, version: int) -> None:
         assert stock.on_hand == stock.available + stock.held
         self.seen.append((show_id, variant_id, stock))
+
+    def stock_low(self, show_id: ShowId, variant_id: VariantId, since_ms: int | None, version: int) -> None:
+        self.low.append((variant_id, since_ms))
 
 
 class NoLimit:
@@ -78,6 +83,7 @@ class Shop:
     listener: Listener
     stack: AsyncExitStack
     desk: Desk = None  # type: ignore[assignment]
+    audit: object = None
     limits = NoLimit
     show_id = SHOW
     operator = OPERATOR
@@ -188,14 +194,14 @@ class Shop:
             assert isinstance(error, ShowfloorError)
             return JSONResponse({"code": error.code, "detail": error.detail, **error.extra}, status_code=error.status)
 
-        app = Starlette(routes=routes, exception_handlers={ShowfloorError: problem})
+        app = Starlette(routes=[*routes, *audit_routes.routes], exception_handlers={ShowfloorError: problem})
 
         async def with_state(scope, receive, send):
             who = dict(scope["headers"]).get(b"x-who", b"").decode()
             if who:
                 role, _, account = who.partition(":")
                 scope["principal"] = Principal(account_id=AccountId(account), role=Role(role), name=account)
-            scope["state"] = {"desk": self.desk, "limiter": NoLimit()}
+            scope["state"] = {"desk": self.desk, "limiter": NoLimit(), "audit": self.audit}
             await app(scope, receive, send)
 
         return with_state  # type: ignore[return-value]
