@@ -325,7 +325,7 @@ class Desk:
 
     async def _recover(self) -> None:
         """What a dead desk left: units nobody committed, payments nobody heard of, words not said."""
-        if await self._leads():
+        if await self.leads():
             await self._truth.fetch(sql("outbox_unpark"))
         for shelf in await self._on_sale():
             await shelf.refresh()
@@ -335,7 +335,8 @@ class Desk:
         rows = await self._truth.fetch(sql("on_sale"))
         return [self._shelf_of(Product(row["show_id"], row["variant_id"])) for row in rows]
 
-    async def _leads(self) -> bool:
+    async def leads(self) -> bool:
+        """True if this desk looks after what one of several has to."""
         return self._lead is None or await self._lead.is_mine()
 
     async def _keep(self) -> None:
@@ -352,14 +353,14 @@ class Desk:
             return act
 
         async def led() -> None:
-            if await self._leads():
+            if await self.leads():
                 await act()
 
         return led
 
     async def _drain(self) -> None:
         """What this desk decided it says at once, whoever leads; what others left undone is the leader's."""
-        if self._outbox.work.is_set() or await self._leads():
+        if self._outbox.work.is_set() or await self.leads():
             await self._outbox.drain()
 
     async def _sweep(self) -> None:

@@ -18,6 +18,7 @@ from starlette.routing import BaseRoute, Route
 
 import checkout.audit_routes
 import checkout.routes
+import checkout.webhook_routes
 import media.routes
 import realtime.routes
 from live import health, media_numbers, metrics, routes, stockroom_routes, thumbnail
@@ -74,6 +75,7 @@ def api_routes() -> list[BaseRoute]:
         *realtime.routes.routes,
         *checkout.routes.routes,
         *checkout.audit_routes.routes,
+        *checkout.webhook_routes.routes,
         *stockroom_routes.routes,
         *media.routes.routes,
         *health.routes,

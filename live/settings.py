@@ -86,6 +86,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Origins, besides our own, whose pages may open sockets and call the API."""
     trusted_proxies: tuple[str, ...] = ()
     """Addresses or networks of reverse proxies whose X-Forwarded-For and -Proto are believed. Empty: nobody's."""
+    webhook_addresses: Literal["auto", "public", "loopback", "any"] = "auto"
+    """Where webhooks may go: public addresses, those and loopback, or private networks too. auto: loopback, while
+    `base_url` is a loopback address itself."""
     workers: Annotated[int, Meta(ge=1, le=64)] = 1
     """Processes that serve. More than one: worker n has the media port `media_udp_port` + n."""
 

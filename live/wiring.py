@@ -6,9 +6,11 @@ Owns: the adapters, and the order of opening. Invariant: a room meets another on
 import asyncio
 import base64
 import hmac
+import ipaddress
 from collections.abc import Coroutine, Mapping
 from contextlib import AsyncExitStack
 from typing import Any, Protocol, TypedDict
+from urllib.parse import urlsplit
 
 import asyncpg
 import httpx2
@@ -26,7 +28,9 @@ from checkout.fake_client import FakeProvider
 from checkout.fakepay import FakePay
 from checkout.lead import Lead
 from checkout.payments import WebhookForged
+from checkout.postman import Postman, Reach
 from checkout.truth import Truth
+from checkout.webhooks import Webhooks
 from live.adapters import DeskBook, Gate, HostBoard, HubAnnouncer, PageReports, StockTeller
 from live.auth import Tokens
 from live.catalog import Catalog
@@ -103,6 +107,7 @@ class Services(TypedDict):
     hub: Hub
     desk: Desk
     audit: Audit
+    webhooks: Webhooks
     chat: ChatService
     relay: Relay
     media_gate: Gate
@@ -130,6 +135,9 @@ async def open_services(
 
     desk = await open_desk(stack, settings, stores, teller)
     books = Truth(pool, Counts())  # for what is read and written beside the sale
+    audit = Audit(books)
+    postman = await stack.enter_async_context(Postman(webhook_reach(settings)))
+    webhooks = Webhooks(books, postman, audit, leads=desk.leads)
     book = DeskBook(desk)
     catalog, pins = Catalog(pool, turns, book, announcer), Pins(pool, turns, announcer)
     links = await open_links(stack, settings, hosts, place) if place else None
@@ -146,6 +154,7 @@ async def open_services(
     jobs = {
         "republisher": republisher.run(),
         "stock-teller": teller.run(),
+        "webhooks": webhooks.run(),
         "thumbnails": thumbnails.run(),
         "media-statistics": statistics.run(),
     }
@@ -166,7 +175,8 @@ async def open_services(
         health=Health(pool, redis),
         hub=hub,
         desk=desk,
-        audit=Audit(books),
+        audit=audit,
+        webhooks=webhooks,
         chat=ChatService(hub, limiter, recent),
         relay=relay,
         media_gate=Gate(tokens, recent, limiter),
@@ -212,6 +222,22 @@ async def open_links(stack: AsyncExitStack, settings: Settings, hosts: HostBoard
     """The links to the other workers, and what they have on air."""
     config = LinkConfig(worker=place.worker, others=tuple(place.others), folder=place.folder)
     return await stack.enter_async_context(Links(config, hosts, gop_packets=relay_config(settings).gop_packets))
+
+
+def webhook_reach(settings: Settings) -> Reach:
+    """Where webhooks may go. A service that browsers reach on loopback alone is a developer's."""
+    if settings.webhook_addresses == "auto":
+        return "loopback" if is_loopback(settings.base_url) else "public"
+    return settings.webhook_addresses
+
+
+def is_loopback(url: str) -> bool:
+    """True if `url` leads to the machine that asks."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def webhook_secret(token_secret: str) -> str:

@@ -164,7 +164,7 @@ CREATE TABLE webhook_deliveries (
     delivered_at_ms bigint,
     UNIQUE (event_id, endpoint_id)
 );
-CREATE INDEX webhook_deliveries_due ON webhook_deliveries (due_at_ms) WHERE state = 'pending';
+CREATE INDEX webhook_deliveries_due ON webhook_deliveries (endpoint_id, due_at_ms) WHERE state = 'pending';
 CREATE INDEX webhook_deliveries_of ON webhook_deliveries (endpoint_id, delivery_id DESC);
 
 -- Writes an event and a delivery for each endpoint that wants it; nothing if none does.
@@ -188,20 +188,50 @@ BEGIN
         FROM webhook_endpoints e WHERE e.state = 'enabled' AND p_type = ANY (e.types);
 END $$;
 
--- Takes due deliveries for p_lease_ms, at most p_most of them and p_each of one endpoint. Caller: Webhooks.deliver.
-CREATE FUNCTION claim_deliveries(p_most int, p_each int, p_lease_ms bigint)
+-- Takes due deliveries of one endpoint for p_lease_ms, the oldest first; whoever dies with them leaves them to the next.
+-- Caller: Webhooks (its couriers).
+CREATE FUNCTION claim_deliveries(p_endpoint text, p_most int, p_lease_ms bigint)
 RETURNS SETOF webhook_deliveries LANGUAGE sql AS $$
     UPDATE webhook_deliveries SET attempts = attempts + 1, due_at_ms = clock_ms() + p_lease_ms
     WHERE delivery_id IN (
-        SELECT d.delivery_id
-        FROM webhook_endpoints e, LATERAL (
-            SELECT delivery_id, due_at_ms FROM webhook_deliveries w
-            WHERE w.endpoint_id = e.endpoint_id AND w.state = 'pending' AND w.due_at_ms <= clock_ms()
-            ORDER BY w.due_at_ms LIMIT p_each FOR UPDATE SKIP LOCKED) d
-        WHERE e.state = 'enabled' ORDER BY d.due_at_ms LIMIT p_most)
+        SELECT w.delivery_id FROM webhook_deliveries w JOIN webhook_endpoints e USING (endpoint_id)
+        WHERE w.endpoint_id = p_endpoint AND e.state = 'enabled' AND w.state = 'pending' AND w.due_at_ms <= clock_ms()
+        ORDER BY w.due_at_ms LIMIT p_most FOR UPDATE OF w SKIP LOCKED)
     RETURNING *;
 $$;
-CREATE INDEX webhook_deliveries_due_of ON webhook_deliveries (endpoint_id, due_at_ms) WHERE state = 'pending';
+
+-- How one try ended. p_status: the answer's, or null; p_delivered: it was taken; p_gone: the receiver wants no more.
+-- A refused one is tried again after p_pause_ms, p_most times in all; an endpoint that has refused everything for
+-- p_patience_ms is given up. Out: true if the endpoint was given up with this. Caller: Webhooks (its couriers).
+CREATE FUNCTION settle_delivery(
+    p_delivery text, p_status int, p_error text, p_delivered boolean, p_gone boolean, p_pause_ms bigint, p_most int,
+    p_patience_ms bigint, OUT given_up boolean
+) LANGUAGE plpgsql AS $$
+DECLARE
+    endpoint text;
+    now_ms bigint := clock_ms();
+BEGIN
+    given_up := false;
+    UPDATE webhook_deliveries d SET status = p_status, error = p_error,
+            state = CASE WHEN p_delivered THEN 'delivered' WHEN d.attempts >= p_most THEN 'failed' ELSE 'pending' END,
+            due_at_ms = now_ms + p_pause_ms,
+            delivered_at_ms = CASE WHEN p_delivered THEN now_ms END
+        WHERE d.delivery_id = p_delivery AND d.state = 'pending' RETURNING d.endpoint_id INTO endpoint;
+    IF endpoint IS NULL THEN
+        RETURN;
+    END IF;
+    IF p_delivered THEN
+        UPDATE webhook_endpoints e SET failing_since_ms = NULL
+            WHERE e.endpoint_id = endpoint AND e.failing_since_ms IS NOT NULL;
+        RETURN;
+    END IF;
+    UPDATE webhook_endpoints e SET failing_since_ms = now_ms
+        WHERE e.endpoint_id = endpoint AND e.failing_since_ms IS NULL;
+    UPDATE webhook_endpoints e SET state = 'failed'
+        WHERE e.endpoint_id = endpoint AND e.state = 'enabled'
+            AND (p_gone OR now_ms - e.failing_since_ms >= p_patience_ms);
+    given_up := FOUND;
+END $$;
 
 CREATE FUNCTION order_told() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
