@@ -5,7 +5,7 @@ Invariant: "yours" is said only after Postgres committed it; whatever a dead des
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -60,6 +60,8 @@ FENCES_IN_A_ROW = 4
 EXPIRE_AT_ONCE = 500
 PAGE_MOST = 200
 CLOSE_S = 5.0
+CANCEL_S = 0.5
+CANCELS_MOST = 10
 
 
 class Pace(Struct, frozen=True, kw_only=True):
@@ -108,11 +110,11 @@ class Desk:
         self._cold = asyncio.Lock()
         self._works: set[asyncio.Task[None]] = set()
         self._closing = False
-        self._keeper: asyncio.Task[None] | None = None
+        self._keepers: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
         await self._recover()
-        self._keeper = asyncio.create_task(self._keep())
+        self._keepers = self._keep()
         return self
 
     async def __aexit__(
@@ -126,10 +128,7 @@ class Desk:
     async def abandon(self) -> None:
         """Stop at once, finishing nothing: what a kill does. The next desk recovers."""
         self._closing = True
-        tasks = [task for task in (self._keeper, *self._works) if task]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _end([*self._keepers, *self._works])
         if self._lead:
             await self._lead.let_go()
 
@@ -339,14 +338,16 @@ class Desk:
         """True if this desk looks after what one of several has to."""
         return self._lead is None or await self._lead.is_mine()
 
-    async def _keep(self) -> None:
+    def _keep(self) -> list["asyncio.Task[None]"]:
         pace = self._pace
-        async with asyncio.TaskGroup() as group:
-            group.create_task(_every(pace.sweep_s, self._if_leading(self._sweep)))
-            group.create_task(_every(pace.poll_s, self._if_leading(self._till.poll)))
-            group.create_task(_every(pace.outbox_s, self._drain, self._outbox.work))
-            group.create_task(_every(pace.reconcile_s, self._if_leading(self._reconcile)))
-            group.create_task(_every(pace.tidy_s, self._if_leading(self._tidy)))
+        rounds = (
+            _every(pace.sweep_s, self._if_leading(self._sweep)),
+            _every(pace.poll_s, self._if_leading(self._till.poll)),
+            _every(pace.outbox_s, self._drain, self._outbox.work),
+            _every(pace.reconcile_s, self._if_leading(self._reconcile)),
+            _every(pace.tidy_s, self._if_leading(self._tidy)),
+        )
+        return [asyncio.create_task(each) for each in rounds]
 
     def _if_leading(self, act: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
         if self._lead is None:
@@ -388,6 +389,17 @@ class Desk:
             if item:
                 shelf.tell(item)
                 await shelf.reconcile(item, orphans_before_ms=before_ms)
+
+
+async def _end(tasks: Collection["asyncio.Task[None]"]) -> None:
+    """Cancel, and again: a cancellation that meets a connection in the middle of its own timeout can be swallowed."""
+    for _ in range(CANCELS_MOST):
+        for task in tasks:
+            task.cancel()
+        if not tasks:
+            return
+        _, tasks = await asyncio.wait(tasks, timeout=CANCEL_S)
+    log.error("desk_tasks_left", count=len(tasks))
 
 
 async def _guarded(work: Coroutine[Any, Any, None]) -> None:

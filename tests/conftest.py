@@ -13,6 +13,7 @@ from typing import Any
 import asyncpg
 import pytest
 import redis.asyncio
+from hypothesis import settings
 
 from live.browser import find_chromium
 from live.migrations import migrate
@@ -24,7 +25,18 @@ TEMPLATE = "showfloor_template"
 
 _numbers = itertools.count(1)
 
+LONGEST_FIRST = ("scenarios", "browser", "peers")
+"""Folders whose files take longest: begun last, one of them would keep a single process busy at the end."""
+
+settings.register_profile("showfloor", deadline=None)  # how long an example takes says something of the machine alone
+settings.load_profile("showfloor")
+
 sys.path.append(str(Path(__file__).parent))  # for `from netem.udp import UdpRelay`; no package of ours is shadowed
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files that take longest first; otherwise the order stays."""
+    items.sort(key=lambda item: not set(LONGEST_FIRST) & set(item.path.parts))
 
 
 @pytest.fixture(scope="session", autouse=True)

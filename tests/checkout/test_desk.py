@@ -427,3 +427,35 @@ class TestStartingAgain:
         await shop.eventually(held_again)
         late = await shop.provider.authorize("pay_1", hold.total, "fake_ok", hold.hold_id)
         assert late.state == "cancelled"  # the request that was still on its way takes no money
+
+
+class _SwallowsACancellation:
+    """A lead whose connection eats the first cancellation, as a time-out that ends in the same moment does."""
+
+    swallowed = False
+    asked = 0
+
+    async def is_mine(self) -> bool:
+        self.asked += 1
+        if self.asked > 1 and not self.swallowed:
+            try:
+                await asyncio.sleep(3600)
+            except asyncio.CancelledError:
+                self.swallowed = True
+        return True
+
+    async def let_go(self) -> None:
+        pass
+
+
+async def test_a_desk_ends_even_if_a_cancellation_is_swallowed(shop):
+    lead = _SwallowsACancellation()
+    desk = await shop.open(pace=shop.idle, lead=lead)
+
+    async def asking() -> bool:
+        return lead.asked > 1
+
+    await shop.eventually(asking)
+    async with asyncio.timeout(20):
+        await desk.abandon()
+    assert lead.swallowed
