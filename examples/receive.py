@@ -16,7 +16,9 @@ verifier: Webhook
 
 
 class Hook(BaseHTTPRequestHandler):
-    def do_POST(self) -> None:  # noqa: N802 - the library's name
+    """What the shop posts to."""
+
+    def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         try:
             message = verifier.verify(body, dict(self.headers))
