@@ -17,6 +17,8 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 import checkout.audit_routes
+import checkout.office_routes
+import checkout.open_books_routes
 import checkout.routes
 import checkout.webhook_routes
 import media.routes
@@ -76,6 +78,8 @@ def api_routes() -> list[BaseRoute]:
         *checkout.routes.routes,
         *checkout.audit_routes.routes,
         *checkout.webhook_routes.routes,
+        *checkout.office_routes.routes,
+        *checkout.open_books_routes.routes,
         *stockroom_routes.routes,
         *media.routes.routes,
         *health.routes,

@@ -22,13 +22,18 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 
 from checkout.audit import Audit
+from checkout.core.receipt import Signer
 from checkout.counts import Counts
 from checkout.desk import Desk
+from checkout.exports import Exports
 from checkout.fake_client import FakeProvider
 from checkout.fakepay import FakePay
 from checkout.lead import Lead
+from checkout.open_books import OpenBooks
 from checkout.payments import WebhookForged
 from checkout.postman import Postman, Reach
+from checkout.price_errors import PriceErrors
+from checkout.receipts import Receipts
 from checkout.truth import Truth
 from checkout.webhooks import Webhooks
 from live.adapters import DeskBook, Gate, HostBoard, HubAnnouncer, PageReports, StockTeller
@@ -45,7 +50,7 @@ from live.pipeline import Pipeline
 from live.place import Place
 from live.recent_shows import RecentShows
 from live.republish import Republisher
-from live.settings import Settings
+from live.settings import RECEIPT_FILE, Settings, stored_secret
 from live.shared_stock import SharedStockTeller
 from live.shows import ShowService
 from live.siblings import Others, session_suffix
@@ -108,6 +113,10 @@ class Services(TypedDict):
     desk: Desk
     audit: Audit
     webhooks: Webhooks
+    exports: Exports
+    price_errors: PriceErrors
+    open_books: OpenBooks
+    receipts: Receipts
     chat: ChatService
     relay: Relay
     media_gate: Gate
@@ -137,6 +146,7 @@ async def open_services(
     books = Truth(pool, Counts())  # for what is read and written beside the sale
     audit = Audit(books)
     postman = await stack.enter_async_context(Postman(webhook_reach(settings)))
+    signer = Signer(settings.receipt_key or stored_secret(settings.data_dir, RECEIPT_FILE))
     webhooks = Webhooks(books, postman, audit, leads=desk.leads)
     book = DeskBook(desk)
     catalog, pins = Catalog(pool, turns, book, announcer), Pins(pool, turns, announcer)
@@ -177,6 +187,10 @@ async def open_services(
         desk=desk,
         audit=audit,
         webhooks=webhooks,
+        exports=Exports(books),
+        price_errors=PriceErrors(books, desk),
+        open_books=OpenBooks(books, signer),
+        receipts=Receipts(books, signer),
         chat=ChatService(hub, limiter, recent),
         relay=relay,
         media_gate=Gate(tokens, recent, limiter),

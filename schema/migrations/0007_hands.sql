@@ -168,7 +168,7 @@ CREATE INDEX webhook_deliveries_due ON webhook_deliveries (endpoint_id, due_at_m
 CREATE INDEX webhook_deliveries_of ON webhook_deliveries (endpoint_id, delivery_id DESC);
 
 -- Writes an event and a delivery for each endpoint that wants it; nothing if none does.
--- Caller: the triggers below.
+-- Caller: the functions below only (triggers all).
 CREATE FUNCTION tell_webhooks(p_type text, p_show text, p_object text, p_data jsonb) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -344,3 +344,6 @@ BEGIN
     RETURN NULL;
 END $$;
 CREATE TRIGGER orders_marked AFTER INSERT ON orders FOR EACH ROW EXECUTE FUNCTION order_marked();
+
+-- What of a line was given back.
+CREATE INDEX ledger_refunds_of_order ON ledger (order_id) WHERE kind = 'refund';

@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from checkout import audit_routes, webhook_routes
+from checkout import audit_routes, office_routes, webhook_routes
 from checkout.desk import Desk, Pace
 from checkout.fake_client import FakeProvider
 from checkout.fakepay import FakePay
@@ -196,7 +196,8 @@ class Shop:
             return JSONResponse({"code": error.code, "detail": error.detail, **error.extra}, status_code=error.status)
 
         app = Starlette(
-            routes=[*routes, *audit_routes.routes, *webhook_routes.routes], exception_handlers={ShowfloorError: problem}
+            routes=[*routes, *audit_routes.routes, *webhook_routes.routes, *office_routes.routes],
+            exception_handlers={ShowfloorError: problem},
         )
 
         async def with_state(scope, receive, send):
