@@ -24,9 +24,10 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx2
 import uvicorn
@@ -37,9 +38,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 sys.path.insert(0, str(Path(__file__).parent))
 
 from light_peer import LightHost, LightPeer
-from relay import FRAME, Anybody, cpu_seconds
+from relay import FRAME, Anybody, pin
 
 from media.config import RelayConfig
+from media.core.demux import Kind, classify
 from media.core.rtp import parse_header
 from media.dtls import Certificate
 from media.relay import Relay
@@ -107,8 +109,10 @@ class Viewer:
     newest = 0
     """The newest picture that the scout, the first of the watchers, has."""
 
-    def __init__(self, certificate: Certificate, name: str) -> None:
+    def __init__(self, certificate: Certificate, name: str, wants: str = "joins") -> None:
         self.name = name
+        self.wants = wants
+        """`sound`: that alone, so that there is nothing to catch up with."""
         self.peer = LightPeer(certificate, on_media=self._media)
         self.numbers: list[int] = []
         self.keyframe: set[int] = set()
@@ -120,12 +124,15 @@ class Viewer:
         self.hurried = 0
 
     async def join(self, http: httpx2.AsyncClient) -> None:
-        offer, self.posted = self.peer.offer("opus", "VP8"), time.monotonic()
+        offer = self.peer.offer("opus", *([] if self.wants == "sound" else ["VP8"]))
+        self.posted = time.monotonic()
         headers = {"Content-Type": "application/sdp", "Authorization": f"Bearer {self.name}"}
         await self.peer.connect((await http.post("/whep/bench", content=offer, headers=headers)).text)
 
     def _media(self, data: bytes) -> None:
         if data[1] & 127 != VIDEO:
+            if self.wants == "sound" and classify(data) is Kind.RTP:
+                self.is_live.set()
             return
         now = time.monotonic()
         self.longest = max(self.longest, now - self.last_at if self.last_at else 0)
@@ -160,35 +167,61 @@ class Viewer:
         return max(seen) - min(seen) + 1 - len(seen)
 
 
-async def measure(base: str, server: int, watchers: int, rate: float, seconds: float) -> None:
-    """One window without joins, one with; prints one JSON line."""
+async def measure(base: str, server: int, watchers: int, rate: float, seconds: float, pairs: int) -> None:
+    """Pairs of windows, without joins and with; prints one JSON line."""
     certificate = Certificate.generateCertificate()
-    async with httpx2.AsyncClient(base_url=base, timeout=30) as http:
+    async with httpx2.AsyncClient(
+        base_url=base, timeout=30, limits=httpx2.Limits(max_keepalive_connections=64)
+    ) as http:
         watching = [Viewer(certificate, f"watcher-{number}") for number in range(watchers)]
         watching[0].is_scout = True
         for start in range(0, watchers, 8):
             await asyncio.gather(*(viewer.join(http) for viewer in watching[start : start + 8]))
         async with asyncio.timeout(PATIENCE_S):
             await asyncio.gather(*(viewer.is_live.wait() for viewer in watching))
-        calm, calm_gap = await window(watching, server, seconds)
-        joining = [Viewer(certificate, f"viewer-{number}") for number in range(int(rate * seconds))]
-        tasks, mine = asyncio.ensure_future(arrive(http, joining, rate)), time.process_time()
-        busy, busy_gap = await window(watching, server, seconds)
-        mine = time.process_time() - mine
-        await tasks
-        found = {"cpu": (busy - calm) / len(joining) * 1000, "calm": calm / seconds, "load": mine / seconds}
-        print(json.dumps(figures(watching, joining) | found | {"gap": [calm_gap, busy_gap]}))
+        found: dict[str, list[Window]] = {"calm": [], "joins": [], "sound": []}
+        joining: list[Viewer] = []
+        for _ in range(pairs):
+            for kind in ("joins", "sound"):
+                found["calm"].append(await window(watching, server, asyncio.sleep(seconds)))
+                come = [Viewer(certificate, f"viewer-{number}", wants=kind) for number in range(int(rate * seconds))]
+                found[kind].append(await window(watching, server, arrive(http, come, rate)))
+                joining += come
+        found["calm"].append(await window(watching, server, asyncio.sleep(seconds)))
+        print(json.dumps(figures(watching, [one for one in joining if one.wants == "joins"]) | costs(found, joining)))
         for viewer in watching:
             await viewer.peer.close()
 
 
-async def window(watching: list[Viewer], server: int, seconds: float) -> tuple[float, float]:
-    """The server's CPU seconds, and the longest pause any watcher saw, in ms."""
+class Window(NamedTuple):
+    """A stretch of time."""
+
+    seconds: float
+    server: float
+    """CPU seconds, likewise of the load."""
+    load: float
+    packets: int
+    """That came to those who watch."""
+    pause_ms: float
+    """The longest that any of them saw."""
+
+
+async def window(watching: list[Viewer], server: int, what: Awaitable[object]) -> Window:
+    """What `what` costs the server and the load, and how those who watch fare meanwhile."""
     for viewer in watching:
         viewer.longest = 0.0
-    before = cpu_seconds(server)
-    await asyncio.sleep(seconds)
-    return cpu_seconds(server) - before, max(viewer.longest for viewer in watching) * 1000
+    packets = sum(viewer.peer.packets for viewer in watching)
+    began, before, mine = time.monotonic(), cpu_clock(server), time.process_time()
+    await what
+    after, mine = cpu_clock(server), time.process_time() - mine
+    packets = sum(viewer.peer.packets for viewer in watching) - packets
+    longest = max(viewer.longest for viewer in watching) * 1000
+    return Window(time.monotonic() - began, after - before, mine, packets, longest)
+
+
+def cpu_clock(pid: int) -> float:
+    """A process's user and system time in seconds, to the nanosecond; /proc has it in hundredths (CPUCLOCK_SCHED)."""
+    return time.clock_gettime(~pid << 3 | 2)
 
 
 async def arrive(http: httpx2.AsyncClient, viewers: list[Viewer], rate: float) -> None:
@@ -205,6 +238,31 @@ async def arrive(http: httpx2.AsyncClient, viewers: list[Viewer], rate: float) -
     await asyncio.gather(*(one(number, viewer) for number, viewer in enumerate(viewers)))
 
 
+def costs(found: dict[str, list[Window]], joining: list[Viewer]) -> dict[str, Any]:
+    """CPU a join, each window beside the calm ones around it; and what a packet of the fan-out costs."""
+    calm = found["calm"]
+    rates = [(one.server + two.server) / (one.seconds + two.seconds) for one, two in pairwise(calm)]
+    by_kind = {"joins": rates[::2], "sound": rates[1::2]}
+    each = {kind: [one for one in joining if one.wants == kind] for kind in by_kind}
+    cost = {
+        kind: [
+            (one.server - one.seconds * rate) / (len(each[kind]) / len(found[kind])) * 1000
+            for one, rate in zip(found[kind], rates, strict=True)
+        ]
+        for kind, rates in by_kind.items()
+    }
+    return {
+        "cpu": cost["joins"],
+        "sound": cost["sound"],
+        "calm": [one.server / one.seconds for one in calm],
+        "busy": [one.server / one.seconds for one in found["joins"]],
+        "load": [one.load / one.seconds for one in found["joins"]],
+        "packet_us": [one.server / one.packets * 1e6 for one in calm if one.packets],
+        "came": [one.peer.packets for one in each["joins"]],
+        "gap": [[one.pause_ms for one in windows] for windows in (calm, found["joins"])],
+    }
+
+
 def figures(watching: list[Viewer], joining: list[Viewer]) -> dict[str, Any]:
     return {
         "decodable": [(v.decodable_at - v.posted) * 1000 for v in joining if v.decodable_at],
@@ -217,20 +275,19 @@ def figures(watching: list[Viewer], joining: list[Viewer]) -> dict[str, Any]:
     }
 
 
-def main(watchers: int, rate: float, repeats: int, seconds: float, *, control: bool) -> None:
+def main(watchers: int, rate: float, repeats: int, seconds: float, pairs: int, *, control: bool) -> None:
     children: list[subprocess.Popen[bytes]] = []
     servers: dict[str, tuple[str, int]] = {}
     load = os.getloadavg()[0]
-    cores = sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, cores[-1:])
+    pin(0, server=False)
     try:
         for name, packets in (("cache", 2000), ("no cache", 0))[: 2 if control else 1]:
             with socket.create_server(("127.0.0.1", 0)) as door:
                 port = door.getsockname()[1]
             arguments = ["--role", "serve", "--port", str(port), "--gop-packets", str(packets)]
             children.append(subprocess.Popen([sys.executable, __file__, *arguments]))
-            os.sched_setaffinity(children[-1].pid, cores[:1])
             wait_for(port)
+            pin(children[-1].pid, server=True)
             servers[name] = (f"http://127.0.0.1:{port}", children[-1].pid)
         bases = [base for base, _ in servers.values()]
         children.append(subprocess.Popen([sys.executable, __file__, "--role", "publish", "--base", *bases]))
@@ -238,7 +295,7 @@ def main(watchers: int, rate: float, repeats: int, seconds: float, *, control: b
         found: dict[str, list[dict[str, Any]]] = {name: [] for name in servers}
         for _ in range(repeats):
             for name, (base, pid) in servers.items():
-                found[name].append(run(base, pid, watchers, rate, seconds))
+                found[name].append(run(base, pid, watchers, rate, seconds, pairs))
         show(found, watchers, rate, seconds, load)
     finally:
         for child in children:
@@ -246,10 +303,10 @@ def main(watchers: int, rate: float, repeats: int, seconds: float, *, control: b
             child.wait()
 
 
-def run(base: str, pid: int, watchers: int, rate: float, seconds: float) -> dict[str, Any]:
+def run(base: str, pid: int, watchers: int, rate: float, seconds: float, pairs: int) -> dict[str, Any]:
     arguments = ["--role", "measure", "--base", base, "--server", str(pid), "--watchers", str(watchers)]
-    arguments += ["--rate", str(rate), "--seconds", str(seconds)]
-    done = subprocess.run([sys.executable, __file__, *arguments], stdout=subprocess.PIPE, check=True, timeout=120)
+    arguments += ["--rate", str(rate), "--seconds", str(seconds), "--pairs", str(pairs)]
+    done = subprocess.run([sys.executable, __file__, *arguments], stdout=subprocess.PIPE, check=True, timeout=240)
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -270,25 +327,40 @@ def show(found: dict[str, list[dict[str, Any]]], watchers: int, rate: float, sec
         f"{platform.system()} {platform.release()}, {os.cpu_count()} cores, Python {platform.python_version()}, ",
         end="",
     )
-    print(f"load before {load:.2f}, after {os.getloadavg()[0]:.2f}; {len(found['cache'])} interleaved repeats\n")
-    print(
-        "| | joins | decodable ms: median, p95 | live ms: median, p95 | never | CPU a join ms (range) | hurried |",
-        end="",
-    )
-    print(" watchers: packets lost of | longest pause ms calm, joins | server, load busy |")
-    print("|---|---|---|---|---|---|---|---|---|---|")
-    for name, runs in found.items():
-        decodable, live = (sorted(ms for r in runs for ms in r[key]) for key in ("decodable", "live"))
-        cpu = [r["cpu"] for r in runs]
-        lost, seen, never = (sum(r[key] for r in runs) for key in ("lost", "seen", "never"))
-        calm, busy = (statistics.median(r["gap"][n] for r in runs) for n in (0, 1))
-        spread = f"{statistics.median(cpu):.1f} ({min(cpu):.1f} - {max(cpu):.1f})"
-        hurried = statistics.mean(count for r in runs for count in r["hurried"])
-        mine = statistics.median(r["load"] for r in runs)
-        served = statistics.median(r["calm"] + r["cpu"] * rate / 1000 for r in runs)
-        print(f"| {name} | {len(decodable)} | {quantiles(decodable)} | {quantiles(live)} | {never} | ", end="")
-        print(f"{spread} | {hurried:.0f} | {lost} of {seen} | {calm:.0f}, {busy:.0f} | {served:.0%}, {mine:.0%} |")
+    windows = sum(len(r["cpu"]) for r in found["cache"])
+    print(f"load before {load:.2f}, after {os.getloadavg()[0]:.2f}; {windows} windows, interleaved\n")
+    for title, row in (("| | " + " | ".join(WAIT), waits), ("\n| | " + " | ".join(COST), cost)):
+        print(f"{title} |\n" + "|---" * title.count("|") + "|")
+        for name, runs in found.items():
+            print(f"| {name} | {' | '.join(row(runs))} |")
     print(f"\nnewcomers' own packets lost: {sum(r['newcomers_lost'] for r in found['cache'])}")
+
+
+WAIT = ("joins", "decodable ms: median, p95", "live ms: median, p95", "never", "watchers: packets lost of")
+WAIT += ("longest pause ms calm, joins", "server, load busy")
+COST = ("CPU a join ms (range)", "sound alone", "packets a join", "us a packet of the fan-out")
+COST += ("join less its packets", "calm: core used (range)")
+
+
+def waits(runs: list[dict[str, Any]]) -> list[str]:
+    decodable, live = (sorted(ms for r in runs for ms in r[key]) for key in ("decodable", "live"))
+    lost, seen, never = (sum(r[key] for r in runs) for key in ("lost", "seen", "never"))
+    calm, busy = (statistics.median(ms for r in runs for ms in r["gap"][n]) for n in (0, 1))
+    server, mine = (statistics.median(share for r in runs for share in r[key]) for key in ("busy", "load"))
+    row = [str(len(decodable)), quantiles(decodable), quantiles(live), str(never)]
+    return [*row, f"{lost} of {seen}", f"{calm:.0f}, {busy:.0f}", f"{server:.0%}, {mine:.0%}"]
+
+
+def cost(runs: list[dict[str, Any]]) -> list[str]:
+    cpu, sound, calm, packet = ([one for r in runs for one in r[key]] for key in ("cpu", "sound", "calm", "packet_us"))
+    came = statistics.mean(count for r in runs for count in r["came"])
+    less = statistics.median(cpu) - came * statistics.median(packet) / 1000
+    shares = f"{statistics.median(calm):.1%} ({min(calm):.1%} - {max(calm):.1%})"
+    return [spread(cpu), spread(sound), f"{came:.0f}", spread(packet), f"{less:.2f}", shares]
+
+
+def spread(values: list[float]) -> str:
+    return f"{statistics.median(values):.2f} ({min(values):.2f} - {max(values):.2f})"
 
 
 def quantiles(values: list[float]) -> str:
@@ -302,6 +374,7 @@ if __name__ == "__main__":
     parser.add_argument("--rate", type=float, default=20)
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=3)
+    parser.add_argument("--pairs", type=int, default=2)
     parser.add_argument("--control", action="store_true")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--gop-packets", type=int, default=2000)
@@ -313,6 +386,6 @@ if __name__ == "__main__":
     elif given.role == "publish":
         uvloop.run(publish(given.base))
     elif given.role == "measure":
-        uvloop.run(measure(given.base[0], given.server, given.watchers, given.rate, given.seconds))
+        uvloop.run(measure(given.base[0], given.server, given.watchers, given.rate, given.seconds, given.pairs))
     else:
-        main(given.watchers, given.rate, given.repeats, given.seconds, control=given.control)
+        main(given.watchers, given.rate, given.repeats, given.seconds, given.pairs, control=given.control)

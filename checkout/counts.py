@@ -11,8 +11,12 @@ class Counts:
     """Plain counters of one desk; `live` exports each as `showfloor_checkout_<name>_total`."""
 
     taps: int = 0
+    refused_here: int = 0
+    """Taps answered by this process alone, which knew that the product is sold out."""
     gate_refused: int = 0
     """Taps answered by the gate alone."""
+    truth_decided: int = 0
+    """Taps that came to Postgres: `taps` is the sum of these three, and of those answered with an error."""
     truth_transactions: int = 0
     """Postgres transactions opened to decide taps."""
     truth_retries: int = 0

@@ -5,7 +5,7 @@ Invariant: "yours" is said only after Postgres committed it; whatever a dead des
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -14,13 +14,17 @@ import structlog
 from msgspec import Struct
 from redis.asyncio import Redis
 
+from checkout.baskets import Baskets
+from checkout.charges import ChargesBook
 from checkout.clock import wall_ms
 from checkout.core.idempotency import derived_id
 from checkout.core.reservation import HoldEvent, move
+from checkout.core.soldout import Refusals
 from checkout.core.taps import Code, Tap, refusal
 from checkout.counts import Counts
-from checkout.gate import Gate, Product
+from checkout.gate import Gate, Product, key_of
 from checkout.lead import Lead
+from checkout.news import News
 from checkout.outbox import Outbox, refund_id_for
 from checkout.payments import PaymentProvider
 from checkout.ports import StockListener
@@ -40,14 +44,19 @@ from schema.errors import (
 )
 from schema.ids import HoldId, OrderId, ShowId, VariantId, new_id
 from schema.order import (
+    BasketPayRequest,
     Hold,
     HoldPage,
     HoldRequest,
     HoldState,
     Order,
     OrderPage,
+    PayingBasket,
     PayRequest,
+    Quote,
+    QuoteRequest,
     Refund,
+    RefundLine,
     ShowTotals,
 )
 from schema.pages import from_cursor, to_cursor
@@ -105,8 +114,13 @@ class Desk:
         self.waitlist = Waitlist(self._truth, self._shelf_of, self.release)
         self.stockroom = Stockroom(self._truth, self._shelf_of)
         self._outbox = Outbox(self._truth, provider, self.counts, self._shelf_of)
+        self.charges = ChargesBook(self._truth)
+        self._baskets = Baskets(self._truth, self.charges)
         self._till = Till(self._truth, provider, self.counts, self._shelf_of, self._outbox.work.set)
         self._shelves: dict[Product, Shelf] = {}
+        self._by_key: dict[str, Shelf] = {}
+        self._refusals = Refusals()
+        self.news = News(redis, about=self._heard, missed=self._missed)
         self._cold = asyncio.Lock()
         self._works: set[asyncio.Task[None]] = set()
         self._closing = False
@@ -246,12 +260,29 @@ class Desk:
 
     async def pay(self, principal: Principal, hold_id: HoldId, request: PayRequest, key: str) -> Order | Hold:
         """The order, or the hold in state paying while the provider is undecided; see Till.pay for the errors."""
+        self._may_pay(request.payment_method, key)
+        await self.get_hold(principal, hold_id)
+        answer = await self._till.pay(principal.account_id, hold_id, request.payment_method, key)
+        if isinstance(answer, Order):
+            return answer
+        return next(hold for hold in answer.holds if hold.hold_id == hold_id)
+
+    async def quote(self, principal: Principal, show_id: ShowId, request: QuoteRequest) -> Quote:
+        """What a basket would cost now; see Baskets.quote for the errors."""
+        return await self._baskets.quote(principal.account_id, show_id, request)
+
+    async def pay_basket(
+        self, principal: Principal, show_id: ShowId, request: BasketPayRequest, key: str
+    ) -> Order | PayingBasket:
+        """One order for several holds, or the holds in state paying; see Till.pay_basket for the errors."""
+        self._may_pay(request.payment_method, key)
+        return await self._till.pay_basket(principal.account_id, show_id, request, key)
+
+    def _may_pay(self, method: str, key: str) -> None:
         if not key:
             raise IdempotencyKeyMissing
-        await self.get_hold(principal, hold_id)
-        if not self._provider.knows(request.payment_method):
+        if not self._provider.knows(method):
             raise Invalid("The payment provider knows no such payment method", pointer="/payment_method")
-        return await self._till.pay(principal.account_id, hold_id, request.payment_method, key)
 
     async def get_order(self, principal: Principal, order_id: OrderId) -> Order:
         """An order of one's own; an operator sees all. Raises NotFound."""
@@ -275,10 +306,24 @@ class Desk:
             raise NotFound("There is no such show")
         return totals_of(row)
 
-    async def refund(self, principal: Principal, order_id: OrderId, amount: int | None = None, key: str = "") -> Refund:
-        """Give back `amount` in minor units, or all that is left; see Outbox.refund. With a key, a retry is once."""
+    async def refund(
+        self,
+        principal: Principal,
+        order_id: OrderId,
+        amount: int | None = None,
+        key: str = "",
+        lines: Sequence[RefundLine] | None = None,
+    ) -> Refund:
+        """Give back `amount` in minor units, or all that is left, of the order or of some of its lines.
+
+        See Outbox.refund for the errors. With a key, a retry is once.
+        """
+        if lines and amount is not None:
+            raise Invalid("An amount of the whole order, or lines: not both", pointer="/amount")
+        if lines and len({line.hold_id for line in lines}) < len(lines):
+            raise Invalid("A line is named twice", pointer="/lines")
         order = await self.get_order(principal, order_id)
-        return await self._outbox.refund(order, amount, refund_id_for(principal.account_id, key))
+        return await self._outbox.refund(order, amount, refund_id_for(principal.account_id, key), lines)
 
     async def webhook(self, body: bytes, headers: Mapping[str, str]) -> None:
         """A payment provider says that something happened: remember it once, then ask what. Raises WebhookForged."""
@@ -300,12 +345,13 @@ class Desk:
     def _shelf_of(self, product: Product) -> Shelf:
         """The shelf of a product that has a stock row, so there are never more shelves than such rows."""
         if product not in self._shelves:
-            self._shelves[product] = Shelf(
+            self._shelves[product] = self._by_key[key_of(product)] = Shelf(
                 product,
                 gate=self._gate,
                 truth=self._truth,
                 listener=self._listener,
                 counts=self.counts,
+                refusals=self._refusals,
                 spawn=self._spawn,
                 hold_ms=self._hold_ms,
                 offer_ms=self._offer_ms,
@@ -321,6 +367,14 @@ class Desk:
         self._works.add(task)
         task.add_done_callback(self._works.discard)
         return task
+
+    def _heard(self, key: str) -> None:
+        if shelf := self._by_key.get(key):
+            shelf.heard()
+
+    def _missed(self) -> None:
+        for shelf in self._shelves.values():
+            shelf.heard()
 
     async def _recover(self) -> None:
         """What a dead desk left: units nobody committed, payments nobody heard of, words not said."""
@@ -341,6 +395,7 @@ class Desk:
     def _keep(self) -> list["asyncio.Task[None]"]:
         pace = self._pace
         rounds = (
+            self.news.run(),
             _every(pace.sweep_s, self._if_leading(self._sweep)),
             _every(pace.poll_s, self._if_leading(self._till.poll)),
             _every(pace.outbox_s, self._drain, self._outbox.work),

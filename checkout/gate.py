@@ -17,7 +17,9 @@ from msgspec import Struct
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from checkout.core.soldout import SoldOut
 from checkout.core.taps import BY_NUMBER, Code, Tap
+from checkout.news import channel_of
 
 log = structlog.get_logger()
 
@@ -28,6 +30,8 @@ SAID_MS = 60_000
 """Refusals are remembered for one to two of these."""
 WAS_MS = 3_600_000
 """Ended holds are remembered for one to two of these."""
+SOLD_OUT_MOST = 20_000
+"""With more holds and ended ones than this, a process does not refuse by itself: to read them all takes too long."""
 REBUILD_CHUNK = 2_000
 REBUILD_S = 5.0
 REBUILD_EXPIRE_S = 60
@@ -41,7 +45,10 @@ def script(name: str) -> str:
     return files("checkout").joinpath("lua", f"{name}.lua").read_text()
 
 
-SCRIPTS = {name: script(name) for name in ("reserve_many", "settle_many", "release_many", "adjust", "rebuild", "look")}
+SCRIPTS = {
+    name: script(name)
+    for name in ("reserve_many", "settle_many", "release_many", "adjust", "rebuild", "look", "sold_out")
+}
 
 
 class GateDown(Exception):  # noqa: N818 - a state, like Unavailable
@@ -67,11 +74,20 @@ class Look(Struct, frozen=True, kw_only=True):
     """Somebody is on the waitlist."""
 
 
+class Verdict(Struct, frozen=True, kw_only=True):
+    """What the gate says of a batch of taps."""
+
+    epoch: int
+    codes: list[Code]
+    sold_out_turn: int | None
+    """Nothing is to be had any more, and since which turn (lua/sold_out.lua); None: something is."""
+
+
 class Gate:
     """The scripts and their keys. Every method raises GateDown when Redis does not answer in time."""
 
     def __init__(self, redis: Redis, *, clock: Callable[[], int], scripts: dict[str, str] | None = None) -> None:
-        self._redis, self._clock = redis, clock
+        self._redis, self._clock, self._news = redis, clock, channel_of(redis)
         texts = scripts or SCRIPTS
         self._scripts = {name: redis.register_script(text) for name, text in texts.items()}
         self._down_until = 0.0
@@ -81,25 +97,44 @@ class Gate:
         """True shortly after a failure."""
         return time.monotonic() < self._down_until
 
-    async def reserve_many(self, product: Product, epoch: int, taps: Sequence[Tap]) -> list[Code] | None:
+    async def reserve_many(self, product: Product, epoch: int, taps: Sequence[Tap]) -> Verdict | None:
         """What becomes of each tap (at most 500); None if the gate has another epoch: nothing was decided."""
         flat: list[str | int] = []
         for tap in taps:
-            flat += (tap.hold_id, tap.buyer_id, tap.quantity)
-        base = _base(product)
+            flat += (tap.hold_id, tap.buyer_id, -tap.quantity if tap.refused_before else tap.quantity)
+        base = key_of(product)
         keys = [base, f"{base}:holds", f"{base}:buyers", f"{base}:pending", *self._said(product), *self._was(product)]
         args = [epoch, self._clock(), product.variant_id, _pack(flat), 2 * SAID_MS]
-        seen, codes = await self._run("reserve_many", keys, args)
-        return [BY_NUMBER[code] for code in codes] if int(seen or -1) == epoch else None
+        seen, codes, turn = await self._run("reserve_many", keys, args)
+        if int(seen or -1) != epoch:
+            return None
+        known = [BY_NUMBER[code] for code in codes]
+        return Verdict(epoch=epoch, codes=known, sold_out_turn=int(turn) if turn else None)
+
+    async def sold_out(self, product: Product) -> SoldOut | None:
+        """What a process needs to refuse by itself; None if there is something to be had, or too much to be known."""
+        base = key_of(product)
+        keys = [base, f"{base}:holds", f"{base}:buyers", *self._was(product)]
+        found = await self._run("sold_out", keys, [SOLD_OUT_MOST])
+        if not found:
+            return None
+        epoch, turn, limit, holds, buyers = found
+        return SoldOut(
+            epoch=int(epoch),
+            turn=int(turn),
+            limit=int(limit),
+            holds=frozenset(map(bytes.decode, holds)),
+            buyers=frozenset(map(bytes.decode, buyers)),
+        )
 
     async def settle_many(self, product: Product, epoch: int, decided: Sequence[tuple[Tap, Code]]) -> bool:
         """Tell what the truth decided of these taps; False if the gate has another epoch."""
         flat: list[str | int] = []
         for tap, code in decided:
             flat += (tap.hold_id, tap.buyer_id, tap.quantity, int(code))
-        base, (said, _) = _base(product), self._said(product)
+        base, (said, _) = key_of(product), self._said(product)
         keys = [base, f"{base}:holds", f"{base}:buyers", f"{base}:pending", said, *self._was(product)]
-        args = [epoch, product.variant_id, _pack(flat), 2 * SAID_MS, 2 * WAS_MS]
+        args = [epoch, product.variant_id, _pack(flat), 2 * SAID_MS, 2 * WAS_MS, self._news]
         return bool(await self._run("settle_many", keys, args))
 
     async def release_many(
@@ -109,20 +144,20 @@ class Gate:
         flat: list[str | int] = []
         for hold_id, units in ended:
             flat += (hold_id, units, int(fenced))
-        base, (was, _) = _base(product), self._was(product)
+        base, (was, _) = key_of(product), self._was(product)
         keys = [base, f"{base}:holds", f"{base}:buyers", f"{base}:pending", was]
-        return bool(await self._run("release_many", keys, [epoch, _pack(flat), 2 * WAS_MS]))
+        return bool(await self._run("release_many", keys, [epoch, _pack(flat), 2 * WAS_MS, self._news]))
 
     async def adjust(
         self, product: Product, epoch: int, *, units: int = 0, is_open: bool | None = None, waiting: bool | None = None
     ) -> bool:
         """Tell of a restock, of the kill switch, or whether somebody waits; False if the gate has another epoch."""
         flags = ["" if flag is None else str(int(flag)) for flag in (is_open, waiting)]
-        return bool(await self._run("adjust", [_base(product)], [epoch, units, *flags]))
+        return bool(await self._run("adjust", [key_of(product)], [epoch, units, *flags, self._news]))
 
     async def look(self, product: Product) -> Look:
         """What the gate believes, read in one step."""
-        base = _base(product)
+        base = key_of(product)
         epoch, available, units, flat, waiting = await self._run("look", [base, f"{base}:holds", f"{base}:pending"], [])
         pending = [(flat[i].decode(), int(flat[i + 1]), flat[i + 2]) for i in range(0, len(flat), 3)]
         return Look(
@@ -146,7 +181,7 @@ class Gate:
         buyers: Sequence[tuple[str, int]],
     ) -> None:
         """Replace the gate. The caller holds the stock row's lock. `holds`: id, buyer, units."""
-        base = _base(product)
+        base = key_of(product)
         fresh_holds, fresh_buyers = f"{base}:holds:{epoch}", f"{base}:buyers:{epoch}"
         async with self._asking(REBUILD_S):
             for at in range(0, len(holds), REBUILD_CHUNK):
@@ -157,7 +192,8 @@ class Gate:
                 await self._redis.hset(fresh_buyers, mapping=dict(buyers[at : at + REBUILD_CHUNK]))
                 await self._redis.expire(fresh_buyers, REBUILD_EXPIRE_S)
             keys = [base, f"{base}:holds", f"{base}:buyers", f"{base}:pending", fresh_holds, fresh_buyers]
-            await self._scripts["rebuild"](keys=keys, args=[epoch, available, int(is_open), int(waiting), limit])
+            args: list[int | str] = [epoch, available, int(is_open), int(waiting), limit, self._news]
+            await self._scripts["rebuild"](keys=keys, args=args)
 
     def _said(self, product: Product) -> tuple[str, str]:
         bucket = self._clock() // SAID_MS
@@ -166,7 +202,7 @@ class Gate:
 
     def _was(self, product: Product) -> tuple[str, str]:
         bucket = self._clock() // WAS_MS
-        return f"{_base(product)}:was:{bucket}", f"{_base(product)}:was:{bucket - 1}"
+        return f"{key_of(product)}:was:{bucket}", f"{key_of(product)}:was:{bucket - 1}"
 
     async def _run(self, name: str, keys: list[str], args: list[Any]) -> Any:
         async with self._asking(TIMEOUT_S):
@@ -185,5 +221,6 @@ class Gate:
             raise GateDown from error
 
 
-def _base(product: Product) -> str:
+def key_of(product: Product) -> str:
+    """The meta key, which names the gate."""
     return f"sf:{{{product.show_id}}}:gate:{product.variant_id}"

@@ -6,23 +6,22 @@ units come back only once the provider has let go of their money.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import structlog
 
 from checkout.core import order as order_core
 from checkout.core.idempotency import derived_id
 from checkout.counts import Counts
-from checkout.gate import Product
+from checkout.givebacks import ShelfOf, give_back
 from checkout.payments import Payment, PaymentProvider, PaymentState, ProviderFailed, ProviderRefused
-from checkout.rows import Row, order_of, refund_of
-from checkout.shelf import Shelf
+from checkout.rows import Row, refund_of
 from checkout.side_by_side import side_by_side
 from checkout.truth import Truth, sql
-from schema.errors import Conflict, IdempotencyMismatch
-from schema.ids import new_id
+from schema.errors import Conflict, IdempotencyMismatch, Invalid
+from schema.ids import HoldId, new_id
 from schema.money import Money
-from schema.order import Order, OrderState, Refund
+from schema.order import Order, OrderState, Refund, RefundLine
 
 log = structlog.get_logger()
 
@@ -40,9 +39,7 @@ def backoff_ms(attempts: int) -> int:
 class Outbox:
     """Captures, refunds and cancels of one desk. Raises Unavailable when Postgres does not answer."""
 
-    def __init__(
-        self, truth: Truth, provider: PaymentProvider, counts: Counts, shelf_of: Callable[[Product], Shelf]
-    ) -> None:
+    def __init__(self, truth: Truth, provider: PaymentProvider, counts: Counts, shelf_of: ShelfOf) -> None:
         self._truth, self._provider, self._counts, self._shelf_of = truth, provider, counts, shelf_of
         self.work = asyncio.Event()
         """Set when there is something to say."""
@@ -81,10 +78,7 @@ class Outbox:
         self._counts.captures += captured
         if not captured:
             log.error("capture_failed", order=entry["order_id"])
-            order = order_of(await self._truth.one(sql("order"), entry["order_id"], None, None))
-            item = row["item"] or await self._truth.one(sql("stock"), order.show_id, order.variant_id)
-            shelf = self._shelf_of(Product(order.show_id, order.variant_id))
-            await shelf.ended(item, [(row["hold_id"], order.quantity)])
+            await give_back(self._shelf_of, row["items"], row["basket"])
 
     async def _give_back(self, entry: Row) -> None:
         if entry["amount"]:
@@ -99,33 +93,48 @@ class Outbox:
 
     # -- refunds ---------------------------------------------------------------------------------------------------
 
-    async def refund(self, order: Order, amount: int | None, refund_id: str) -> Refund:
+    async def refund(
+        self, order: Order, amount: int | None, refund_id: str, lines: Sequence[RefundLine] | None = None
+    ) -> Refund:
         """Give money back, and with the last of it the units. Waits up to 5 s for a capture that is on its way.
 
-        Raises Conflict where there is not so much, or nothing, left to give back.
+        With `lines`, and no amount, only of these; a line emptied by name returns its units.
+        Raises Conflict where there is not so much, or nothing, left to give back, Invalid for a line of another order.
         """
-        row = await self._refund_when_captured(order.order_id, amount, refund_id)
-        code, decided, item = row["code"], row["r"], row["item"]
+        holds = [line.hold_id for line in lines] if lines else None
+        amounts = [line.amount for line in lines] if lines else None
+        row = await self._refund_when_captured(order.order_id, amount, refund_id, holds, amounts)
+        code, decided = row["code"], row["r"]
         if code == "known":
-            if (decided["order_id"], decided["asked"]) != (order.order_id, amount):
+            asked = (decided["order_id"], decided["asked"], decided["asked_holds"], decided["asked_amounts"])
+            if asked != (order.order_id, amount, holds, amounts):
                 raise IdempotencyMismatch
             return refund_of(decided)
         if code == "pending":
             raise Conflict("The payment is not captured yet", retry_after_ms=1000)
+        if code == "line":
+            raise Invalid("Not all of these are lines of this order", pointer="/lines")
         if code != "ok":
-            _explain(row["o"], amount)
+            _explain(row["o"], amount, of_lines=holds is not None)
         self._counts.refunds += 1
         self.work.set()
-        shelf = self._shelf_of(Product(order.show_id, order.variant_id))
-        if decided["units_returned"]:
-            await shelf.ended(item, [(order.hold_id, order.quantity)])
+        await give_back(self._shelf_of, row["items"], [hold for hold in row["basket"] if hold["returned"]])
         return refund_of(decided)
 
-    async def _refund_when_captured(self, order_id: str, amount: int | None, refund_id: str) -> Row:
+    async def _refund_when_captured(
+        self,
+        order_id: str,
+        amount: int | None,
+        refund_id: str,
+        holds: list[HoldId] | None,
+        amounts: list[int | None] | None,
+    ) -> Row:
         loop = asyncio.get_running_loop()
         end = loop.time() + CAPTURE_WAIT_S
         while True:
-            row: Row = await self._truth.one("SELECT * FROM refund_order($1, $2, $3)", order_id, amount, refund_id)
+            row: Row = await self._truth.one(
+                "SELECT * FROM refund_order($1, $2, $3, $4, $5)", order_id, amount, refund_id, holds, amounts
+            )
             if row["code"] != "pending" or loop.time() >= end:
                 return row
             self.work.set()
@@ -144,8 +153,10 @@ def refund_id_for(account_id: str, key: str) -> str:
     return derived_id("ref", account_id, key) if key else new_id("ref")
 
 
-def _explain(o: Row, amount: int | None) -> None:
-    order_core.refund(
-        OrderState(o["state"]), total=o["total"], refunded=o["refunded"], quantity=o["quantity"], amount=amount
-    )
-    raise AssertionError("the core would have refunded what Postgres refused")
+def _explain(o: Row, amount: int | None, *, of_lines: bool) -> None:
+    if not of_lines or (OrderState(o["state"]), order_core.OrderEvent.REFUND_REST) not in order_core.TRANSITIONS:
+        order_core.refund(
+            OrderState(o["state"]), total=o["total"], refunded=o["refunded"], quantity=o["quantity"], amount=amount
+        )
+        raise AssertionError("the core would have refunded what Postgres refused")
+    raise Conflict("Of these lines there is not so much left to refund", left=o["total"] - o["refunded"])

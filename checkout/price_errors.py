@@ -14,7 +14,7 @@ from checkout.truth import Truth, sql
 from schema.errors import Conflict, NotFound, ShowfloorError
 from schema.ids import HoldId, OrderId, ShowId
 from schema.money import Money
-from schema.order import HoldState, OrderState
+from schema.order import HoldState, OrderState, RefundLine
 from schema.pages import from_cursor, to_cursor
 from schema.people import Principal
 from schema.price_error import (
@@ -91,7 +91,8 @@ class PriceErrors:
             if one.order_id is None:
                 await self._desk.release(principal, one.hold_id)
                 return _result(one, RollbackOutcome.RELEASED)
-            refund = await self._desk.refund(principal, one.order_id, None, _key(one))
+            line = RefundLine(hold_id=one.hold_id)  # of a basket, this item alone
+            refund = await self._desk.refund(principal, one.order_id, None, _key(one), [line])
             return _result(one, RollbackOutcome.REFUNDED, refund.amount)
         except Conflict as error:
             again = one.order_state is OrderState.PAID or one.order_id is None

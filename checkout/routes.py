@@ -8,6 +8,7 @@ from typing import Any, TypedDict
 
 from starlette.routing import BaseRoute
 
+from checkout import basket_routes
 from checkout.desk import PAGE_MOST, Desk
 from checkout.payments import WebhookForged
 from checkout.ports import Limiter
@@ -147,7 +148,7 @@ async def refund_order(call: Call[RefundRequest]) -> Answer:
     """200 the refund."""
     order_id = OrderId(call.path("order"))
     call.note.before = (await _desk(call).get_order(call.who, order_id)).refunded
-    refund = await _desk(call).refund(call.who, order_id, call.body.amount, call.key)
+    refund = await _desk(call).refund(call.who, order_id, call.body.amount, call.key, call.body.lines)
     call.note.after = refund
     return Answer(body=refund)
 
@@ -375,4 +376,7 @@ OPERATIONS: list[tuple[Operation, Callable[[Call[Any]], Awaitable[Answer]]]] = [
     ),
 ]
 
-routes: list[BaseRoute] = [route(operation, handler) for operation, handler in OPERATIONS]
+routes: list[BaseRoute] = [
+    *(route(operation, handler) for operation, handler in OPERATIONS),
+    *basket_routes.routes,
+]

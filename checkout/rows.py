@@ -6,12 +6,19 @@ Owns: the mapping, in one place.
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
+from checkout.core.pricing import Priced, PricedLine
 from checkout.core.taps import Tap
+from schema.ids import HoldId, VariantId
 from schema.money import Money
 from schema.order import (
+    Amounts,
     Hold,
     HoldState,
+    Line,
     Order,
+    OrderLine,
     OrderState,
     Refund,
     ShowTotals,
@@ -45,10 +52,14 @@ def hold_of(row: Row) -> Hold:
         quantity=row["quantity"],
         state=HoldState(row["state"]),
         unit_price=price,
-        total=price.times(row["quantity"]),
+        total=price.times(row["quantity"])
+        if row["goods"] is None
+        else Money(amount=row["goods"], currency=row["currency"]),
         created_at_ms=row["created_at_ms"],
         expires_at_ms=row["expires_at_ms"],
         order_id=row["order_id"],
+        bundle_id=row["bundle_id"],
+        bundle_hold_id=row["bundle_hold_id"],
     )
 
 
@@ -78,9 +89,73 @@ def entry_of(row: Row) -> WaitlistEntry:
     )
 
 
+def amounts(of: Priced | PricedLine, currency: str) -> dict[str, Money]:
+    """The members of an `Amounts`."""
+    return {
+        "subtotal": Money(amount=of.goods, currency=currency),
+        "discount": Money(amount=of.discount, currency=currency),
+        "shipping": Money(amount=of.shipping, currency=currency),
+        "tax": Money(amount=of.tax, currency=currency),
+        "total": Money(amount=of.total, currency=currency),
+    }
+
+
+def line_of(hold: Row, priced: PricedLine) -> Line:
+    """A hold as a line of a quote."""
+    currency = hold["currency"]
+    return Line(
+        hold_id=hold["hold_id"],
+        variant_id=hold["variant_id"],
+        quantity=hold["quantity"],
+        unit_price=Money(amount=hold["unit_amount"], currency=currency),
+        bundle_id=hold["bundle_id"],
+        **amounts(priced, currency),
+    )
+
+
+class _LineRow(PricedLine, frozen=True, kw_only=True):
+    """What lines_of() in 0005_baskets.sql answers with."""
+
+    hold_id: str
+    variant_id: str
+    quantity: int
+    unit_amount: int
+    refunded: int
+    returned: bool
+    bundle_id: str | None
+
+
+_line_rows = msgspec.json.Decoder(list[_LineRow])
+
+
+def _order_line(line: _LineRow, currency: str) -> OrderLine:
+    return OrderLine(
+        hold_id=HoldId(line.hold_id),
+        variant_id=VariantId(line.variant_id),
+        quantity=line.quantity,
+        unit_price=Money(amount=line.unit_amount, currency=currency),
+        bundle_id=VariantId(line.bundle_id) if line.bundle_id else None,
+        refunded=Money(amount=line.refunded, currency=currency),
+        returned=line.returned,
+        **amounts(line, currency),
+    )
+
+
+def _sum(lines: list[_LineRow], currency: str) -> Amounts:
+    whole = Priced(
+        lines=[],
+        goods=sum(line.goods for line in lines),
+        discount=sum(line.discount for line in lines),
+        shipping=sum(line.shipping for line in lines),
+        tax=sum(line.tax for line in lines),
+    )
+    return Amounts(**amounts(whole, currency))
+
+
 def order_of(row: Row) -> Order:
-    """An order as it is now."""
+    """An order as it is now: a row of sql/order.sql."""
     currency = row["currency"]
+    lines = _line_rows.decode(row["lines"])
     return Order(
         order_id=row["order_id"],
         hold_id=row["hold_id"],
@@ -94,6 +169,11 @@ def order_of(row: Row) -> Order:
         total=Money(amount=row["total"], currency=currency),
         refunded=Money(amount=row["refunded"], currency=currency),
         created_at_ms=row["created_at_ms"],
+        lines=[_order_line(line, currency) for line in lines],
+        amounts=_sum(lines, currency),
+        coupon=row["coupon"],
+        country=row["country"],
+        shipping_method=row["shipping_method"],
     )
 
 

@@ -6,14 +6,17 @@ rebuilt) makes the shelf forget the gate, and taps go straight to Postgres until
 """
 
 import asyncio
+import time
 from collections.abc import Sequence
 
 import structlog
+from msgspec.structs import replace
 
 from checkout.batcher import Batcher, Spawn
+from checkout.core.soldout import Refusals, SoldOutHere
 from checkout.core.taps import Code, Tap
 from checkout.counts import Counts
-from checkout.gate import Gate, GateDown, Look, Product
+from checkout.gate import Gate, GateDown, Look, Product, Verdict
 from checkout.ports import StockListener
 from checkout.rows import Row, stock_of, tap_of
 from checkout.truth import Decision, Rebuilding, Truth, sql
@@ -25,6 +28,8 @@ log = structlog.get_logger()
 GATE_BATCH = 256
 TRUTH_BATCH = 500
 OFFERS_AT_ONCE = 200
+_SOLD_OUT = Decision(code=Code.SOLD_OUT, for_gate=Code.SOLD_OUT)
+_MISMATCH = Decision(code=Code.MISMATCH, for_gate=Code.MISMATCH)
 DRIFT_ROUNDS = 3
 """A difference seen this often in a row, with nothing moving in between, is one: rebuild."""
 
@@ -40,6 +45,7 @@ class Shelf:
         truth: Truth,
         listener: StockListener,
         counts: Counts,
+        refusals: Refusals,
         spawn: Spawn,
         hold_ms: int,
         offer_ms: int,
@@ -47,6 +53,8 @@ class Shelf:
         self.product = product
         self._gate, self._truth, self._listener, self._counts = gate, truth, listener, counts
         self._spawn, self._hold_ms, self._offer_ms = spawn, hold_ms, offer_ms
+        self._refusals, self._sold_out = refusals, SoldOutHere()
+        self._learning = False
         self._offering = self._offers_due = False
         self._epoch: int | None = None
         self._must_rebuild = False
@@ -65,12 +73,31 @@ class Shelf:
     def take(self, tap: Tap) -> "asyncio.Future[Decision]":
         """What becomes of the tap, to be awaited. Raises Unavailable, promising nothing, while Postgres is down."""
         self._counts.taps += 1
+        now_ms = _now_ms()
+        before = self._refusals.of(tap.hold_id, now_ms)
+        if before and before != (self.product.variant_id, tap.quantity):
+            return self._refused_here(_MISMATCH)
+        if self._sold_out.refuses(tap, now_ms):
+            self._refusals.remember(tap, self.product.variant_id, now_ms)
+            return self._refused_here(_SOLD_OUT)
+        if before:
+            tap = replace(tap, refused_before=True)
         if self._truth.is_down:
             raise Unavailable("Stock cannot be confirmed right now", retry_after_ms=1000)
         if self._trusts_gate():
             return self._at_gate.put(tap)
         self._counts.straight_to_truth += 1
         return self._at_truth.put(tap)
+
+    def _refused_here(self, decision: Decision) -> "asyncio.Future[Decision]":
+        self._counts.refused_here += 1
+        future: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
+        future.set_result(decision)
+        return future
+
+    def heard(self) -> None:
+        """The gate may have something to sell again: taps are no longer refused here before it was asked."""
+        self._sold_out.forget()
 
     def tell(self, item: Row) -> None:
         """Tell the listener of a stock row, unless it knows a newer one. What is free is offered to those who wait."""
@@ -102,6 +129,7 @@ class Shelf:
             await self._gate.release_many(self.product, item["epoch"], holds, fenced=fenced)
         except GateDown:
             self.distrust()
+        self._sold_out.forget()
 
     async def adjusted(
         self, item: Row, *, units: int = 0, is_open: bool | None = None, waiting: bool | None = None
@@ -112,6 +140,7 @@ class Shelf:
             await self._gate.adjust(self.product, item["epoch"], units=units, is_open=is_open, waiting=waiting)
         except GateDown:
             self.distrust()
+        self._sold_out.forget()
 
     async def _offers(self) -> None:
         try:
@@ -144,6 +173,7 @@ class Shelf:
         """The gate may have missed something: leave it until it is rebuilt."""
         self._epoch = None
         self._must_rebuild = True
+        self._sold_out.forget()
 
     def _trusts_gate(self) -> bool:
         if self._gate.is_down:
@@ -155,27 +185,54 @@ class Shelf:
 
     async def _ask_gate(self, taps: list[Tap]) -> list[Decision | None]:
         """The refusals; None for each tap that goes on to the truth."""
-        codes = await self._codes(taps)
-        if codes is None:
+        asked_ms = _now_ms()
+        verdict = await self._verdict(taps)
+        if verdict is None:
             self._counts.straight_to_truth += len(taps)
             return [None] * len(taps)
+        self._learn(verdict, asked_ms)
+        codes = verdict.codes
         self._counts.gate_refused += sum(code < 0 for code in codes)
+        for tap, code in zip(taps, codes, strict=True):
+            if code is Code.SOLD_OUT:
+                self._refusals.remember(tap, self.product.variant_id, asked_ms)
         return [Decision(code=code, for_gate=code) if code < 0 else None for code in codes]
 
-    async def _codes(self, taps: list[Tap]) -> list[Code] | None:
-        if self._epoch is None:
+    async def _verdict(self, taps: list[Tap]) -> Verdict | None:
+        epoch = self._epoch
+        if epoch is None:
             return None
         try:
-            codes = await self._gate.reserve_many(self.product, self._epoch, taps)
+            verdict = await self._gate.reserve_many(self.product, epoch, taps)
         except GateDown:
             self.distrust()
             return None
-        if codes is None:
+        if verdict is None and epoch == self._epoch:
             self._epoch = None
-        return codes
+        return verdict
+
+    def _learn(self, verdict: Verdict, asked_ms: int) -> None:
+        """Sold out: from now on this process knows it by itself. While it learns, taps go to the gate as before."""
+        if verdict.sold_out_turn is None:
+            self._sold_out.forget()
+            return
+        is_known = self._sold_out.confirm(verdict.epoch, verdict.sold_out_turn, asked_ms=asked_ms)
+        if not is_known and not self._learning:
+            self._learning = True
+            self._spawn(self._ask_sold_out())
+
+    async def _ask_sold_out(self) -> None:
+        asked_ms, news = _now_ms(), self._sold_out.news
+        try:
+            self._sold_out.learn(await self._gate.sold_out(self.product), asked_ms=asked_ms, news=news)
+        except GateDown:
+            self.distrust()
+        finally:
+            self._learning = False
 
     async def _ask_truth(self, taps: list[Tap]) -> Sequence[Decision]:
         batch = await self._truth.reserve_many(self.product, taps, self._hold_ms)
+        self._counts.truth_decided += len(taps)
         self._counts.holds += sum(decision.code is Code.HELD for decision in batch.decisions)
         if batch.item is not None:
             self.tell(batch.item)
@@ -188,6 +245,8 @@ class Shelf:
             await self._gate.settle_many(self.product, epoch, decided)
         except GateDown:
             self.distrust()
+        if any(code is not Code.HELD for _, code in decided):
+            self._sold_out.forget()
 
     async def refresh(self) -> None:
         """Trust the gate again: as it is if it agrees with the truth, else rebuilt under a new epoch."""
@@ -195,7 +254,8 @@ class Shelf:
         try:
             async with self._truth.rebuilding(self.product) as rebuilding:
                 epoch = await self._agree(rebuilding)
-            self._epoch = epoch
+            # A message may have been lost while this ended: then the next round builds once more.
+            self._epoch = None if self._must_rebuild else epoch
             self._drift_rounds = 0
         except (GateDown, ShowfloorError) as error:
             log.info("gate_not_refreshed", variant=self.product.variant_id, error=type(error).__name__)
@@ -270,8 +330,9 @@ class Shelf:
             self._drift_rounds = 0
             return
         now = await self._truth.one(sql("stock"), self.product.show_id, self.product.variant_id)
-        if now["version"] != item["version"]:
-            return  # it sells this very moment: weighed again in the next round
+        moved = now["epoch"] != item["epoch"] if epoch_differs else now["version"] != item["version"]
+        if moved:
+            return  # it sells this very moment, or was rebuilt: weighed again in the next round
         self._drift_rounds += 1
         if self._drift_rounds < DRIFT_ROUNDS and not epoch_differs:
             return
@@ -285,3 +346,7 @@ def drift(look: Look, item: Row) -> int:
     """Units that the gate offers beyond the truth; negative: units it hides. Pending ones count as offered."""
     available: int = item["stocked"] - item["taken"]
     return look.available + look.pending_units - available
+
+
+def _now_ms() -> int:
+    return time.monotonic_ns() // 1_000_000

@@ -1,27 +1,37 @@
-"""The till: from a hold to an order.
+"""The till: from holds to an order.
 
 Owns: payments until they are decided; what follows from an order is the outbox's.
 Invariant: the provider is asked under an id that Postgres already has, and what it answers is applied by one
 compare-and-set.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
 import structlog
 
+from checkout.baskets import Baskets, Bill
+from checkout.charges import ChargesBook
 from checkout.core.idempotency import fingerprint, may_answer
 from checkout.counts import Counts
-from checkout.gate import Product
+from checkout.givebacks import ShelfOf, give_back, tell
 from checkout.payments import Payment, PaymentProvider, PaymentState, ProviderFailed, ProviderRefused
 from checkout.rows import Row, hold_of, order_of
-from checkout.shelf import Shelf
 from checkout.side_by_side import side_by_side
 from checkout.truth import Truth, sql
-from schema.errors import Conflict, HoldLapsed, NotFound, PaymentDeclined
-from schema.ids import new_id
+from schema.errors import (
+    Conflict,
+    CouponRefused,
+    HoldLapsed,
+    Invalid,
+    NotFound,
+    PaymentDeclined,
+    PriceWasChanged,
+    ShowfloorError,
+)
+from schema.ids import HoldId, ShowId, new_id
 from schema.money import Money
-from schema.order import Hold, HoldState, Order
+from schema.order import BasketPayRequest, HoldState, Order, PayingBasket, QuoteRequest
 
 log = structlog.get_logger()
 
@@ -53,29 +63,58 @@ class Till:
         truth: Truth,
         provider: PaymentProvider,
         counts: Counts,
-        shelf_of: Callable[[Product], Shelf],
+        shelf_of: ShelfOf,
         outbox_has_work: Callable[[], None],
     ) -> None:
         self._truth, self._provider, self._counts, self._shelf_of = truth, provider, counts, shelf_of
         self._outbox_has_work = outbox_has_work
+        self._baskets = Baskets(truth, ChargesBook(truth))
 
     # -- paying -------------------------------------------------------------------------------------------------
 
-    async def pay(self, account_id: str, hold_id: str, method: str, key: str) -> Order | Hold:
-        """The order; or the hold, in state paying, while the provider is undecided.
+    async def pay(self, account_id: str, hold_id: HoldId, method: str, key: str) -> Order | PayingBasket:
+        """The order; or the hold, in state paying, while the provider is undecided. A bundle is paid for as a whole.
 
         One key is one answer, a decline included; another key for a hold that is sold gets the same order.
-        Raises PaymentDeclined, HoldLapsed, NotFound, Conflict (another method is being tried), IdempotencyInFlight,
-        IdempotencyMismatch.
+        Raises PaymentDeclined, HoldLapsed, NotFound, Conflict (another method is being tried; or the show asks where it
+        goes to), IdempotencyInFlight, IdempotencyMismatch.
         """
-        scope = (account_id, "pay", key)
-        claim = await self._truth.one(
-            "SELECT * FROM claim_key($1, $2, $3, $4, $5)", *scope, fingerprint("pay", hold_id, method), LEASE_MS
-        )
+
+        async def attempt() -> Order | PayingBasket:
+            bill = await self._alone(account_id, hold_id)
+            return await self._pay(account_id, bill, method)
+
+        return await self._once((account_id, "pay", key), fingerprint("pay", hold_id, method), attempt)
+
+    async def pay_basket(
+        self, account_id: str, show_id: ShowId, request: BasketPayRequest, key: str
+    ) -> Order | PayingBasket:
+        """The same for several holds, all or none, at the total the buyer was shown.
+
+        Raises, beside what `pay` does, PriceWasChanged, CouponRefused and Invalid (a country it does not ship to).
+        """
+
+        async def attempt() -> Order | PayingBasket:
+            bill = await self._baskets.bill(account_id, show_id, request)
+            if bill.is_open:
+                _as_shown(bill, request.total)
+            answer = await self._pay(account_id, bill, request.payment_method)
+            if isinstance(answer, Order) and answer.total.amount != request.total:
+                raise Conflict("Some of these were paid for with others", order_id=answer.order_id)
+            return answer
+
+        wish = msgspec.json.encode(msgspec.structs.replace(request, hold_ids=sorted(set(request.hold_ids)))).decode()
+        return await self._once((account_id, "basket", key), fingerprint("basket", show_id, wish), attempt)
+
+    async def _once(
+        self, scope: tuple[str, str, str], print_: str, attempt: Callable[[], Awaitable[Order | PayingBasket]]
+    ) -> Order | PayingBasket:
+        """Answer a request under its Idempotency-Key: for good where the answer is final."""
+        claim = await self._truth.one("SELECT * FROM claim_key($1, $2, $3, $4, $5)", *scope, print_, LEASE_MS)
         if not may_answer(claim["code"]):
             return _replay(claim["saved"])
         try:
-            answer = await self._pay(account_id, hold_id, method)
+            answer = await attempt()
         except PaymentDeclined as error:
             await self._truth.fetch(sql("finish_key"), *scope, error.status, msgspec.json.encode(error.extra).decode())
             raise
@@ -88,28 +127,44 @@ class Till:
             await self._truth.fetch(sql("drop_key"), *scope)
         return answer
 
-    async def _pay(self, account_id: str, hold_id: str, method: str) -> Order | Hold:
+    async def _alone(self, account_id: str, hold_id: HoldId) -> Bill:
+        """The bill of one hold, or of the bundle it belongs to: its price, and nothing added."""
+        holds = await self._baskets.holds(account_id, [hold_id])
+        if not holds:
+            raise NotFound("There is no such hold")
+        try:
+            return await self._baskets.bill(account_id, holds[0]["show_id"], QuoteRequest(hold_ids=[hold_id]))
+        except Invalid as error:
+            raise Conflict("This show asks where it goes to: pay for it as a basket") from error
+
+    async def _pay(self, account_id: str, bill: Bill, method: str) -> Order | PayingBasket:
+        lines = bill.priced.lines
         begun = await self._truth.one(
-            "SELECT * FROM begin_payment($1, $2, $3, $4, $5, $6, $7)",
-            hold_id,
+            "SELECT * FROM begin_basket($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
             account_id,
             new_id("pay"),
             self._provider.name,
             method,
             PAY_MS,
             CHECK_MS,
+            bill.hold_ids,
+            [line.goods for line in lines],
+            [line.discount for line in lines],
+            [line.shipping for line in lines],
+            [line.tax for line in lines],
+            bill.coupon,
+            bill.country,
+            bill.shipping_method,
         )
         code, hold, payment = begun["code"], begun["hold"], begun["payment"]
-        if code == "none":
-            raise NotFound("There is no such hold")
-        if code == "lapsed":
-            raise HoldLapsed
         if code == "sold":
             return await self._order(hold["order_id"])
+        if code not in {"ok", "paying"}:
+            raise _no_payment(code)
         if payment["method"] != method:
             raise Conflict("This hold is being paid for with another method")
         seen = await self._authorize(payment)
-        return await self._conclude(hold, payment["payment_id"], seen)
+        return await self._conclude(begun["basket"], payment["payment_id"], seen)
 
     async def _authorize(self, payment: Row) -> Payment | None:
         """What the provider says; None while it says nothing. A second click joins the first: one id, one charge."""
@@ -128,38 +183,36 @@ class Till:
         except (ProviderFailed, ProviderRefused):
             return None
 
-    async def _conclude(self, hold: Row, payment_id: str, seen: Payment | None) -> Order | Hold:
+    async def _conclude(self, basket: Sequence[Row], payment_id: str, seen: Payment | None) -> Order | PayingBasket:
         outcome = _DECIDED.get(seen.state) if seen else None
         if outcome is None:
-            return hold_of(hold)
+            return _undecided(basket)
         settled = await self._settle(payment_id, outcome)
-        if settled["hold"]["state"] == HoldState.SOLD:
-            return await self._order(settled["hold"]["order_id"])
+        hold = settled["hold"]
+        if hold["state"] == HoldState.SOLD:
+            return await self._order(hold["order_id"])
         if outcome == "declined":
-            raise PaymentDeclined(hold_state=settled["hold"]["state"], expires_at_ms=settled["hold"]["expires_at_ms"])
-        return hold_of(settled["hold"])
+            raise PaymentDeclined(hold_state=hold["state"], expires_at_ms=hold["expires_at_ms"])
+        return _undecided(settled["basket"])
 
     async def _settle(self, payment_id: str, outcome: str) -> Row:
-        """Apply the provider's decision, and tell the shelf what it did to the stock."""
+        """Apply the provider's decision, and tell the shelves what it did to the stock."""
         settled: Row = await self._truth.one(
             "SELECT * FROM settle_payment($1, $2, $3)", payment_id, outcome, new_id("ord")
         )
-        code, hold, item = settled["code"], settled["hold"], settled["item"]
+        code, basket = settled["code"], settled["basket"] or []
         if code == "sold":
             self._counts.orders += 1
             self._outbox_has_work()
-            self._shelf(hold).tell(item)
+            tell(self._shelf_of, settled["items"])
         elif code == "void":
             self._outbox_has_work()
-        elif code == "released" or (code == "settled" and hold["state"] == HoldState.RELEASED):
-            await self._shelf(hold).ended(item, [(hold["hold_id"], hold["quantity"])])
+        released = [hold for hold in basket if hold["state"] == HoldState.RELEASED]
+        await give_back(self._shelf_of, settled["items"] or [], released)
         return settled
 
     async def _order(self, order_id: str) -> Order:
         return order_of(await self._truth.one(sql("order"), order_id, None, None))
-
-    def _shelf(self, row: Row) -> Shelf:
-        return self._shelf_of(Product(row["show_id"], row["variant_id"]))
 
     # -- payments that were left undecided ----------------------------------------------------------------------
 
@@ -174,7 +227,8 @@ class Till:
         """Ask the provider what became of a payment, and apply it. Too old, it is cancelled first."""
         try:
             seen = await self._provider.retrieve(payment_id)
-            if age_ms > PAY_MS or (seen is None and age_ms > UNHEARD_MS):
+            # A payment from the future: the clock was set back, and nobody knows how old it is.
+            if age_ms > PAY_MS or (seen is None and (age_ms > UNHEARD_MS or age_ms < -UNHEARD_MS)):
                 seen = await self._provider.cancel(payment_id)
         except (ProviderFailed, ProviderRefused) as error:
             log.info("payment_not_checked", payment=payment_id, error=str(error))
@@ -193,3 +247,28 @@ def _replay(saved: Row) -> Order:
     if saved["status"] == PaymentDeclined.status:
         raise PaymentDeclined(**msgspec.json.decode(saved["answer"]))
     return _orders.decode(saved["answer"])
+
+
+def _undecided(basket: Sequence[Row]) -> PayingBasket:
+    return PayingBasket(state=HoldState(basket[0]["state"]), holds=[hold_of(hold) for hold in basket])
+
+
+def _as_shown(bill: Bill, total: int) -> None:
+    """Raises CouponRefused or PriceWasChanged where paying would charge another amount than the one shown."""
+    if bill.coupon_refused:
+        raise CouponRefused(reason=bill.coupon_refused)
+    if bill.priced.total != total:
+        raise PriceWasChanged(total=bill.priced.total, currency=bill.holds[0]["currency"])
+
+
+def _no_payment(code: str) -> ShowfloorError:
+    """Why begin_basket() began nothing."""
+    match code:
+        case "none":
+            return NotFound("There is no such hold")
+        case "lapsed":
+            return HoldLapsed()
+        case "busy":
+            return Conflict("Some of these are being paid for, or sold")
+    assert code.startswith("coupon_"), code
+    return CouponRefused(reason=code)

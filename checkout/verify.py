@@ -15,14 +15,15 @@ from checkout.core.ledger import Entry, Sums, broken_links, sums
 from checkout.truth import sql
 
 RULES = {
-    "one_sold_entry": "an order has exactly one sold entry, of its own units and total",
-    "sold_has_order": "a sold entry has an order",
+    "one_sold_entry": "a line has exactly one sold entry, of its own units and total",
+    "sold_has_order": "an entry about money has an order with that line",
     "hold_has_order": "a sold hold has its order, and no other has one",
     "captured_once": "money taken is captured once, and no other is",
-    "units_come_back": "units come back exactly with a refunded or uncaptured order",
-    "refunds_add_up": "an order's refunds add up",
+    "units_come_back": "units come back exactly with a refunded line or an uncaptured order",
+    "refunds_add_up": "an order's refunds add up, as a whole and line by line",
     "payment_follows": "a payment's state is its order's",
-    "price_is_the_holds": "an order's price is its hold's",
+    "price_is_the_holds": "an order costs what its lines come to, and a line's goods what its hold does",
+    "coupons_used": "a coupon was used as often as its payments say",
     "buyers_units": "a buyer's units are those of their holds",
     "within_limit": "a buyer is within the limit",
 }

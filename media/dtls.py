@@ -8,6 +8,7 @@ certificate is the one whose fingerprint was offered. aiortc's names with an und
 
 import asyncio
 import contextlib
+import hashlib
 from functools import cached_property
 from typing import Protocol
 
@@ -15,7 +16,7 @@ import pylibsrtp
 from aiortc import rtcdtlstransport as aiortc_dtls
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 
 from media.core.sdp import Fingerprint
 from media.core.srtp import GcmReceiver, GcmSender
@@ -26,6 +27,7 @@ PROFILES = [aiortc_dtls.SRTP_AEAD_AES_128_GCM, aiortc_dtls.SRTP_AES128_CM_SHA1_8
 _PROFILE_NUMBERS = {aiortc_dtls.SRTP_AEAD_AES_128_GCM: 7, aiortc_dtls.SRTP_AES128_CM_SHA1_80: 1}
 """RFC 7714 section 14.2 and RFC 5764 section 4.1.2."""
 
+_DIGESTS = {"sha-256": hashlib.sha256, "sha-384": hashlib.sha384, "sha-512": hashlib.sha512}
 _DATAGRAM = 1500
 FIRST_TIMEOUT_S, LONGEST_TIMEOUT_S = 0.25, 2.0
 """RFC 6347 starts at 1 s and goes to 60; the round trips of live video are shorter, and so is our deadline."""
@@ -226,13 +228,21 @@ class Callee:
 
     async def shake_hands(self) -> bool:
         try:
-            while not self._is_done():
+            if self.is_client:
+                self._is_done()
                 await self._flush()
-                await self._feed(self._ssl.DTLSv1_get_timeout())
-            await self._flush()
+            while not await self._goes_on():
+                pass
         except (SSL.Error, ConnectionError):
             return False
         return self._is_who_was_offered() and self._take_keys()
+
+    async def _goes_on(self) -> bool:
+        """A flight of theirs, or a repetition of ours; True at the end."""
+        await self._feed(self._ssl.DTLSv1_get_timeout())
+        is_done = self._is_done()
+        await self._flush()
+        return is_done
 
     def _is_done(self) -> bool:
         try:
@@ -242,6 +252,9 @@ class Callee:
         return True
 
     async def _feed(self, patience_s: float | None) -> None:
+        if patience_s is None:  # we have said nothing that could be repeated
+            self._ssl.bio_write(await self._transport._recv())  # noqa: SLF001 - aiortc's name for it
+            return
         try:
             async with asyncio.timeout(patience_s):
                 datagram = await self._transport._recv()  # noqa: SLF001 - likewise
@@ -259,11 +272,12 @@ class Callee:
             await self._transport._send(datagram)  # noqa: SLF001 - likewise
 
     def _is_who_was_offered(self) -> bool:
-        certificate = self._ssl.get_peer_certificate(as_cryptography=True)
-        digest = aiortc_dtls.X509_DIGEST_ALGORITHMS.get(self._fingerprint.algorithm.lower())
+        certificate = self._ssl.get_peer_certificate()
+        digest = _DIGESTS.get(self._fingerprint.algorithm.lower())
         if certificate is None or digest is None:
             return False
-        return certificate.fingerprint(digest).hex() == self._fingerprint.value.replace(":", "").lower()
+        der = crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)  # parsing it would tell nothing that counts
+        return digest(der).hexdigest() == self._fingerprint.value.replace(":", "").lower()
 
     def _take_keys(self) -> bool:
         name = self._ssl.get_selected_srtp_profile()

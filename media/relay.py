@@ -91,6 +91,10 @@ class Relay:
         self._listener = listener
         self._links = links
         self._sessions: dict[SessionId, Session] = {}
+        self._watched_by: dict[AccountId, dict[SessionId, Session]] = {}
+        """Each account's sessions as a viewer, the oldest first."""
+        self._joining: dict[SessionId, Peer] = {}
+        """Sessions that had not finished ICE and DTLS when it was last looked at."""
         self._ready: dict[Show, None] = {}
         self._scheduled: dict[Show, asyncio.TimerHandle] = {}
         self._flush = asyncio.Event()
@@ -242,12 +246,17 @@ class Relay:
     def end(self, session: Session) -> None:
         """End a session; its packets stop at once."""
         session.peer.close()
-        self._sessions.pop(session.session_id, None)
+        self._joining.pop(session.session_id, None)
+        if self._sessions.pop(session.session_id, None) is not None and not session.is_publisher:
+            held = self._watched_by[session.account_id]
+            del held[session.session_id]
+            if not held:
+                del self._watched_by[session.account_id]
 
     def _open(self, show_id: ShowId, offer: sdp.Offer) -> tuple[Show, Peer]:
         if not self._is_open:
             raise GoingAway(retry_after_ms=_RETRY_MS)
-        if len(self._sessions) >= self.config.max_sessions or self._pending() >= self.config.max_pending:
+        if len(self._sessions) >= self.config.max_sessions or self._are_too_many_joining():
             raise Unavailable("Too many viewers are joining; try again", retry_after_ms=_RETRY_MS)
         show = self._show(show_id)
         show.quiet_since_ms = now_ms()
@@ -269,12 +278,17 @@ class Relay:
 
     def _make_room(self, account_id: AccountId) -> None:
         """End an account's oldest sessions, so that one guest cannot take every place."""
-        held = [one for one in self._sessions.values() if one.account_id == account_id and not one.is_publisher]
+        held = list(self._watched_by.get(account_id, {}).values())
         for session in held[: max(0, len(held) - self.config.max_per_account + 1)]:
             self.end(session)
 
+    def _are_too_many_joining(self) -> bool:
+        """Only when it seems so is each one looked at: a join must not cost more the more there are who watch."""
+        return len(self._joining) >= self.config.max_pending and self._pending() >= self.config.max_pending
+
     def _pending(self) -> int:
-        return sum(session.peer.sender is None for session in self._sessions.values())
+        self._joining = {name: peer for name, peer in self._joining.items() if peer.sender is None}
+        return len(self._joining)
 
     def _local(self, peer: Peer) -> sdp.Local:
         return sdp.Local(
@@ -300,6 +314,9 @@ class Relay:
             member=member,
         )
         self._sessions[session.session_id] = session
+        self._joining[session.session_id] = session.peer
+        if not is_publisher:
+            self._watched_by.setdefault(account_id, {})[session.session_id] = session
         self._tasks.create_task(self._live(session), name=session.session_id)
         return session
 

@@ -116,6 +116,16 @@ class HoldLapsed(ShowfloorError):
     title = "The hold has lapsed"
 
 
+class PriceWasChanged(ShowfloorError):
+    code, status, close_code = "price_changed", 409, 4520
+    title = "It costs another amount than was shown"
+
+
+class CouponRefused(ShowfloorError):
+    code, status, close_code = "coupon_refused", 409, 4521
+    title = "The coupon cannot be used"
+
+
 class IdempotencyInFlight(ShowfloorError):
     code, status, close_code = "idempotency_in_flight", 409, 4010
     title = "The first request with this Idempotency-Key is still being answered"

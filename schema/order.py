@@ -6,8 +6,8 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from schema.ids import AccountId, HoldId, OrderId, RefundId, ShowId, VariantId, WaitlistEntryId
-from schema.money import Money
-from schema.show import Quantity
+from schema.money import MinorUnits, Money
+from schema.show import CountryCode, Quantity
 
 
 class HoldState(StrEnum):
@@ -52,6 +52,10 @@ class Hold(Struct, frozen=True, kw_only=True):
     created_at_ms: int
     expires_at_ms: int
     order_id: OrderId | None = None
+    bundle_id: VariantId | None = None
+    """The bundle whose component this is; it is paid for and released with the others."""
+    bundle_hold_id: HoldId | None = None
+    """The first hold of that bundle."""
 
 
 class WaitlistState(StrEnum):
@@ -94,8 +98,83 @@ class PayRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     payment_method: Annotated[str, Meta(min_length=1, max_length=200)]
 
 
+class Amounts(Struct, frozen=True, kw_only=True):
+    """What something costs: total = subtotal - discount + shipping. The tax is contained in the total."""
+
+    subtotal: Money
+    discount: Money
+    shipping: Money
+    tax: Money
+    total: Money
+
+
+class Line(Amounts, frozen=True, kw_only=True):
+    """One hold in a basket, with its share of everything: the lines' totals sum to the basket's, to the cent."""
+
+    hold_id: HoldId
+    variant_id: VariantId
+    quantity: int
+    unit_price: Money
+    bundle_id: VariantId | None = None
+
+
+class OrderLine(Line, frozen=True, kw_only=True):
+    """One line of an order."""
+
+    refunded: Money
+    returned: bool
+    """Its units came back."""
+
+
+HoldIds = Annotated[list[HoldId], Meta(min_length=1, max_length=20)]
+ShippingMethod = Annotated[str, Meta(min_length=1, max_length=60)]
+CouponCode = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,40}$")]
+
+
+class QuoteRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What would these holds cost together? A component of a bundle brings the others."""
+
+    hold_ids: HoldIds
+    country: CountryCode | None = None
+    """Where it goes to; without one there is no shipping, and the tax is the home country's."""
+    shipping_method: ShippingMethod | None = None
+    """One of that country's; without one its first."""
+    coupon: CouponCode | None = None
+
+
+class Quote(Amounts, frozen=True, kw_only=True):
+    """What a basket costs, as it will be charged."""
+
+    show_id: ShowId
+    lines: list[Line]
+    country: CountryCode | None = None
+    shipping_method: ShippingMethod | None = None
+    tax_rate_bp: int
+    coupon: CouponCode | None = None
+    coupon_refused: str | None = None
+    """Why the coupon takes nothing off: `coupon_unknown`, `coupon_over`, `coupon_minimum`, `coupon_used_up` or
+    `coupon_used`. Paying with it would be refused for the same reason."""
+    expires_at_ms: int
+    """When the first of the holds lapses."""
+
+
+class BasketPayRequest(QuoteRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Pay for a basket as it was quoted."""
+
+    payment_method: Annotated[str, Meta(min_length=1, max_length=200)]
+    total: MinorUnits
+    """The total the buyer was shown; another one is refused."""
+
+
+class PayingBasket(Struct, frozen=True, kw_only=True):
+    """A basket whose payment the provider has not decided yet."""
+
+    state: HoldState
+    holds: list[Hold]
+
+
 class Order(Struct, frozen=True, kw_only=True):
-    """A paid hold."""
+    """A paid hold, or a paid basket: then `hold_id`, `variant_id`, `quantity` and `unit_price` are its first line's."""
 
     order_id: OrderId
     hold_id: HoldId
@@ -109,12 +188,29 @@ class Order(Struct, frozen=True, kw_only=True):
     total: Money
     refunded: Money
     created_at_ms: int
+    lines: list[OrderLine] = []
+    amounts: Amounts | None = None
+    """What the total is made of."""
+    coupon: CouponCode | None = None
+    country: CountryCode | None = None
+    shipping_method: ShippingMethod | None = None
+
+
+class RefundLine(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Give money of one line back; without an amount, all that is left of it, and its units return."""
+
+    hold_id: HoldId
+    amount: Annotated[int, Meta(ge=1, le=10**12)] | None = None
 
 
 class RefundRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Give money back; without an amount, all that is left. The refund that empties an order returns its units."""
+    """Give money back; without an amount, all that is left. The refund that empties an order returns its units.
+
+    With `lines`, and no `amount`, of these lines only: one that is emptied by name returns its units.
+    """
 
     amount: Annotated[int, Meta(ge=1, le=10**12)] | None = None
+    lines: Annotated[list[RefundLine], Meta(min_length=1, max_length=20)] | None = None
 
 
 class Refund(Struct, frozen=True, kw_only=True):

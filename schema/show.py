@@ -13,6 +13,9 @@ Quantity = Annotated[int, Meta(ge=1, le=1000)]
 Units = Annotated[int, Meta(ge=1, le=1_000_000)]
 
 
+CountryCode = Annotated[str, Meta(pattern="^[A-Z]{2}$", description="ISO 3166-1 alpha-2.")]
+
+
 class ShowState(StrEnum):
     """The life of a show; `live.core.lifecycle` holds the table of moves."""
 
@@ -200,6 +203,34 @@ class PriceRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """A new price for a variant in this show; holds already taken keep theirs."""
 
     price_amount: MinorUnits
+
+
+class TaxRate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The tax that prices contain when the goods go to this country."""
+
+    country: CountryCode
+    rate_bp: Annotated[int, Meta(ge=0, le=10_000, description="Basis points: 1900 is 19 %.")]
+
+
+class ShippingRate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one way to send goods to a country costs, whatever is in the parcel."""
+
+    country: CountryCode
+    method: Annotated[str, Meta(min_length=1, max_length=60)]
+    amount: MinorUnits
+    free_from: MinorUnits | None = None
+    """Goods less discount of so much ship free."""
+
+
+class Charges(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a show adds to the price of its goods, and what is contained in it. Each country in the merchant's order."""
+
+    home_country: CountryCode | None = None
+    """Whose tax an order without a country contains."""
+    shipping_required: bool = False
+    """True: nobody pays without naming a country, so holds are paid for as baskets only."""
+    tax: Annotated[list[TaxRate], Meta(max_length=250)] = []
+    shipping: Annotated[list[ShippingRate], Meta(max_length=500)] = []
 
 
 class PinRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

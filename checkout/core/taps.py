@@ -24,6 +24,8 @@ class Tap(Struct, frozen=True, kw_only=True):
     buyer_id: str
     buyer_name: str
     quantity: int
+    refused_before: bool = False
+    """This process has refused it by itself (soldout.py): it is a hold by now, or stays refused."""
 
 
 class Code(IntEnum):

@@ -5,7 +5,7 @@
 --
 -- KEYS  1 meta  2 holds  3 buyers  4 pending  5 was now
 -- ARGV  1 epoch that the truth read under its lock  2 msgpack [hold, units, fenced (0 or 1), ...]
---       3 lifetime of "was" in ms
+--       3 lifetime of "was" in ms  4 channel of the news (see sold_out.lua)
 -- Returns 1, or 0 if the epochs differ (see settle_many.lua). Called by gate.Gate.release_many.
 if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return 0 end
 local ended = cmsgpack.unpack(ARGV[2])
@@ -23,5 +23,9 @@ for i = 1, #ended, 3 do
   redis.call('HSET', KEYS[5], id, fenced == 1 and 'f' or 'r:' .. units)
 end
 redis.call('PEXPIRE', KEYS[5], ARGV[3])
-if back > 0 then redis.call('HINCRBY', KEYS[1], 'available', back) end
+local left = redis.call('HINCRBY', KEYS[1], 'available', back) - back
+if left <= 0 or redis.call('HGET', KEYS[1], 'waiting') == '1' then
+  redis.call('HINCRBY', KEYS[1], 'turn', 1)
+  redis.call('PUBLISH', ARGV[4], KEYS[1])
+end
 return 1

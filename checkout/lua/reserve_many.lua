@@ -7,12 +7,14 @@
 -- KEYS  1 meta (epoch, available, open, waiting, limit)  2 holds (hold -> units:buyer)  3 buyers (buyer -> units)
 --       4 pending (hold -> since ms)  5 said now  6 said before (hold -> code|variant:units)
 --       7 was now  8 was before (hold -> r:units or f: holds that ended)
--- ARGV  1 epoch  2 now_ms  3 variant  4 msgpack [hold, buyer, units, hold, buyer, units, ...]
+-- ARGV  1 epoch  2 now_ms  3 variant  4 msgpack [hold, buyer, units, hold, buyer, units, ...]; units below zero: a tap
+--       that a process refused by itself before (sold_out.lua): it is a hold by now, or stays refused
 --       5 lifetime of "said" in ms
--- Returns {epoch of the gate or "", {code, ...}}; no codes if the epochs differ: then nothing was decided.
+-- Returns {epoch of the gate or "", {code, ...}, turn}; no codes if the epochs differ: then nothing was decided. The turn
+-- is "" unless nothing is to be had any more (see sold_out.lua).
 -- Called by gate.Gate.reserve_many.
-local meta = redis.call('HMGET', KEYS[1], 'epoch', 'available', 'open', 'limit', 'waiting')
-if meta[1] ~= ARGV[1] then return {meta[1] or '', {}} end
+local meta = redis.call('HMGET', KEYS[1], 'epoch', 'available', 'open', 'limit', 'waiting', 'turn')
+if meta[1] ~= ARGV[1] then return {meta[1] or '', {}, ''} end
 local available, open, limit = tonumber(meta[2]), meta[3] == '1', tonumber(meta[4])
 local waiting = meta[5] == '1'
 local now, variant, taps = ARGV[2], ARGV[3], cmsgpack.unpack(ARGV[4])
@@ -35,6 +37,8 @@ local has, fresh, heard, codes = {}, {}, {}, {}
 local holds, buyers, pending, said = {}, {}, {}, {}
 for j = 1, #ids do
   local id, buyer, n = ids[j], names[j], taps[j * 3]
+  local refused = n < 0
+  if refused then n = -n end
   local print = variant .. ':' .. n
   local ended, word = was_now[j] or was_before[j], heard[id] or said_now[j] or said_before[j]
   local held = fresh[id] or (known[j] and tonumber(string.match(known[j], '^%d+')))
@@ -51,7 +55,7 @@ for j = 1, #ids do
   else
     if not open then code = -3
     elseif has[buyer] + n > limit then code = -2
-    elseif waiting or n > available then code = -1
+    elseif refused or waiting or n > available then code = -1
     else
       code = 1
       available = available - n
@@ -88,4 +92,5 @@ if #said > 0 then
   redis.call('HSET', KEYS[5], unpack(said))
   redis.call('PEXPIRE', KEYS[5], ARGV[5])
 end
-return {meta[1], codes}
+local gone = open and (waiting or available <= 0)
+return {meta[1], codes, gone and (meta[6] or '0') or ''}

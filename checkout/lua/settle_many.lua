@@ -5,7 +5,7 @@
 --
 -- KEYS  1 meta  2 holds  3 buyers  4 pending  5 said now  6 was now  7 was before
 -- ARGV  1 epoch that the truth read under its lock  2 variant  3 msgpack [hold, buyer, units, code, ...]
---       4 lifetime of "said" in ms  5 lifetime of "was" in ms
+--       4 lifetime of "said" in ms  5 lifetime of "was" in ms  6 channel of the news (see sold_out.lua)
 -- Returns 1, or 0 if the epochs differ: then a rebuild has read, or will read, what the truth decided.
 -- Called by gate.Gate.settle_many.
 if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return 0 end
@@ -47,5 +47,11 @@ for j = 1, #ids do
     end
   end
 end
-if shift ~= 0 then redis.call('HINCRBY', KEYS[1], 'available', shift) end
+if shift ~= 0 then
+  local left = redis.call('HINCRBY', KEYS[1], 'available', shift) - shift
+  if left <= 0 or redis.call('HGET', KEYS[1], 'waiting') == '1' then
+    redis.call('HINCRBY', KEYS[1], 'turn', 1)
+    redis.call('PUBLISH', ARGV[6], KEYS[1])
+  end
+end
 return 1

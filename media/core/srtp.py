@@ -5,6 +5,7 @@ Invariant: a packet is accepted once, and its window moves only after it proved 
 each index of an SSRC once, or again with exactly the same bits: GCM breaks when a nonce meets two texts.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -33,16 +34,29 @@ def derive(key: bytes, salt: bytes, *labels: int) -> list[bytes]:
 
 
 class Keys:
-    """The session keys of one direction."""
+    """The session keys of one direction; the ciphers when they are first needed: many are not."""
 
-    __slots__ = ("rtcp", "rtcp_salt", "rtp", "rtp_key", "rtp_salt")
+    __slots__ = ("_rtcp", "_rtp", "rtcp_key", "rtcp_salt", "rtp_key", "rtp_salt")
 
     def __init__(self, key: bytes, salt: bytes) -> None:
         assert len(key) == 16
-        self.rtp_key, rtp_salt, rtcp_key, rtcp_salt = derive(key, salt, _RTP_KEY, _RTP_SALT, _RTCP_KEY, _RTCP_SALT)
-        self.rtp, self.rtcp = AESGCM(self.rtp_key), AESGCM(rtcp_key)
+        self._rtp: AESGCM | None = None
+        self._rtcp: AESGCM | None = None
+        labels = (_RTP_KEY, _RTP_SALT, _RTCP_KEY, _RTCP_SALT)
+        self.rtp_key, rtp_salt, self.rtcp_key, rtcp_salt = derive(key, salt, *labels)
         self.rtp_salt = int.from_bytes(rtp_salt[:SALT_BYTES], "big")
         self.rtcp_salt = int.from_bytes(rtcp_salt[:SALT_BYTES], "big")
+
+    @property
+    def rtp(self) -> AESGCM:
+        """A viewer sends no RTP, and to one who is sent to in C nothing is encrypted here."""
+        self._rtp = self._rtp or AESGCM(self.rtp_key)
+        return self._rtp
+
+    @property
+    def rtcp(self) -> AESGCM:
+        self._rtcp = self._rtcp or AESGCM(self.rtcp_key)
+        return self._rtcp
 
 
 class Window:
@@ -83,7 +97,8 @@ class GcmSender:
     def __init__(self, key: bytes, salt: bytes) -> None:
         self._keys = Keys(key, salt)
         self._rtcp_index = 0
-        self._encrypt_into, self._salt = self._keys.rtp.encrypt_into, self._keys.rtp_salt  # looked up per packet
+        self._encrypt_into: Callable[[bytes, bytes, bytes, memoryview], int] | None = None
+        self._salt = self._keys.rtp_salt  # looked up per packet
         self.rtp_key, self.rtp_salt = self._keys.rtp_key, self._keys.rtp_salt.to_bytes(SALT_BYTES, "big")
         self.twin: object | None = None
 
@@ -96,7 +111,10 @@ class GcmSender:
         end = body + len(payload) + TAG_BYTES
         out[at:body] = header
         nonce = (position ^ self._salt).to_bytes(12, "big")
-        self._encrypt_into(nonce, payload, header, out[body:end])
+        encrypt_into = self._encrypt_into
+        if encrypt_into is None:
+            encrypt_into = self._encrypt_into = self._keys.rtp.encrypt_into
+        encrypt_into(nonce, payload, header, out[body:end])
         return end
 
     def protect_rtcp(self, packet: bytes) -> bytes:

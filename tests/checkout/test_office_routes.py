@@ -30,7 +30,7 @@ async def test_a_wrong_price_is_listed_and_taken_back(operator):
 
 
 @pytest.mark.parametrize(
-    "query", ["variant=pot", "variant=pot&amount=x", "variant=pot&amount=-1", "amount=1&from=%C2%B2"]
+    "query", ["variant=pot", "variant=pot&amount=x", "variant=pot&amount=-1", "amount=1&to=%C2%B2"]
 )
 async def test_a_question_that_is_none_is_422(operator, query):
     assert (await operator.get(f"{SHOW}/price-errors?{query}")).status_code == 422

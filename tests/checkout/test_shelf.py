@@ -1,13 +1,16 @@
 """One product in a rush, and with one of its stores failing or disarmed."""
 
 import asyncio
+import itertools
 from collections import Counter
 from dataclasses import dataclass, field
 
 import asyncpg
 import pytest
 
+from checkout.core import soldout
 from checkout.core.idempotency import derived_id
+from checkout.core.soldout import Refusals
 from checkout.core.taps import Code, Tap
 from checkout.counts import Counts
 from checkout.desk import Pace
@@ -20,6 +23,7 @@ from schema.order import Hold, HoldRequest, Order
 from schema.show import Stock
 
 POT = VariantId("pot")
+_keys = itertools.count()
 
 
 class TestRush:
@@ -93,6 +97,137 @@ class TestRush:
         shop.desk = late
         assert await shop.rush(buyers=200, taps=200) == {"ok": 10, "sold_out": 190}
         assert late.counts.truth_transactions < 20
+
+
+class TestSoldOutIsKnownHere:
+    """One unit, sold: from then on taps are refused without the gate, until something may be had again."""
+
+    NEVER_MS = 10**9
+
+    async def sold_out(self, shop, **options):
+        desk = await shop.open(pace=shop.idle, **options)
+        await shop.item(stock=1, limit=1)
+        await shop.tap("ann", key="anns")
+        await self.knows(shop, desk)
+        return desk
+
+    async def knows(self, shop, desk) -> None:
+        await shop.eventually(lambda: listens(desk))
+
+        async def refuses_here() -> bool:
+            before = desk.counts.refused_here
+            assert await shop.outcome(tap_at(shop, desk, "eve")) == "sold_out"
+            return desk.counts.refused_here > before
+
+        await shop.eventually(refuses_here)
+
+    async def test_a_rush_on_it_never_comes_to_the_gate(self, shop, monkeypatch):
+        monkeypatch.setattr(soldout, "TRUST_MS", self.NEVER_MS)
+        desk = await self.sold_out(shop)
+        asked = desk.counts.gate_refused
+        here = desk.counts.refused_here
+        assert await shop.rush(buyers=300, taps=1000) == {"sold_out": 1000}
+        assert desk.counts.gate_refused == asked
+        assert desk.counts.refused_here == here + 1000
+        counts = desk.counts
+        assert counts.taps == counts.refused_here + counts.gate_refused + counts.truth_decided
+
+    async def test_what_the_gate_knows_better_is_left_to_it(self, shop, monkeypatch):
+        monkeypatch.setattr(soldout, "TRUST_MS", self.NEVER_MS)
+        desk = await self.sold_out(shop)
+        held = await shop.tap("ann", key="anns")
+        assert (await shop.stock()).held == 1
+        assert await shop.hold_state(held) == "held"
+        assert await shop.outcome(shop.tap("ann", key="another")) == "limit_reached"
+        assert await shop.outcome(shop.tap("bob", quantity=2)) == "limit_reached"
+        await desk.set_sales(shop.show_id, open=False)
+        assert await shop.outcome(shop.tap("bob")) == "sales_closed"
+
+    async def test_a_refusal_is_the_same_for_a_retry_when_stock_is_back(self, shop, monkeypatch):
+        monkeypatch.setattr(soldout, "TRUST_MS", self.NEVER_MS)
+        desk = await self.sold_out(shop)
+        assert await shop.outcome(shop.tap("bob", key="bobs")) == "sold_out"
+        assert await shop.outcome(shop.tap("bob", key="bobs", quantity=1)) == "sold_out"
+        await desk.restock(shop.show_id, POT, 5)
+        assert await shop.outcome(shop.tap("bob", key="bobs")) == "sold_out"
+        assert await shop.outcome(shop.tap("bob", key="bobs", quantity=2)) == "idempotency_mismatch"
+        await shop.tap("bob", key="bobs next")
+
+    @pytest.mark.parametrize("how", ["restock", "release", "expiry", "rebuild"])
+    async def test_stock_that_comes_back_at_one_desk_is_sold_at_another(self, shop, monkeypatch, how):
+        monkeypatch.setattr(soldout, "TRUST_MS", self.NEVER_MS)  # only the message can tell
+        there = await self.sold_out(shop)
+        here = await shop.open(pace=shop.idle)
+        await self.knows(shop, here)
+        await comes_back(shop, there, how)
+
+        async def sold() -> bool:
+            return await shop.outcome(tap_at(shop, here, "bob")) == "ok"
+
+        await shop.eventually(sold)
+        assert (await shop.verify()).problems == []
+
+    async def test_a_lost_message_hides_stock_for_no_longer_than_the_word_is_trusted(self, shop):
+        deaf = {name: without_news(text) for name, text in SCRIPTS.items()}
+        there = await self.sold_out(shop, scripts=deaf)
+        here = await shop.open(pace=shop.idle, scripts=deaf)
+        await self.knows(shop, here)
+        await comes_back(shop, there, "restock")
+
+        async def sold() -> bool:
+            return await shop.outcome(tap_at(shop, here, "bob")) == "ok"
+
+        await shop.eventually(sold)
+
+    async def test_without_message_and_bound_it_stays_hidden(self, shop, monkeypatch):
+        monkeypatch.setattr(soldout, "TRUST_MS", self.NEVER_MS)
+        deaf = {name: without_news(text) for name, text in SCRIPTS.items()}
+        there = await self.sold_out(shop, scripts=deaf)
+        here = await shop.open(pace=shop.idle, scripts=deaf)
+        await self.knows(shop, here)
+        await comes_back(shop, there, "restock")
+        assert {await shop.outcome(tap_at(shop, here, f"b{i}")) for i in range(200)} == {"sold_out"}
+        assert await shop.gate_available() == 5
+
+    async def test_it_is_forgotten_while_the_gate_is_gone(self, shop, redis_wire, wired_redis, monkeypatch):
+        monkeypatch.setattr(soldout, "TRUST_MS", self.NEVER_MS)
+        desk = await self.sold_out(shop, redis=wired_redis)
+        redis_wire.cut()
+        await desk.restock(shop.show_id, POT, 1)
+        await shop.tap("bob")
+        redis_wire.mend()
+        assert (await shop.verify()).problems == []
+
+
+async def listens(desk) -> bool:
+    return desk.news.listens.is_set()
+
+
+def tap_at(shop, desk, who: str):
+    return desk.hold(shop.viewer(who), shop.show_id, HoldRequest(variant_id=POT), f"at {next(_keys)}")
+
+
+def without_news(text: str) -> str:
+    return "\n".join(line for line in text.splitlines() if "PUBLISH" not in line)
+
+
+async def comes_back(shop, desk, how: str) -> None:
+    if how == "restock":
+        await desk.restock(shop.show_id, POT, 5)
+    elif how == "release":
+        await desk.release(shop.viewer("ann"), (await tap_again(shop, desk)).hold_id)
+    elif how == "expiry":
+        await shop.lapse()
+        await desk._sweep()
+    else:
+        await shop.pg.execute("SELECT restock('gala', 'pot', 5, 'unheard of')")
+        shelf = desk._shelf_of(Product(shop.show_id, POT))
+        shelf.distrust()
+        await shelf.refresh()
+
+
+async def tap_again(shop, desk):
+    return await desk.hold(shop.viewer("ann"), shop.show_id, HoldRequest(variant_id=POT), "anns")
 
 
 class TestEachDefenceAlone:
@@ -305,7 +440,7 @@ class TestStoresFailing:
         product = Product(shop.show_id, "pot")
         epoch = int(await shop.redis.hget("sf:{gala}:gate:pot", "epoch"))
         orphan = Tap(hold_id="hold_orphan", buyer_id="ann", buyer_name="Ann", quantity=1)
-        assert await gate.reserve_many(product, epoch, [orphan]) == [Code.HELD]
+        assert (await gate.reserve_many(product, epoch, [orphan])).codes == [Code.HELD]
         await dying.abandon()
         assert await shop.gate_available() == 0
         desk = await shop.open(pace=Pace(reconcile_s=0.05))
@@ -343,6 +478,7 @@ async def test_stock_that_arrives_out_of_order_is_told_newest_last(shop, desk):
         truth=Truth(shop.pg, Counts()),
         listener=told,
         counts=Counts(),
+        refusals=Refusals(),
         spawn=asyncio.create_task,
         hold_ms=1000,
         offer_ms=1000,
@@ -366,3 +502,24 @@ class Listener:
 async def hold_of_someone(shop, who: str) -> Hold:
     page = await shop.desk.holds(shop.show_id, limit=200)
     return next(hold for hold in page.items if hold.buyer_id == who)
+
+
+async def test_a_message_lost_while_a_rebuild_ends_is_not_forgotten(shop, monkeypatch):
+    """Otherwise the gate is trusted that missed it."""
+    await shop.open(pace=shop.idle)
+    await shop.item(stock=5)
+    shelf = shop.desk._shelves[Product(shop.show_id, POT)]
+    first = Shelf._agree
+
+    async def agree(self, rebuilding):
+        epoch = await first(self, rebuilding)
+        shelf.distrust()
+        return epoch
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Shelf, "_agree", agree)
+        await shelf.refresh()
+    before = shop.desk.counts.rebuilds
+    await shop.desk._reconcile()
+    assert shop.desk.counts.rebuilds == before + 1
+    assert shelf._trusts_gate()

@@ -1,3 +1,4 @@
--- A sold entry has an order: the rows that break it. In: $1 show (null: all). Caller: verify.verify.
-SELECT l.order_id FROM ledger l LEFT JOIN orders o USING (order_id)
-WHERE l.kind IN ('sold', 'capture', 'refund') AND o.order_id IS NULL AND ($1::text IS NULL OR l.show_id = $1)
+-- An entry about money or a sale has an order with that line: the rows that break it. In: $1 show (null: all). Caller: verify.verify.
+SELECT e.order_id, e.hold_id FROM ledger e LEFT JOIN orders o USING (order_id)
+LEFT JOIN payment_lines l ON l.payment_id = o.payment_id AND l.hold_id = e.hold_id
+WHERE e.kind IN ('sold', 'capture', 'refund') AND l.hold_id IS NULL AND ($1::text IS NULL OR e.show_id = $1)

@@ -18,13 +18,12 @@ class Fragment(Struct, frozen=True, kw_only=True):
 
 def parse_fragment(body: bytes) -> Fragment:
     """The credentials in a PATCH; its candidates are not needed, a lite agent only answers. Raises BadRequest."""
-    block = Block()
-    for at, line in enumerate(text(body).replace("\r", "").split("\n"), 1):
+    whole = text(body).replace("\r", "")
+    for at, line in enumerate(whole.split("\n"), 1):
         if line and (len(line) < 3 or line[1] != "="):
             raise BadRequest(f"SDP fragment: line {at} is not of the form x=value")
-        if line.startswith("a="):
-            block.add(line)
-    ufrag, password = block.first("ice-ufrag"), block.first("ice-pwd")
+    own = Block(whole).own
+    ufrag, password = own.get("ice-ufrag"), own.get("ice-pwd")
     if any(value is not None and not TOKEN.match(value) for value in (ufrag, password)):
         raise BadRequest("SDP fragment: ice-ufrag or ice-pwd is not usable")
     return Fragment(ufrag=ufrag, password=password)

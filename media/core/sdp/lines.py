@@ -17,23 +17,43 @@ TOKEN: Final = re.compile(r"^[\x21-\x7e]{1,256}$")
 _MOST_DIGITS: Final = 5
 
 
+# Each begins with a character that is the same in every match: the search for it takes a quarter of the time of `^`.
+_OWN: Final = re.compile(r"\na=(ice-ufrag|ice-pwd|fingerprint|candidate):([^\n]*)")
+"""What differs in each offer of one browser."""
+_ODD: Final = re.compile(r"\n(?=[^\n])(?![^\W\d_]=[^\n])")
+"""What is in front of a line that is not of the form x=value."""
+
+
 class Block:
-    """The lines of one section, or of the session."""
+    """The lines of one section below its `m=`, or of the session."""
 
-    def __init__(self, head: str = "") -> None:
+    def __init__(self, body: str, head: str = "") -> None:
         self.head = head
-        self.attributes: list[tuple[str, str]] = []
+        parts = _OWN.split("\n" + body)
+        self.own = {name: value.strip() for name, value in zip(parts[-3::-3], parts[-2::-3], strict=True)}
+        """The credentials and the fingerprint, which no other offer has: of each name the first."""
+        self.body = "".join(parts[::3])
+        """All else, the same in each offer of one browser; each line behind its newline."""
 
-    def add(self, line: str) -> None:
-        """Take an `a=` line."""
-        name, _, value = line[2:].partition(":")
-        self.attributes.append((name, value.strip()))
+
+class Attributes:
+    """A body's `a=` lines by name."""
+
+    def __init__(self, body: str) -> None:
+        self._values: dict[str, list[str]] = {}
+        for line in body.split("\n"):
+            if line.startswith("a="):
+                name, _, value = line[2:].partition(":")
+                self._values.setdefault(name, []).append(value.strip())
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._values
 
     def first(self, name: str) -> str | None:
-        return next((value for key, value in self.attributes if key == name), None)
+        return next(iter(self.all(name)), None)
 
     def all(self, name: str) -> list[str]:
-        return [value for key, value in self.attributes if key == name]
+        return self._values.get(name, [])
 
     def table(self, name: str) -> dict[str, str]:
         """Attributes of the form `name:key value`."""
@@ -53,24 +73,18 @@ def text(body: bytes) -> str:
 
 def blocks(whole: str) -> tuple[Block, list[Block]]:
     """The session's lines, and each section's."""
-    lines = [line.rstrip("\r") for line in whole.split("\n")]
-    if not lines or lines[0] != "v=0":
+    whole = re.sub(r"\r+$", "", whole, flags=re.MULTILINE) if "\r" in (whole := whole.replace("\r\n", "\n")) else whole
+    if not whole.startswith("v=0\n") and whole != "v=0":
         raise BadRequest("SDP: the first line must be v=0")
-    if len(lines) > MAX_LINES:
+    if whole.count("\n") >= MAX_LINES:
         raise BadRequest(f"SDP: more than {MAX_LINES} lines")
-    session, sections = Block(), list[Block]()
-    for at, line in enumerate(lines, 1):
-        if not line:
-            continue
-        if len(line) < 3 or line[1] != "=" or not line[0].isalpha():
-            raise BadRequest(f"SDP: line {at} is not of the form x=value")
-        if line[0] == "m":
-            sections.append(Block(line[2:]))
-        elif line[0] == "a":
-            (sections[-1] if sections else session).add(line)
+    odd = _ODD.search(whole)
+    if odd is not None:
+        raise BadRequest(f"SDP: line {whole.count(chr(10), 0, odd.end()) + 1} is not of the form x=value")
+    session, *sections = whole.split("\nm=")
     if not 1 <= len(sections) <= MAX_SECTIONS:
         raise BadRequest(f"SDP: {len(sections)} media sections; between 1 and {MAX_SECTIONS} are understood")
-    return session, sections
+    return Block(session), [Block(body, head) for head, _, body in (section.partition("\n") for section in sections)]
 
 
 def number(digits: str, most: int) -> int | None:

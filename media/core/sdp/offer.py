@@ -4,6 +4,7 @@ Reads no clock and does no I/O. Invariant: `parse_offer` returns a usable offer 
 wrong.
 """
 
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -11,7 +12,7 @@ from typing import Final
 from msgspec import Struct
 
 from media.core.formats import CLOCK_HZ, Codec, Kind
-from media.core.sdp.lines import TOKEN, Block, blocks, number, text
+from media.core.sdp.lines import TOKEN, Attributes, Block, blocks, number, text
 from schema.errors import BadRequest
 
 MAX_RIDS: Final = 8
@@ -34,6 +35,9 @@ _WANTED: Final = {
 """Name, value and default of the one parameter that must fit."""
 _NO_MEDIA: Final = frozenset({"rtx", "red", "ulpfec", "flexfec-03", "telephone-event", "cn"})
 _NAME_CHARACTERS, _MOST_NAMES = 20, 12
+_REMEMBERED: Final = 64
+"""Sections, of `_REMEMBERED_CHARACTERS` at most; a browser's have three thousand."""
+_REMEMBERED_CHARACTERS: Final = 8192
 _DIRECTIONS: Final = ("sendrecv", "sendonly", "recvonly", "inactive")
 
 
@@ -90,42 +94,65 @@ class Offer(Struct, frozen=True, kw_only=True):
     sections: tuple[Section, ...]
 
 
+class _Described(Struct, frozen=True, kw_only=True):
+    """What a section's text says but for what is its own; the same for all who come with the same browser."""
+
+    section: Section
+    carries: bool
+    """True unless it was refused, or its transport is to be another's."""
+    setup: str | None
+
+
 def parse_offer(body: bytes) -> Offer:
     """The offer in a request's body. Raises BadRequest, saying what is wrong."""
     session, found = blocks(text(body))
-    sections = tuple(_section(block, session, index) for index, block in enumerate(found))
+    direction = tuple(name for name in _DIRECTIONS if f"\na={name}\n" in session.body + "\n")
+    described = [_describe(block, direction, index) for index, block in enumerate(found)]
+    sections = tuple(one.section for one in described)
     if len({section.mid for section in sections}) != len(sections):
         raise BadRequest("SDP: two sections share one mid")
-    carriers = [block for block in found if block.head.split()[1] != "0" or _bundle_only(block)] or found
+    whose = [at for at, one in enumerate(described) if one.carries] or range(len(found))
+    own = [found[at].own for at in whose] + [session.own]
     return Offer(
-        ufrag=_required(carriers, session, "ice-ufrag"),
-        password=_required(carriers, session, "ice-pwd"),
-        fingerprint=_fingerprint(carriers, session),
-        setup=_setup(carriers, session),
+        ufrag=_required(own, "ice-ufrag"),
+        password=_required(own, "ice-pwd"),
+        fingerprint=_fingerprint(own),
+        setup=_setup([described[at].setup for at in whose], session),
         sections=sections,
     )
 
 
-def _bundle_only(block: Block) -> bool:
-    return block.first("bundle-only") is not None
+def _describe(block: Block, session: tuple[str, ...], index: int) -> _Described:
+    read = _read if len(block.body) <= _REMEMBERED_CHARACTERS else _read.__wrapped__
+    return read(block.head, block.body, session, index)
 
 
-def _section(block: Block, session: Block, index: int) -> Section:
-    words = block.head.split()
+@functools.lru_cache(_REMEMBERED)
+def _read(head: str, body: str, session: tuple[str, ...], index: int) -> _Described:
+    """Reading a browser's two hundred lines is half a millisecond; a show's viewers come with a few browsers."""
+    attributes = Attributes(body)
+    words = head.split()
     if len(words) < 4 or number(words[1].partition("/")[0], _PORTS) is None:
-        raise BadRequest(f"SDP: m={block.head[:80]} is not a media section")
+        raise BadRequest(f"SDP: m={head[:80]} is not a media section")
+    return _Described(
+        section=_section(words, attributes, session, index),
+        carries=words[1] != "0" or "bundle-only" in attributes,
+        setup=attributes.first("setup"),
+    )
+
+
+def _section(words: Sequence[str], block: Attributes, session: Sequence[str], index: int) -> Section:
     mid = block.first("mid")
     if mid is None or not TOKEN.match(mid):
         raise BadRequest(f"SDP: section {index} has no a=mid, and everything must be bundled (RFC 9725 section 4.2)")
-    names = {name for name, _ in block.attributes} | {name for name, _ in session.attributes}
     is_media = words[2].upper().endswith(("RTP/SAVPF", "RTP/SAVP")) and words[0] in _KINDS
-    formats = _formats(block, words[3:]) if is_media else ()
+    formats = _formats(block, words) if is_media else ()
     return Section(
         media=words[0],
         protocol=words[2],
         first_format=words[3],
         mid=mid,
-        direction=next((name for name in _DIRECTIONS if name in names), "sendrecv"),
+        direction=next((name for name in _DIRECTIONS if name in block or name in session), "sendrecv"),
         formats=formats,
         names=_names(block) if is_media else (),
         extensions=_extensions(block),
@@ -135,15 +162,15 @@ def _section(block: Block, session: Block, index: int) -> Section:
     )
 
 
-def _formats(block: Block, payload_types: Sequence[str]) -> tuple[Format, ...]:
+def _formats(block: Attributes, words: Sequence[str]) -> tuple[Format, ...]:
     rtpmaps, fmtps = block.table("rtpmap"), block.table("fmtp")
     found = []
-    for payload_type in payload_types:
+    for payload_type in words[3:]:
         value = number(payload_type, _PAYLOAD_TYPES)
         if value is None:
             raise BadRequest(f"SDP: {payload_type[:20]} is not a payload type")
         codec = _codec(rtpmaps.get(payload_type, ""), fmtps.get(payload_type, ""))
-        if codec is not None and codec.kind is _KINDS.get(block.head.split()[0]):
+        if codec is not None and codec.kind is _KINDS.get(words[0]):
             found.append(
                 Format(
                     payload_type=value,
@@ -170,13 +197,13 @@ def parameters(fmtp: str) -> dict[str, str]:
     return {name.strip().lower(): value.strip() for name, _, value in pairs}
 
 
-def _names(block: Block) -> tuple[str, ...]:
+def _names(block: Attributes) -> tuple[str, ...]:
     """For a refusal that says what was there."""
     names = (rtpmap.partition("/")[0][:_NAME_CHARACTERS] for rtpmap in block.table("rtpmap").values())
     return tuple(dict.fromkeys(name for name in names if name.lower() not in _NO_MEDIA))[:_MOST_NAMES]
 
 
-def _rtx(block: Block, payload_types: Sequence[str], formats: Sequence[Format]) -> dict[int, int]:
+def _rtx(block: Attributes, payload_types: Sequence[str], formats: Sequence[Format]) -> dict[int, int]:
     """RFC 4588 section 8.6: `a=rtpmap:97 rtx/90000` and `a=fmtp:97 apt=96`."""
     rtpmaps, fmtps = block.table("rtpmap"), block.table("fmtp")
     known = {item.payload_type for item in formats}
@@ -190,14 +217,14 @@ def _rtx(block: Block, payload_types: Sequence[str], formats: Sequence[Format]) 
     return found
 
 
-def _repairs(block: Block) -> dict[int, int]:
+def _repairs(block: Attributes) -> dict[int, int]:
     """RFC 5576 section 4.2: `a=ssrc-group:FID 1825698974 898350061`, the stream and its repair."""
     groups = [line.split() for line in block.all("ssrc-group")]
     pairs = [group[1:] for group in groups if len(group) == _FID_WORDS and group[0].upper() == "FID"]
     return {int(repair): int(ssrc) for ssrc, repair in pairs if _SSRC.match(ssrc) and _SSRC.match(repair)}
 
 
-def _extensions(block: Block) -> dict[str, int]:
+def _extensions(block: Attributes) -> dict[str, int]:
     """RFC 8285 section 5: `a=extmap:4/sendonly URI attributes`. The first number of a URI counts."""
     found: dict[str, int] = {}
     for name, rest in block.table("extmap").items():
@@ -207,7 +234,7 @@ def _extensions(block: Block) -> dict[str, int]:
     return found
 
 
-def _rids(block: Block) -> tuple[str, ...]:
+def _rids(block: Attributes) -> tuple[str, ...]:
     """The layers in the order of `a=simulcast`, of its alternatives (h,h2) the first; ~ says that one starts paused.
 
     A rid that no `a=rid` declares to be sent is no layer (RFC 8853 section 5.2); its restrictions are the sender's
@@ -226,29 +253,27 @@ def _rids(block: Block) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _required(found: Sequence[Block], session: Block, name: str) -> str:
-    value = next((held for block in [*found, session] if (held := block.first(name))), None)
+def _required(own: Sequence[Mapping[str, str]], name: str) -> str:
+    value = next((held[name] for held in own if name in held), None)
     if value is None or not TOKEN.match(value):
         raise BadRequest(f"SDP: no usable a={name}")
     return value
 
 
-def _fingerprint(found: Sequence[Block], session: Block) -> Fingerprint:
-    match = _FINGERPRINT.match(" ".join(_required_line(found, session, "fingerprint").split()))
+def _fingerprint(own: Sequence[Mapping[str, str]]) -> Fingerprint:
+    value = next((held["fingerprint"] for held in own if "fingerprint" in held), None)
+    if value is None:
+        raise BadRequest("SDP: no a=fingerprint")
+    match = _FINGERPRINT.match(" ".join(value.split()))
     if match is None:
         raise BadRequest("SDP: a=fingerprint must be sha-256, sha-384 or sha-512 and its bytes")
     return Fingerprint(match[1].lower(), match[2].upper())
 
 
-def _required_line(found: Sequence[Block], session: Block, name: str) -> str:
-    value = next((held for block in [*found, session] if (held := block.first(name))), None)
-    if value is None:
-        raise BadRequest(f"SDP: no a={name}")
-    return value
-
-
-def _setup(found: Sequence[Block], session: Block) -> str:
-    setup = next((held for block in [*found, session] if (held := block.first("setup"))), "actpass")
+def _setup(of_sections: Sequence[str | None], session: Block) -> str:
+    setup = next((one for one in of_sections if one is not None), None)
+    if setup is None:
+        setup = Attributes(session.body).first("setup") or "actpass"
     if setup not in ("actpass", "active", "passive"):
         raise BadRequest(f"SDP: a=setup:{setup[:20]} cannot be answered")
     return setup

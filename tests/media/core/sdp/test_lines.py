@@ -1,17 +1,27 @@
 import pytest
 
-from media.core.sdp.lines import blocks, number, text
+from media.core.sdp.lines import Attributes, blocks, number, text
 from schema.errors import BadRequest
 
 
 def test_lines_belong_to_the_section_above_them():
     session, sections = blocks("v=0\r\na=ice-lite\r\nm=audio 9 X 0\r\na=mid:0\r\na=rid:a send\r\nb=AS:9\r\n")
-    assert session.attributes == [("ice-lite", "")]
+    assert "ice-lite" in Attributes(session.body)
     assert [block.head for block in sections] == ["audio 9 X 0"]
-    assert sections[0].first("mid") == "0"
-    assert sections[0].table("rid") == {"a": "send"}
-    assert sections[0].all("rid") == ["a send"]
-    assert sections[0].first("none") is None
+    found = Attributes(sections[0].body)
+    assert found.first("mid") == "0"
+    assert found.table("rid") == {"a": "send"}
+    assert found.all("rid") == ["a send"]
+    assert found.first("none") is None
+
+
+def test_what_differs_in_each_offer_of_a_browser_is_set_apart():
+    _, (audio, video) = blocks(
+        "v=0\nm=audio 9 X 0\na=ice-ufrag:x\na=mid:0\na=ice-ufrag:y\na=candidate:1\nm=video 9 X 0\n"
+    )
+    assert audio.own == {"ice-ufrag": "x", "candidate": "1"}
+    assert audio.body == "\na=mid:0"
+    assert video.own == {}
 
 
 @pytest.mark.parametrize(

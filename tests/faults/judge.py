@@ -1,0 +1,198 @@
+"""The history checker: what clients were told, against the rows of Postgres and the record of the payment provider.
+
+It believes nothing that the service computed: sums are made anew from single holds, orders and payments.
+"""
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+Rows = list[dict[str, Any]]
+OFF_SHELF = {"held", "paying", "sold"}
+
+
+@dataclass(frozen=True)
+class Told:
+    """One answer that a client got."""
+
+    op: str
+    """hold, pay, release, refund, restock."""
+    who: str
+    key: str
+    status: int
+    code: str = ""
+    variant_id: str = ""
+    hold_id: str = ""
+    order_id: str = ""
+    quantity: int = 0
+    amount: int = 0
+    expires_at_ms: int = 0
+    state: str = ""
+
+
+@dataclass
+class Found:
+    """What stands in the stores when everything is over."""
+
+    now_ms: int
+    holds: Rows
+    orders: Rows
+    payments: Rows
+    refunds: Rows
+    restocks: Rows
+    charges: Rows
+    """The provider's payments."""
+    opening: dict[str, int]
+    """By variant."""
+    limit: int
+    clock_jumped: bool = False
+    """The clock of Postgres, by which holds expire, was moved."""
+
+
+@dataclass
+class Verdict:
+    """Each finding names what it is about."""
+
+    oversold: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+    """Acknowledged, and not there or ended by nobody."""
+    duplicate: list[str] = field(default_factory=list)
+    """Two holds for one key, two orders for one hold or key."""
+    charged_without_order: list[str] = field(default_factory=list)
+    charged_twice: list[str] = field(default_factory=list)
+    money: list[str] = field(default_factory=list)
+    """Sums that differ."""
+    over_limit: list[str] = field(default_factory=list)
+
+    @property
+    def findings(self) -> dict[str, list[str]]:
+        return {name: value for name, value in vars(self).items() if value}
+
+
+def judge(told: list[Told], found: Found) -> Verdict:
+    verdict = Verdict()
+    holds = {row["hold_id"]: row for row in found.holds}
+    orders = {row["order_id"]: row for row in found.orders}
+    charges = _by_hold(found)
+    _stock(found, verdict)
+    _holds(told, found, holds, charges, verdict)
+    _orders(told, found, orders, verdict)
+    _money(told, found, orders, charges, verdict)
+    return verdict
+
+
+def _by_hold(found: Found) -> dict[str, Rows]:
+    """The provider knows a hold as the reference of an authorization; of one that never came it has the id alone."""
+    of_payment = {row["payment_id"]: row["hold_id"] for row in found.payments}
+    charges = defaultdict(list)
+    for charge in found.charges:
+        charges[charge["reference"] or of_payment.get(charge["payment_id"], "")].append(charge)
+    return charges
+
+
+def _stock(found: Found, verdict: Verdict) -> None:
+    ever = Counter(found.opening)
+    for row in found.restocks:
+        ever[row["variant_id"]] += row["units"]
+    out, by_buyer = Counter(), Counter()
+    for row in found.holds:
+        if row["state"] in OFF_SHELF and not row["returned"]:
+            out[row["variant_id"]] += row["quantity"]
+            by_buyer[row["variant_id"], row["buyer_id"]] += row["quantity"]
+    verdict.oversold += [f"{v}: {out[v]} of {ever[v]} units promised" for v in out if out[v] > ever[v]]
+    verdict.over_limit += [f"{who} has {n} of {v}" for (v, who), n in by_buyer.items() if n > found.limit]
+
+
+def _holds(told, found, holds, charges, verdict) -> None:
+    by_key = defaultdict(set)
+    released = {each.hold_id for each in told if each.op == "release"}
+    for each in told:
+        if each.op != "hold" or each.status != 201:
+            continue
+        by_key[each.who, each.key].add(each.hold_id)
+        row = holds.get(each.hold_id)
+        if row is None:
+            verdict.lost.append(f"{each.hold_id} was promised to {each.who} and is not there")
+            continue
+        promised = (each.who, each.variant_id, each.quantity, each.expires_at_ms)
+        if promised != (row["buyer_id"], row["variant_id"], row["quantity"], row["held_until_ms"]):
+            verdict.lost.append(f"{each.hold_id} is not what was promised: {promised}")
+        if why := _ended_by_nobody(row, found, released, charges[each.hold_id]):
+            verdict.lost.append(f"{each.hold_id} {why}")
+    verdict.duplicate += [f"{key} got the holds {sorted(ids)}" for key, ids in by_key.items() if len(ids) > 1]
+
+
+def _ended_by_nobody(row, found, released, charges) -> str:
+    declined = any(charge["state"] in {"declined", "cancelled"} for charge in charges)
+    if row["state"] == "released" and row["hold_id"] not in released and not declined:
+        return "was released by nobody"
+    if row["state"] == "expired" and row["held_until_ms"] > found.now_ms and not found.clock_jumped:
+        return "expired before its time"
+    undone = [charge for charge in charges if charge["state"] not in {"declined", "cancelled"}]
+    if row["state"] in {"expired", "released"} and undone:
+        return f"was {row['state']} while it was being paid for"
+    return ""
+
+
+def _orders(told, found, orders, verdict) -> None:
+    by_key, by_hold = defaultdict(set), defaultdict(set)
+    for each in told:
+        if each.op != "pay" or each.status != 200:
+            continue
+        by_key[each.who, each.key].add(each.order_id)
+        by_hold[each.hold_id].add(each.order_id)
+        row = orders.get(each.order_id)
+        if row is None:
+            verdict.lost.append(f"{each.order_id} was told to {each.who} and is not there")
+        elif (row["buyer_id"], row["hold_id"], row["total"]) != (each.who, each.hold_id, each.amount):
+            verdict.lost.append(f"{each.order_id} is not what was told")
+    for row in found.orders:
+        by_hold[row["hold_id"]].add(row["order_id"])
+    for what, ids in (*by_key.items(), *by_hold.items()):
+        if len(ids) > 1:
+            verdict.duplicate.append(f"{what} has the orders {sorted(ids)}")
+    states = {row["hold_id"]: row["state"] for row in found.holds}
+    verdict.lost += [
+        f"{hold} is sold without an order" for hold, s in states.items() if s == "sold" and hold not in by_hold
+    ]
+
+
+def _money(told, found, orders, charges, verdict) -> None:
+    by_payment = {row["payment_id"]: row for row in found.orders}
+    known = {row["payment_id"] for row in found.payments}
+    for charge in found.charges:
+        order = by_payment.get(charge["payment_id"])
+        name = f"{charge['payment_id']} ({charge['reference']})"
+        if charge["captured"] and order is None:
+            verdict.charged_without_order.append(name)
+        if charge["state"] == "authorized" and order is None:
+            verdict.charged_without_order.append(f"{name} is still authorized")
+        if charge["captures"] > 1 or charge["captured"] > charge["amount"]:
+            verdict.charged_twice.append(f"{name} captured {charge['captures']} times")
+        if charge["captured"] and charge["payment_id"] not in known:
+            verdict.money.append(f"{name} is unknown here")
+        if order:
+            _one_order(order, charge, verdict)
+    for hold_id, several in charges.items():
+        if hold_id and sum(charge["captured"] > 0 for charge in several) > 1:
+            verdict.charged_twice.append(f"{hold_id} was paid for {len(several)} times")
+    paid = {charge["payment_id"] for charge in found.charges if charge["captured"]}
+    for row in found.orders:
+        if row["state"] in {"captured", "partially_refunded", "refunded"} and row["payment_id"] not in paid:
+            verdict.money.append(f"{row['order_id']} is {row['state']} and nobody paid")
+    verdict.money += [
+        f"{each.hold_id}: {each.who} was told of a decline, and paid"
+        for each in told
+        if each.op == "pay"
+        and each.status == 402
+        and any(c["captured"] and c["payment_id"] not in by_payment for c in charges[each.hold_id])
+    ]
+
+
+def _one_order(order, charge, verdict) -> None:
+    due = 0 if order["state"] in {"paid", "capture_failed"} else order["total"]
+    if (charge["captured"], charge["refunded"]) != (due, order["refunded"]):
+        verdict.money.append(
+            f"{order['order_id']} is {order['state']} over {order['total']}, {order['refunded']} given back; the"
+            f" provider took {charge['captured']} and gave back {charge['refunded']}"
+        )

@@ -1,0 +1,33 @@
+"""The record of a campaign: one line of JSON for each finished seed, so that it can go on after an interruption."""
+
+from collections import Counter
+from pathlib import Path
+
+import msgspec
+from faults.campaign import Outcome
+
+
+class Record:
+    """Lines of `file`, if there is one; without, they are kept in memory only."""
+
+    def __init__(self, file: Path | None) -> None:
+        self._file = file
+        self.outcomes: list[Outcome] = []
+        if file and file.exists():
+            self.outcomes = [msgspec.json.decode(line, type=Outcome) for line in file.read_bytes().splitlines()]
+
+    def has(self, seed: int, removed: str = "") -> bool:
+        return any((outcome.seed, outcome.removed) == (seed, removed) for outcome in self.outcomes)
+
+    def add(self, outcome: Outcome) -> None:
+        self.outcomes.append(outcome)
+        if self._file:
+            with self._file.open("ab") as file:
+                file.write(msgspec.json.encode(outcome) + b"\n")
+
+    def table(self) -> str:
+        """For each fault: in how many seeds it happened, and what was found."""
+        done = Counter(fault for outcome in self.outcomes for fault in outcome.done)
+        bad = Counter(fault for outcome in self.outcomes if not outcome.ok for fault in outcome.done)
+        lines = [f"{fault:45} {count:4}  {bad[fault] or 'nothing found'}" for fault, count in sorted(done.items())]
+        return "\n".join(lines)

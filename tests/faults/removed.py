@@ -1,0 +1,150 @@
+"""The negative controls: each defence, how it is taken away, and the faults under which its absence must show.
+
+Some are taken away in the service's own processes, others in Postgres. Where two lines stand behind each other and
+either is enough, both are taken away.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from faults.plan import STEP
+
+
+@dataclass(frozen=True)
+class Removed:
+    """`sql` is run on the database; `patch` in each process of the service."""
+
+    faults: tuple[str, ...]
+    sql: tuple[str, ...] = ()
+    patch: Callable[[], None] | None = None
+
+
+def rewritten(function: str, *changes: tuple[str, str]) -> str:
+    """SQL that replaces texts in the body of a function, and fails where one of them is not there."""
+    steps = "".join(
+        f"IF position({_quoted(old)} IN body) = 0 THEN RAISE EXCEPTION 'not found in {function}'; END IF;"
+        f"body := replace(body, {_quoted(old)}, {_quoted(new)});"
+        for old, new in changes
+    )
+    body = f"body text := pg_get_functiondef('{function}'::regproc);"
+    return f"DO $outer$ DECLARE {body} BEGIN {steps} EXECUTE body; END $outer$"
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _fresh_ids() -> None:
+    from checkout import desk
+    from schema.ids import new_id
+
+    desk.derived_id = lambda prefix, *_: new_id(prefix)
+
+
+def _fresh_payment_ids() -> None:
+    from checkout.fake_client import FakeProvider
+    from schema.ids import new_id
+
+    first = FakeProvider.authorize
+
+    async def authorize(self, _payment_id, *more):
+        return await first(self, new_id("pay"), *more)
+
+    FakeProvider.authorize = authorize
+
+
+def _nothing(module: str, owner: str, name: str) -> Callable[[], None]:
+    def patch() -> None:
+        import importlib
+
+        async def nothing(*_, **__):
+            return None
+
+        assert hasattr(getattr(importlib.import_module(module), owner), name)
+        setattr(getattr(importlib.import_module(module), owner), name, nothing)
+
+    return patch
+
+
+def _say_once() -> None:
+    """An entry counts as said before it is said."""
+    from checkout.outbox import Outbox
+    from checkout.truth import sql
+
+    first = Outbox._say
+
+    async def say(self, entry):
+        await self._truth.fetch(sql("outbox_done"), entry["outbox_id"])
+        later, self._later = self._later, _quiet
+        try:
+            await first(self, entry)
+        finally:
+            self._later = later
+
+    async def _quiet(*_, **__):
+        return None
+
+    Outbox._say = say
+
+
+def _believe_webhooks() -> None:
+    import msgspec
+
+    from checkout.fake_client import FakeProvider
+    from checkout.fakepay import EventBody
+    from checkout.payments import ProviderEvent
+
+    def verify(self, body, headers):
+        payment_id = msgspec.json.decode(body, type=EventBody).payment_id
+        return ProviderEvent(event_id=headers["webhook-id"], payment_id=payment_id)
+
+    FakeProvider.verify_webhook = verify
+
+
+REDIS = ("redis emptied", "redis killed", "redis rolled back")
+
+REMOVED = {
+    "a commit is on the disk before it is told": Removed(
+        ("postgres cut",),
+        sql=(
+            "ALTER SYSTEM SET synchronous_commit = off",
+            "ALTER SYSTEM SET wal_writer_delay = '10s'",
+            "SELECT pg_reload_conf()",
+        ),
+    ),
+    "Postgres counts for itself": Removed(
+        REDIS,
+        sql=(
+            "ALTER TABLE stock DROP CONSTRAINT never_oversold",
+            rewritten("reserve_one_by_one", ("tap.quantity > free", "false")),
+            rewritten("reserve_many", ("wanted <= product.free", "true")),
+        ),
+    ),
+    "Postgres knows the limit": Removed(
+        REDIS,
+        sql=(
+            rewritten("reserve_one_by_one", ("had + tap.quantity > most", "false")),
+            rewritten("reserve_many", ("had.units > product.limit_per_buyer", "false")),
+        ),
+    ),
+    "a hold's id follows from its key": Removed(("requests cancelled", "retry storm"), patch=_fresh_ids),
+    "a payment's id is the provider's key": Removed(
+        ("provider times out after success", "retry storm"), patch=_fresh_payment_ids
+    ),
+    "undecided payments are asked about": Removed(
+        ("webhooks dropped", STEP + "the provider has authorized"), patch=_nothing("checkout.till", "Till", "poll")
+    ),
+    "an entry is said until it is answered": Removed(
+        ("provider answers 500", STEP + "the order is committed"), patch=_say_once
+    ),
+    "orphans are fenced and given back": Removed(
+        (STEP + "the gate has admitted",), patch=_nothing("checkout.shelf", "Shelf", "_free_orphans")
+    ),
+    "a webhook is signed": Removed(("webhooks forged",), patch=_believe_webhooks),
+}
+
+
+def remove(name: str) -> None:
+    """In this process. Raises KeyError for a name that is none."""
+    if patch := REMOVED[name].patch:
+        patch()

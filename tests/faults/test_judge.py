@@ -1,0 +1,117 @@
+"""The history checker finds each thing that must never happen, and nothing in a history without one."""
+
+from dataclasses import replace
+
+import pytest
+from faults.judge import Found, Told, judge
+
+HOLD = {
+    "hold_id": "h1", "variant_id": "pot", "buyer_id": "ann", "quantity": 1, "state": "sold", "returned": False,
+    "held_until_ms": 900, "order_id": "o1",
+}  # fmt: skip
+ORDER = {
+    "order_id": "o1", "hold_id": "h1", "payment_id": "p1", "buyer_id": "ann", "total": 50, "refunded": 0,
+    "state": "captured",
+}  # fmt: skip
+PAYMENT = {"payment_id": "p1", "hold_id": "h1", "state": "captured"}
+CHARGE = {
+    "payment_id": "p1", "reference": "h1", "state": "captured", "amount": 50, "captured": 50, "captures": 1,
+    "refunded": 0,
+}  # fmt: skip
+TOLD = [
+    Told(op="hold", who="ann", key="k1", status=201, variant_id="pot", hold_id="h1", quantity=1, expires_at_ms=900),
+    Told(op="pay", who="ann", key="k2", status=200, hold_id="h1", order_id="o1", amount=50),
+]
+
+
+def found(**changes) -> Found:
+    base = {
+        "now_ms": 1000, "holds": [HOLD], "orders": [ORDER], "payments": [PAYMENT], "refunds": [], "restocks": [],
+        "charges": [CHARGE], "opening": {"pot": 1}, "limit": 2,
+    }  # fmt: skip
+    return Found(**(base | changes))
+
+
+def findings(told=TOLD, **changes) -> set[str]:
+    return set(judge(told, found(**changes)).findings)
+
+
+def test_a_sale_that_went_well_has_no_findings():
+    assert findings() == set()
+
+
+def test_a_second_unit_out_of_one_is_oversold():
+    assert "oversold" in findings(holds=[HOLD, HOLD | {"hold_id": "h2", "state": "held", "order_id": None}])
+
+
+def test_a_unit_that_was_delivered_meanwhile_is_not_oversold():
+    holds = [HOLD, HOLD | {"hold_id": "h2", "state": "held", "held_until_ms": 5000}]
+    assert findings(holds=holds, restocks=[{"variant_id": "pot", "units": 1}]) == set()
+
+
+LOST = {
+    "it is not there": {"holds": []},
+    "it is another's": {"holds": [HOLD | {"buyer_id": "bob"}]},
+    "it was released by nobody": {"holds": [HOLD | {"state": "released"}], "orders": [], "charges": []},
+    "it expired too early": {
+        "holds": [HOLD | {"state": "expired", "held_until_ms": 2000}], "orders": [], "charges": []
+    },
+    "it expired while it was being paid for": {
+        "holds": [HOLD | {"state": "expired"}], "charges": [CHARGE | {"state": "pending", "captured": 0}]
+    },
+    "it was sold without an order": {"orders": [], "charges": []},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", LOST)
+def test_an_acknowledged_hold_is_lost_if(case):
+    assert "lost" in findings(told=TOLD[:1], **LOST[case])
+
+
+def test_an_order_that_was_told_and_is_not_there_is_lost():
+    assert "lost" in findings(orders=[], charges=[])
+
+
+def test_a_hold_that_its_buyer_gave_back_is_not_lost():
+    told = [TOLD[0], Told(op="release", who="ann", key="", status=204, hold_id="h1")]
+    assert findings(told=told, holds=[HOLD | {"state": "released"}], orders=[], payments=[], charges=[]) == set()
+
+
+def test_a_hold_whose_payment_was_cancelled_before_it_reached_the_provider_is_not_lost():
+    charge = CHARGE | {"reference": "", "state": "cancelled", "captured": 0, "captures": 0}
+    assert findings(told=TOLD[:1], holds=[HOLD | {"state": "released"}], orders=[], charges=[charge]) == set()
+
+
+def test_two_holds_for_one_key_are_a_duplicate():
+    assert "duplicate" in findings(told=[*TOLD, replace(TOLD[0], hold_id="h2")])
+
+
+def test_two_orders_for_one_hold_are_a_duplicate():
+    assert "duplicate" in findings(orders=[ORDER, ORDER | {"order_id": "o2", "payment_id": "p2"}])
+
+
+def test_two_orders_told_for_one_key_are_a_duplicate():
+    assert "duplicate" in findings(told=[*TOLD, replace(TOLD[1], order_id="o2")])
+
+
+def test_money_taken_without_an_order_is_found():
+    assert "charged_without_order" in findings(charges=[CHARGE, CHARGE | {"payment_id": "p2", "reference": "h2"}])
+
+
+def test_money_that_stays_reserved_without_an_order_is_found():
+    left = CHARGE | {"payment_id": "p2", "reference": "h2", "state": "authorized", "captured": 0, "captures": 0}
+    assert "charged_without_order" in findings(charges=[CHARGE, left])
+
+
+@pytest.mark.parametrize("twice", [[CHARGE | {"captures": 2}], [CHARGE, CHARGE | {"payment_id": "p2"}]])
+def test_money_taken_twice_is_found(twice):
+    assert "charged_twice" in findings(charges=twice)
+
+
+@pytest.mark.parametrize("apart", [{"captured": 49}, {"refunded": 10}, {"captured": 0, "captures": 0}])
+def test_a_provider_who_moved_another_sum_is_found(apart):
+    assert "money" in findings(charges=[CHARGE | apart])
+
+
+def test_a_buyer_over_the_limit_is_found():
+    assert "over_limit" in findings(limit=0)
