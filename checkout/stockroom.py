@@ -53,6 +53,10 @@ class Stockroom:
         self._shelf_of(Product(show_id, variant_id)).tell(row)
         return low_of(row)
 
+    async def copy_terms(self, show_id: ShowId, rehearsal_id: ShowId) -> None:
+        """Charges and coupons of a show, for its rehearsal; once."""
+        await self._truth.one(sql("rehearsal_terms"), show_id, rehearsal_id)
+
     async def low(self, show_id: ShowId) -> LowStocks:
         """The threshold of every item of a show, and since when it is below."""
         rows = await self._truth.fetch(sql("stock"), show_id, None)

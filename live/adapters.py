@@ -207,6 +207,10 @@ class DeskBook:
         """Units that are not for sale after all."""
         await self._desk.stockroom.withdraw(show, variant, units, reason, account_id=by, key=key)
 
+    async def copy_terms(self, show: ShowId, rehearsal: ShowId) -> None:
+        """What a show adds to its prices, and its coupons."""
+        await self._desk.stockroom.copy_terms(show, rehearsal)
+
     async def set_sales(self, show: ShowId, *, open: bool) -> None:  # noqa: A002
         """The kill switch."""
         await self._desk.set_sales(show, open=open)

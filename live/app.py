@@ -23,7 +23,7 @@ import checkout.routes
 import checkout.webhook_routes
 import media.routes
 import realtime.routes
-from live import health, media_numbers, metrics, routes, stockroom_routes, thumbnail
+from live import health, media_numbers, metrics, rehearsal_routes, routes, stockroom_routes, thumbnail
 from live.asyncapi import asyncapi
 from live.auth import Authentication, Tokens
 from live.docs_page import docs_page
@@ -81,6 +81,7 @@ def api_routes() -> list[BaseRoute]:
         *checkout.office_routes.routes,
         *checkout.open_books_routes.routes,
         *stockroom_routes.routes,
+        *rehearsal_routes.routes,
         *media.routes.routes,
         *health.routes,
         *metrics.routes,

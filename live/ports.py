@@ -45,6 +45,9 @@ class StockBook(Protocol):
         Raises NotFound, Conflict where so many are not available, IdempotencyMismatch.
         """
 
+    async def copy_terms(self, show: ShowId, rehearsal: ShowId) -> None:
+        """Copy what a show adds to its prices, and its coupons, to its rehearsal; once."""
+
     async def set_sales(self, show: ShowId, *, open: bool) -> None:  # noqa: A002 - the word of the interface
         """Take new holds, or refuse them; what is promised stays promised."""
 

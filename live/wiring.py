@@ -49,6 +49,7 @@ from live.pins import Pins
 from live.pipeline import Pipeline
 from live.place import Place
 from live.recent_shows import RecentShows
+from live.rehearsals import Rehearsals
 from live.republish import Republisher
 from live.settings import RECEIPT_FILE, Settings, stored_secret
 from live.shared_stock import SharedStockTeller
@@ -98,6 +99,7 @@ class Services(TypedDict):
 
     shows: ShowService
     recent: RecentShows
+    rehearsals: Rehearsals
     reads: Flights[ShowId, Show]
     catalog: Catalog
     pins: Pins
@@ -172,6 +174,7 @@ async def open_services(
     return Services(
         shows=shows,
         recent=recent,
+        rehearsals=Rehearsals(pool, turns, shows, catalog, book),
         reads=reads,
         catalog=catalog,
         pins=pins,

@@ -72,6 +72,8 @@ class Show(Struct, frozen=True, kw_only=True):
     """Rises with each write; the ETag."""
     pins: list[VariantId]
     items: list[Item]
+    rehearsal_of: ShowId | None = None
+    """The show that this one rehearses: nothing is really sold here."""
 
 
 class ShowSummary(Struct, frozen=True, kw_only=True):
