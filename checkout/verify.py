@@ -24,7 +24,6 @@ RULES = {
     "payment_follows": "a payment's state is its order's",
     "price_is_the_holds": "an order costs what its lines come to, and a line's goods what its hold does",
     "coupons_used": "a coupon was used as often as its payments say",
-    "buyers_units": "a buyer's units are those of their holds",
     "within_limit": "a buyer is within the limit",
 }
 """Files of sql/verify/, each of which answers with the rows that break its rule."""
