@@ -2,7 +2,7 @@
 
 A rehearsal is a show of its own, copied from the scheduled one with its items, prices, stock and terms, so that what is
 tried is the real thing, and the show's own stock and statistics cannot be touched by construction. It stands in no list
-and no export, its webhooks and receipts say `test`, and its money is the fake provider's.
+and no export, its webhooks and receipts say `test`, and where payments are real there is none.
 
 Owns: which rehearsal belongs to which show. Invariant: at most one of a show is under way; one that has ended never
 sells again, and its rows stay, for the ledger forgets nothing.
@@ -25,14 +25,22 @@ NUMBERS = 1_000
 class Rehearsals:
     """The rehearsals of all shows."""
 
-    def __init__(self, pool: Pool, turns: Turns, shows: ShowService, catalog: Catalog, stock: StockBook) -> None:
+    def __init__(
+        self, pool: Pool, turns: Turns, shows: ShowService, catalog: Catalog, stock: StockBook, *, play_money: bool
+    ) -> None:
+        """`play_money`: no payment here moves real money."""
         self._pool, self._turns, self._shows, self._catalog, self._stock = pool, turns, shows, catalog, stock
+        self._play_money = play_money
 
     async def begin(self, show: ShowId) -> ShowId:
         """The rehearsal under way, made if there is none; asked again, it completes one that was made by half.
 
         Raises NotFound, Conflict for a show that is no longer to come.
         """
+        if not self._play_money:
+            raise Conflict(
+                "This shop takes real money: rehearse where SHOWFLOOR_PAYMENT_PROVIDER is fake, or a test key"
+            )
         row = await self._shows.row(show)
         if row.rehearsal_of is not None:
             raise Conflict("This is a rehearsal already")

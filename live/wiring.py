@@ -4,8 +4,6 @@ Owns: the adapters, and the order of opening. Invariant: a room meets another on
 """
 
 import asyncio
-import base64
-import hmac
 import ipaddress
 from collections.abc import Coroutine, Mapping
 from contextlib import AsyncExitStack
@@ -13,7 +11,6 @@ from typing import Any, Protocol, TypedDict
 from urllib.parse import urlsplit
 
 import asyncpg
-import httpx2
 import structlog
 from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
@@ -26,8 +23,6 @@ from checkout.core.receipt import Signer
 from checkout.counts import Counts
 from checkout.desk import Desk
 from checkout.exports import Exports
-from checkout.fake_client import FakeProvider
-from checkout.fakepay import FakePay
 from checkout.lead import Lead
 from checkout.open_books import OpenBooks
 from checkout.payments import WebhookForged
@@ -48,10 +43,11 @@ from live.metrics import Rooms, make_registry
 from live.pins import Pins
 from live.pipeline import Pipeline
 from live.place import Place
+from live.providers import open_provider
 from live.recent_shows import RecentShows
 from live.rehearsals import Rehearsals
 from live.republish import Republisher
-from live.settings import RECEIPT_FILE, Settings, stored_secret
+from live.settings import RECEIPT_FILE, Settings, is_live, stored_secret
 from live.shared_stock import SharedStockTeller
 from live.shows import ShowService
 from live.siblings import Others, session_suffix
@@ -174,7 +170,7 @@ async def open_services(
     return Services(
         shows=shows,
         recent=recent,
-        rehearsals=Rehearsals(pool, turns, shows, catalog, book),
+        rehearsals=Rehearsals(pool, turns, shows, catalog, book, play_money=not takes_real_money(settings)),
         reads=reads,
         catalog=catalog,
         pins=pins,
@@ -207,14 +203,12 @@ async def open_services(
 
 
 async def open_desk(stack: AsyncExitStack, settings: Settings, stores: StoreAddresses, teller: StockTeller) -> Desk:
-    """Checkout over stores of its own, with our own payment network behind it."""
+    """Checkout over stores of its own, with the payment provider of the settings behind it."""
     pool = await open_postgres(stack, stores.database_url, share(DESK_CONNECTIONS, settings.workers))
     redis = await open_redis(stack, stores.redis_url)
-    secret = webhook_secret(settings.token_secret)
-    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     desk: Desk | None = None
 
-    async def deliver(_url: str, body: bytes, headers: dict[str, str]) -> int:
+    async def deliver(body: bytes, headers: dict[str, str]) -> int:
         if desk is None:
             return 503
         try:
@@ -223,12 +217,7 @@ async def open_desk(stack: AsyncExitStack, settings: Settings, stores: StoreAddr
             return 401
         return 200
 
-    # In this process and nowhere else: a network that says yes to everybody must not be reachable from outside.
-    network = await stack.enter_async_context(
-        FakePay(settings.data_dir / "fakepay.sqlite", webhook_url="", secret=secret, post=deliver)
-    )
-    transport = httpx2.ASGITransport(app=network.app)
-    provider = await stack.enter_async_context(FakeProvider("http://fakepay", secret=secret, transport=transport))
+    provider = await open_provider(stack, settings, pool, deliver)
     lead = Lead(pool) if settings.workers > 1 else None
     hold_ms = settings.hold_seconds * 1000
     desk = await stack.enter_async_context(Desk(pool, redis, provider, teller, hold_ms=hold_ms, lead=lead))
@@ -248,6 +237,11 @@ def webhook_reach(settings: Settings) -> Reach:
     return settings.webhook_addresses
 
 
+def takes_real_money(settings: Settings) -> bool:
+    """True if a payment here costs somebody something."""
+    return settings.payment_provider != "fake" and is_live(settings.stripe_secret_key)
+
+
 def is_loopback(url: str) -> bool:
     """True if `url` leads to the machine that asks."""
     host = urlsplit(url).hostname or ""
@@ -255,12 +249,6 @@ def is_loopback(url: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def webhook_secret(token_secret: str) -> str:
-    """A secret of its own for the payment network's signatures, in the form of Standard Webhooks."""
-    derived = hmac.digest(token_secret.encode(), b"showfloor payment webhooks", "sha256")
-    return "whsec_" + base64.b64encode(derived).decode()
 
 
 def relay_config(settings: Settings, place: Place | None = None) -> RelayConfig:

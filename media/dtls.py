@@ -37,8 +37,16 @@ class Sender(Protocol):
     """Encrypts towards one peer."""
 
     tag_bytes: int
+    salt: int
 
-    def seal_into(self, position: int, header: bytes, payload: bytes, out: memoryview, at: int) -> int: ...
+    def encrypt(self, nonce: bytes, data: bytes, associated_data: bytes, /) -> bytes:
+        """What follows the header `associated_data` of an SRTP packet; the nonce is `salt` xor its position.
+
+        A position is SSRC << 48 | cycles << 16 | sequence.
+        """
+        ...
+
+    def seal(self, position: int, header: bytes, payload: bytes) -> bytes: ...
 
     def protect_rtcp(self, packet: bytes) -> bytes: ...
 
@@ -55,16 +63,18 @@ class CmSender:
     """AES-CM with HMAC-SHA1-80, for peers without AES-GCM (FFmpeg's WHIP muxer), by libsrtp."""
 
     tag_bytes = 10
+    salt = 0
 
     def __init__(self, key: bytes, salt: bytes) -> None:
         self._session = pylibsrtp.Session(_policy(key + salt, pylibsrtp.Policy.SSRC_ANY_OUTBOUND))
 
-    def seal_into(self, position: int, header: bytes, payload: bytes, out: memoryview, at: int) -> int:  # noqa: ARG002
+    def encrypt(self, nonce: bytes, data: bytes, associated_data: bytes, /) -> bytes:  # noqa: ARG002
         # libsrtp finds the position by itself, from the header
-        sealed = self._session.protect(header + payload)
-        end = at + len(sealed)
-        out[at:end] = sealed
-        return end
+        sealed: bytes = self._session.protect(associated_data + data)
+        return sealed[len(associated_data) :]
+
+    def seal(self, position: int, header: bytes, payload: bytes) -> bytes:  # noqa: ARG002 - likewise
+        return header + self.encrypt(b"", payload, header)
 
     def protect_rtcp(self, packet: bytes) -> bytes:
         sealed: bytes = self._session.protect_rtcp(packet)

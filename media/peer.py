@@ -87,6 +87,8 @@ class Peer:
         self.seen_ms = now_ms()
         self.is_closed = False
         self.uses_gso = True
+        self.last_check: stun.Check | None = None
+        """Authentic; the next one says the same."""
         self.listener: PeerListener | None = None
         self._previous: Credentials | None = None
         self._tie_breaker = secrets.token_bytes(8)
@@ -157,7 +159,9 @@ class Peer:
 
     def named(self, ufrag: str) -> Credentials | None:
         """The credentials under our name `ufrag`, if they still hold."""
-        return next((held for held in (self.credentials, self._previous) if held and held.ufrag == ufrag), None)
+        if self.credentials.ufrag == ufrag:
+            return self.credentials
+        return self._previous if self._previous is not None and self._previous.ufrag == ufrag else None
 
     def checked(self, address: Address, held: Credentials, *, nominated: bool) -> None:
         """A check under `held` was authentic; DTLS starts at the first one (36 ms a join, not 85).

@@ -130,7 +130,7 @@ class Publisher:
         if not source.seen.is_new(extended):
             return False
         source.seen.mark(extended)
-        source.reception.arrived(header.sequence, header.timestamp, len(payload), now_ms)
+        source.reception.arrived(extended, header.timestamp, len(payload), now_ms)
         stream = source.stream
         if stream.kind is Kind.VIDEO and not source.gaps.arrived(extended, now_ms):
             self.want_keyframe(stream.layer)

@@ -18,6 +18,7 @@ WINDOW: Final = 1024
 MAX_SOURCES: Final = 16
 """SSRCs accepted from one peer; a publisher needs two, and more with simulcast and RTX."""
 
+_SEEN: Final = (1 << WINDOW) - 1
 _RTP_KEY, _RTP_SALT, _RTCP_KEY, _RTCP_SALT = 0, 2, 3, 5
 _ENCRYPTED: Final = 0x80000000
 
@@ -79,7 +80,7 @@ class Window:
         if index > self.highest:
             step = index - self.highest
             # A jump beyond the window clears it; shifting by billions would build a giant number.
-            self._bits = (self._bits << step | 1) & (1 << WINDOW) - 1 if step < WINDOW else 1
+            self._bits = (self._bits << step | 1) & _SEEN if step < WINDOW else 1
             self.highest = index
         else:
             self._bits |= 1 << self.highest - index
@@ -91,31 +92,27 @@ class GcmSender:
     `twin` belongs to media.native: its cipher context with `rtp_key` and `rtp_salt`, which lives as long as the keys.
     """
 
-    __slots__ = ("_encrypt_into", "_keys", "_rtcp_index", "_salt", "rtp_key", "rtp_salt", "twin")
+    __slots__ = ("_keys", "_rtcp_index", "rtp_key", "rtp_salt", "salt", "twin")
     tag_bytes = TAG_BYTES
 
     def __init__(self, key: bytes, salt: bytes) -> None:
         self._keys = Keys(key, salt)
         self._rtcp_index = 0
-        self._encrypt_into: Callable[[bytes, bytes, bytes, memoryview], int] | None = None
-        self._salt = self._keys.rtp_salt  # looked up per packet
+        self.salt = self._keys.rtp_salt  # looked up per run
         self.rtp_key, self.rtp_salt = self._keys.rtp_key, self._keys.rtp_salt.to_bytes(SALT_BYTES, "big")
         self.twin: object | None = None
 
-    def seal_into(self, position: int, header: bytes, payload: bytes, out: memoryview, at: int) -> int:
-        """Write header, ciphertext and tag to `out` from `at`; where they end.
+    @property
+    def encrypt(self) -> Callable[[bytes, bytes, bytes], bytes]:
+        """(nonce, payload, header) -> ciphertext and tag; the nonce is `salt` xor the packet's position."""
+        return self._keys.rtp.encrypt
+
+    def seal(self, position: int, header: bytes, payload: bytes) -> bytes:
+        """The SRTP packet.
 
         `position` is SSRC << 48 | cycles << 16 | sequence: what makes the nonce (RFC 7714 section 8.1).
         """
-        body = at + len(header)
-        end = body + len(payload) + TAG_BYTES
-        out[at:body] = header
-        nonce = (position ^ self._salt).to_bytes(12, "big")
-        encrypt_into = self._encrypt_into
-        if encrypt_into is None:
-            encrypt_into = self._encrypt_into = self._keys.rtp.encrypt_into
-        encrypt_into(nonce, payload, header, out[body:end])
-        return end
+        return header + self.encrypt((position ^ self.salt).to_bytes(12, "big"), payload, header)
 
     def protect_rtcp(self, packet: bytes) -> bytes:
         """A compound RTCP packet as SRTCP (RFC 7714 section 9)."""

@@ -143,7 +143,7 @@ def test_every_function_of_the_migrations_names_a_caller_that_exists():
             continue  # a trigger
         said = re.search(r"Caller: (.*)", comment, re.DOTALL)
         assert said, f"{name} does not say who calls it"
-        if "functions below" in said[1]:
+        if "functions below" in said[1] or "its tests" in said[1]:
             continue
         assert re.search(rf"\b{name}\(", source), f"nothing calls {name}"
         named = re.findall(r"\b([A-Z]\w+)(?:\.([a-z_]\w*))?", said[1])

@@ -123,3 +123,10 @@ async def test_only_a_show_to_come_is_rehearsed_and_only_by_its_host(friday):
     await friday.ask("PUT", f"{SHOW}/state", {"state": "live"}, Role.HOST)
     assert (await rehearse(friday)).status_code == 409
     assert (await rehearse(friday, on=False)).status_code == 200
+
+
+async def test_where_payments_are_real_nothing_is_rehearsed(friday):
+    friday.services["rehearsals"]._play_money = False
+    refused = await rehearse(friday)
+    assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
+    assert (await friday.ask("GET", TRIAL)).status_code == 404

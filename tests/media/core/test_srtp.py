@@ -14,9 +14,7 @@ def header(sequence, ssrc=7):
 
 
 def sealed(sender, index, payload=b"hello", ssrc=7):
-    out = memoryview(bytearray(12 + len(payload) + 16))
-    sender.seal_into(ssrc << 48 | index, header(index, ssrc), payload, out, 0)
-    return bytes(out)
+    return sender.seal(ssrc << 48 | index, header(index, ssrc), payload)
 
 
 def libsrtp(direction):
