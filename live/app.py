@@ -82,6 +82,7 @@ def pages_of(settings: Settings) -> list[BaseRoute]:
 def api_routes() -> list[BaseRoute]:
     """The routes of all rooms."""
     return [
+        *media.routes.routes,  # ahead of the rest: each join would be held against a hundred patterns before its own
         *routes.routes,
         *realtime.routes.routes,
         *checkout.routes.routes,
@@ -91,7 +92,6 @@ def api_routes() -> list[BaseRoute]:
         *checkout.open_books_routes.routes,
         *stockroom_routes.routes,
         *rehearsal_routes.routes,
-        *media.routes.routes,
         *health.routes,
         *metrics.routes,
         *thumbnail.routes,
