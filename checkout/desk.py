@@ -6,6 +6,7 @@ Invariant: "yours" is said only after Postgres committed it; whatever a dead des
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,6 +18,7 @@ from redis.asyncio import Redis
 from checkout.baskets import Baskets
 from checkout.charges import ChargesBook
 from checkout.clock import wall_ms
+from checkout.confirming import Confirming
 from checkout.core.idempotency import derived_id
 from checkout.core.reservation import HoldEvent, move
 from checkout.core.soldout import Refusals
@@ -35,6 +37,7 @@ from checkout.truth import Truth, sql
 from checkout.waitlist import Waitlist, owner
 from schema.errors import (
     Conflict,
+    HoldConfirming,
     IdempotencyKeyMissing,
     IdempotencyMismatch,
     Invalid,
@@ -76,6 +79,7 @@ class Pace(Struct, frozen=True, kw_only=True):
     """How often the desk looks after things, in seconds."""
 
     sweep_s: float = 0.4
+    confirm_s: float = 0.25
     poll_s: float = 0.5
     outbox_s: float = 1.0
     """At the latest; an order wakes the outbox at once."""
@@ -101,14 +105,19 @@ class Desk:
         pace: Pace | None = None,
         scripts: dict[str, str] | None = None,
         lead: Lead | None = None,
+        journal: Path | None = None,
     ) -> None:
-        """`lead`: for one of several desks, whether it looks after what one of them has to; None: it does."""
+        """`lead`: for one of several desks, whether it looks after what one of them has to; None: it does.
+
+        `journal`: the file of this desk alone in which taps wait while Postgres does not answer; None: they get 503.
+        """
         self.counts = Counts()
         self._lead = lead
         self._listener, self._clock, self._pace = listener, clock, pace or Pace()
         self._hold_ms, self._offer_ms = hold_ms, offer_ms
         self._truth = Truth(pool, self.counts)
         self._gate = Gate(redis, clock=clock, scripts=scripts)
+        self._confirming = Confirming(journal, gate=self._gate, counts=self.counts, clock=clock, line_of=self._shelf_of)
         self._provider = provider
         self.waitlist = Waitlist(self._truth, self._shelf_of, self.release)
         self._outbox = Outbox(self._truth, provider, self.counts, self._shelf_of)
@@ -125,6 +134,7 @@ class Desk:
         self._keepers: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
+        self._confirming.open()
         await self._recover()
         self._keepers = self._keep()
         return self
@@ -141,6 +151,7 @@ class Desk:
         """Stop at once, finishing nothing: what a kill does. The next desk recovers."""
         self._closing = True
         await _end([*self._keepers, *self._works])
+        self._confirming.close()
         if self._lead:
             await self._lead.let_go()
 
@@ -203,6 +214,7 @@ class Desk:
     async def hold(self, principal: Principal, show_id: ShowId, request: HoldRequest, key: str) -> Hold:
         """Units for `hold_ms`, at today's price. The same key gets the same answer, a refusal for a minute or two.
 
+        While Postgres does not answer the hold is in state confirming, and promised to nobody (confirming.py).
         Raises SoldOutError, LimitReached, SalesClosed, NotFound, IdempotencyMismatch.
         """
         if not key:
@@ -221,16 +233,28 @@ class Desk:
                 continue  # an earlier try with this key was given up: it got 503, and this is its retry
             if error := refusal(decision.code):
                 raise error
-            assert decision.hold is not None
-            return decision.hold
+            hold = decision.hold
+            assert hold is not None
+            if decision.code is Code.CONFIRMING and hold.state is not HoldState.CONFIRMING:
+                raise Unavailable("It could not be confirmed in time", retry_after_ms=1000)
+            return hold
         raise Unavailable("This key failed too often; take another", retry_after_ms=1000)
 
     async def get_hold(self, principal: Principal, hold_id: HoldId) -> Hold:
-        """A hold of one's own; an operator sees all. Raises NotFound."""
-        row = await self._truth.one(sql("hold"), hold_id, *owner(principal))
-        if row is None:
-            raise NotFound("There is no such hold")
-        return hold_of(row)
+        """A hold of one's own; an operator sees all. One that is not confirmed yet is no row. Raises NotFound."""
+        if waiting := self._confirming.hold(hold_id):
+            return _seen_by(principal, waiting)
+        try:
+            row = await self._truth.one(sql("hold"), hold_id, *owner(principal))
+        except Unavailable:
+            if waiting := await self._confirming.elsewhere(hold_id):
+                return _seen_by(principal, waiting)
+            raise
+        if row is not None:
+            return hold_of(row)
+        if waiting := await self._confirming.elsewhere(hold_id):
+            return _seen_by(principal, waiting)
+        raise NotFound("There is no such hold")
 
     async def holds(self, show_id: ShowId, *, cursor: str | None = None, limit: int = 50) -> HoldPage:
         """A show's open holds, oldest first."""
@@ -246,6 +270,9 @@ class Desk:
     async def release(self, principal: Principal, hold_id: HoldId) -> None:
         """Give a hold back. Doing it twice is once. Raises Conflict while it is being paid for or sold, NotFound."""
         hold = await self.get_hold(principal, hold_id)
+        if hold.state is HoldState.CONFIRMING:
+            self._give_back(hold_id)
+            return
         row = await self._truth.one("SELECT * FROM release_hold($1)", hold_id)
         if row["code"] == "busy":
             move(HoldState(row["hold"]["state"]), HoldEvent.RELEASE)  # the table says why not
@@ -254,12 +281,17 @@ class Desk:
             shelf = self._shelf_of(Product(hold.show_id, hold.variant_id))
             await shelf.ended(row["item"], [(hold_id, hold.quantity)])
 
+    def _give_back(self, hold_id: HoldId) -> None:
+        if not self._confirming.give_back(hold_id):
+            raise HoldConfirming("It can be given back once it is confirmed", retry_after_ms=1000)
+
     # -- orders -------------------------------------------------------------------------------------------------
 
     async def pay(self, principal: Principal, hold_id: HoldId, request: PayRequest, key: str) -> Order | Hold:
         """The order, or the hold in state paying while the provider is undecided; see Till.pay for the errors."""
         self._may_pay(request.payment_method, key)
-        await self.get_hold(principal, hold_id)
+        if (await self.get_hold(principal, hold_id)).state is HoldState.CONFIRMING:
+            raise HoldConfirming("Nothing is charged before the unit is yours", retry_after_ms=1000)
         answer = await self._till.pay(principal.account_id, hold_id, request.payment_method, key)
         if isinstance(answer, Order):
             return answer
@@ -350,6 +382,7 @@ class Desk:
                 listener=self._listener,
                 counts=self.counts,
                 refusals=self._refusals,
+                confirming=self._confirming,
                 spawn=self._spawn,
                 hold_ms=self._hold_ms,
                 offer_ms=self._offer_ms,
@@ -393,6 +426,7 @@ class Desk:
         pace = self._pace
         rounds = (
             self.news.run(),
+            _every(pace.confirm_s, self._confirming.replay),
             _every(pace.sweep_s, self._if_leading(self._sweep)),
             _every(pace.poll_s, self._if_leading(self._till.poll)),
             _every(pace.outbox_s, self._drain, self._outbox.work),
@@ -452,6 +486,14 @@ async def _end(tasks: Collection["asyncio.Task[None]"]) -> None:
             return
         _, tasks = await asyncio.wait(tasks, timeout=CANCEL_S)
     log.error("desk_tasks_left", count=len(tasks))
+
+
+def _seen_by(principal: Principal, hold: Hold) -> Hold:
+    """What owner() says in a WHERE, of a hold that is no row."""
+    account_id, show_id = owner(principal)
+    if account_id not in {None, hold.buyer_id} or show_id not in {None, hold.show_id}:
+        raise NotFound("There is no such hold")
+    return hold
 
 
 async def _guarded(work: Coroutine[Any, Any, None]) -> None:

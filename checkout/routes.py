@@ -15,6 +15,7 @@ from checkout.ports import Limiter
 from schema.api import Answer, Call, Operation, read_body, route
 from schema.errors import (
     Conflict,
+    HoldConfirming,
     HoldLapsed,
     IdempotencyInFlight,
     IdempotencyMismatch,
@@ -33,6 +34,7 @@ from schema.order import (
     Hold,
     HoldPage,
     HoldRequest,
+    HoldState,
     Order,
     OrderPage,
     PayRequest,
@@ -72,9 +74,12 @@ async def _limit(call: Call[Any]) -> None:
 
 
 async def create_hold(call: Call[HoldRequest]) -> Answer:
-    """201 the hold."""
+    """201 the hold, or 202 a hold in state confirming."""
     await _limit(call)
     hold = await _desk(call).hold(call.who, ShowId(call.path("show")), call.body, call.key)
+    if hold.state is HoldState.CONFIRMING:
+        headers = {"Location": f"/api/v1/holds/{hold.hold_id}", "Retry-After": "1"}
+        return Answer(status=202, body=hold, headers=headers)
     return Answer(status=201, body=hold, headers={"Location": f"/api/v1/holds/{hold.hold_id}"})
 
 
@@ -167,7 +172,7 @@ OPERATIONS: list[tuple[Operation, Callable[[Call[Any]], Awaitable[Answer]]]] = [
             method="POST",
             path="/api/v1/shows/{show}/holds",
             summary="Tap to buy: hold units for a while, at the price seen.",
-            answers={201: Hold},
+            answers={201: Hold, 202: Hold},
             role=Role.VIEWER,
             body=HoldRequest,
             idempotent=True,
@@ -237,6 +242,7 @@ OPERATIONS: list[tuple[Operation, Callable[[Call[Any]], Awaitable[Answer]]]] = [
             idempotent=True,
             errors=(
                 PaymentDeclined,
+                HoldConfirming,
                 HoldLapsed,
                 NotFound,
                 Conflict,

@@ -124,7 +124,7 @@ async def open_services(
     teller = SharedStockTeller(hub, pipeline) if place else StockTeller(hub)
     announcer, hosts = HubAnnouncer(hub, redis), HostBoard(hub)
 
-    desk = await open_desk(stack, settings, stores, teller)
+    desk = await open_desk(stack, settings, stores, teller, place)
     book = DeskBook(desk)
     catalog, pins = Catalog(pool, turns, book, announcer), Pins(pool, turns, announcer)
     links = await open_links(stack, settings, hosts, place) if place else None
@@ -173,7 +173,9 @@ async def open_services(
     )
 
 
-async def open_desk(stack: AsyncExitStack, settings: Settings, stores: StoreAddresses, teller: StockTeller) -> Desk:
+async def open_desk(
+    stack: AsyncExitStack, settings: Settings, stores: StoreAddresses, teller: StockTeller, place: Place | None = None
+) -> Desk:
     """Checkout over stores of its own, with our own payment network behind it."""
     pool = await open_postgres(stack, stores.database_url, share(DESK_CONNECTIONS, settings.workers))
     redis = await open_redis(stack, stores.redis_url)
@@ -198,7 +200,10 @@ async def open_desk(stack: AsyncExitStack, settings: Settings, stores: StoreAddr
     provider = await stack.enter_async_context(FakeProvider("http://fakepay", secret=secret, transport=transport))
     lead = Lead(pool) if settings.workers > 1 else None
     hold_ms = settings.hold_seconds * 1000
-    desk = await stack.enter_async_context(Desk(pool, redis, provider, teller, hold_ms=hold_ms, lead=lead))
+    journal = settings.data_dir / f"confirming-{place.worker if place else 0}.jsonl"
+    desk = await stack.enter_async_context(
+        Desk(pool, redis, provider, teller, hold_ms=hold_ms, lead=lead, journal=journal)
+    )
     return desk
 
 

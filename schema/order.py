@@ -13,6 +13,8 @@ from schema.show import CountryCode, Quantity
 class HoldState(StrEnum):
     """The life of a hold; `checkout.core.reservation` holds the table of moves."""
 
+    CONFIRMING = "confirming"
+    """Admitted while the truth does not answer: promised to nobody, and no row yet. It becomes held, or expired."""
     HELD = "held"
     PAYING = "paying"
     SOLD = "sold"

@@ -14,6 +14,7 @@ from schema.errors import (
     SalesClosed,
     ShowfloorError,
     SoldOutError,
+    Unavailable,
 )
 
 
@@ -36,12 +37,16 @@ class Code(IntEnum):
     """This hold id was decided before; the truth has it."""
     OFF_SHELF = 3
     """Known to the truth, and its units are not off the shelf any more. Only told to the gate."""
+    CONFIRMING = 4
+    """Admitted by the gate, and written down for a truth that does not answer. Only told to the buyer."""
     SOLD_OUT = -1
     OVER_LIMIT = -2
     CLOSED = -3
     MISMATCH = -4
     FENCED = -5
     """The id was given up after a failure; take the next one."""
+    UNDECIDED = -6
+    """The truth does not answer, and may know it already. Only told to the buyer."""
 
 
 BY_NUMBER = {int(code): code for code in Code}
@@ -52,10 +57,13 @@ _REFUSALS: dict[Code, type[ShowfloorError]] = {
     Code.OVER_LIMIT: LimitReached,
     Code.CLOSED: SalesClosed,
     Code.MISMATCH: IdempotencyMismatch,
+    Code.UNDECIDED: Unavailable,
 }
 
 
 def refusal(code: Code) -> ShowfloorError | None:
     """The error a buyer gets for `code`; None where the tap goes on."""
     kind = _REFUSALS.get(code)
+    if kind is Unavailable:
+        return Unavailable("Stock cannot be confirmed right now", retry_after_ms=1000)
     return kind() if kind else None

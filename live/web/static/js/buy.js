@@ -69,6 +69,14 @@ function Held({ purchase, item }) {
     <button type="button" class="link" disabled=${paying} data-testid="release" onClick=${() => purchase.release()}>Let it go</button>`;
 }
 
+function Confirming({ purchase, item }) {
+  return html`<header><h2 role="status" data-testid="confirming">Confirming…</h2></header>
+    <${Bought} hold=${purchase.hold.value} item=${item} />
+    <p>You tapped in time. We are making sure of it; nothing is charged before it is yours. This takes a minute at most.</p>
+    <p class="notice" role="alert" data-testid="buy-notice">${purchase.notice.value}</p>
+    <button type="button" class="link" data-testid="release" onClick=${() => purchase.release()}>Let it go</button>`;
+}
+
 function Done({ purchase, item }) {
   const order = purchase.order.value;
   return html`<header><h2><${Check} /> Order confirmed</h2></header>
@@ -78,12 +86,12 @@ function Done({ purchase, item }) {
 }
 
 function Lapsed({ purchase }) {
-  return html`<header><h2>Time is up</h2></header>
+  return html`<header><h2>${purchase.hold.value ? "Time is up" : "Not confirmed"}</h2></header>
     <p data-testid="buy-notice">${purchase.notice.value}</p>
     <button type="button" class="primary" data-testid="lapsed-close" onClick=${() => purchase.dismiss()}>Back to the show</button>`;
 }
 
-const PANELS = { held: Held, paying: Held, done: Done, lapsed: Lapsed };
+const PANELS = { confirming: Confirming, held: Held, paying: Held, done: Done, lapsed: Lapsed };
 
 /** Shown in place of the pinned items while a purchase is under way. */
 export function BuyPanel({ purchase, items }) {

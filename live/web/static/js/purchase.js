@@ -2,7 +2,8 @@
  * One viewer's purchase, from tap to order: what to ask the server, what to keep over a reload, what to say.
  *
  * Owns: the hold this page is about, at most one at a time. Stages: "none", "holding" (the tap is on its way),
- * "held" (the timer runs), "paying", "done" (an order), and "lapsed" (the time ran out).
+ * "confirming" (admitted, and not ours yet), "held" (the timer runs), "paying", "done" (an order), and "lapsed" (the time
+ * ran out).
  * Invariant: one tap has one Idempotency-Key, kept in sessionStorage until the server has answered for good, so a
  * retry or a reload in the middle of it neither buys twice nor forgets a unit.
  */
@@ -35,7 +36,7 @@ export class Purchase {
 
   /** The one tap. Answers the Problem if it was refused, else null. */
   async take(variant_id, quantity = 1) {
-    if (this.stage.value === "holding" || this.stage.value === "paying") return null;
+    if (["holding", "confirming", "paying"].includes(this.stage.value)) return null;
     if (this.stage.value === "held") {
       this.notice.value = "Pay for this one or let it go before you take another.";
       return null;
@@ -56,7 +57,9 @@ export class Purchase {
   async #place({ key, variant_id, quantity }) {
     this.#enter("holding");
     try {
-      this.#held(await api.hold(this.show, await this.token(), key, variant_id, quantity));
+      const hold = await api.hold(this.show, await this.token(), key, variant_id, quantity);
+      if (hold.state === "confirming") this.#confirm(hold); // as long as it takes: the tap itself is answered
+      else this.#held(hold);
       return null;
     } catch (problem) {
       if (problem.code !== "network") this.store.set(null);
@@ -84,7 +87,7 @@ export class Purchase {
 
   async release() {
     const hold = this.hold.value;
-    if (this.stage.value !== "held") return;
+    if (this.stage.value !== "held" && this.stage.value !== "confirming") return;
     try {
       await api.release(hold.hold_id, await this.token());
       this.#clear();
@@ -175,10 +178,34 @@ export class Purchase {
 
   async #stand(hold, notice = "") {
     if (hold.state === "held") this.#held(hold, notice);
+    else if (hold.state === "confirming") await this.#confirm(hold);
     else if (hold.state === "paying") await this.#decide(hold.hold_id, hold);
     else if (hold.state === "sold") this.#done(await api.order(hold.order_id, await this.token()));
     else if (hold.state === "expired") this.#lapsed();
     else this.#clear();
+  }
+
+  /** The shop's books do not answer: nothing is promised, and nothing charged, until they have decided. */
+  async #confirm(known) {
+    this.hold.value = known;
+    this.store.set({ hold_id: known.hold_id });
+    this.#enter("confirming");
+    while (this.stage.value === "confirming") {
+      await sleep(POLL_MS);
+      if (this.hold.value?.hold_id !== known.hold_id || this.stage.value !== "confirming") return;
+      const hold = await api.getHold(known.hold_id, await this.token()).catch((problem) => problem);
+      if (hold.state === "held") return this.#held(hold, "Confirmed: it is yours. Pay before the time is up.");
+      if (hold.state === "expired" || hold.state === "released") return this.#unconfirmed();
+      if (hold.state && hold.state !== "confirming") return this.#stand(hold);
+      if (now() > known.expires_at_ms + POLLS_MAX * POLL_MS) return this.#unconfirmed();
+    }
+  }
+
+  #unconfirmed() {
+    this.hold.value = null;
+    this.#enter("lapsed", explain({ code: "unconfirmed" }));
+    this.store.set(null);
+    this.onSettled();
   }
 
   /** The provider is undecided: the unit stays ours meanwhile; ask until it has decided. */

@@ -4,6 +4,8 @@ const WORDS = {
   sold_out: "Sold out. Wait in line: what comes back is offered in order.",
   limit_reached: "You have reached the limit for this item.",
   sales_closed: "Sales are closed at the moment.",
+  unconfirmed: "It could not be confirmed. Nothing was charged; try again.",
+  hold_confirming: "It is not confirmed yet. A moment, please.",
   hold_lapsed: "Your time ran out and the item went back on sale.",
   payment_declined: "The payment was declined. You were not charged, and the item is still yours until the time runs out.",
   rate_limited: "That was a little fast.",
