@@ -101,6 +101,8 @@ class Confirming:
 
     async def elsewhere(self, hold_id: HoldId) -> Hold | None:
         """The same, where Postgres knows nothing of it: another process may."""
+        if self._journal is None:
+            return None
         try:
             return await self._gate.shared(hold_id)
         except GateDown:

@@ -32,6 +32,7 @@ from checkout.payments import PaymentProvider
 from checkout.ports import StockListener
 from checkout.rows import hold_of, order_of, stock_of, totals_of
 from checkout.shelf import Shelf
+from checkout.stockroom import Stockroom
 from checkout.till import Till
 from checkout.truth import Truth, sql
 from checkout.waitlist import Waitlist, owner
@@ -53,7 +54,10 @@ from schema.order import (
     HoldState,
     Order,
     OrderPage,
+    OutboxEntry,
+    OutboxPage,
     PayingBasket,
+    PaymentStep,
     PayRequest,
     Quote,
     QuoteRequest,
@@ -119,7 +123,9 @@ class Desk:
         self._gate = Gate(redis, clock=clock, scripts=scripts)
         self._confirming = Confirming(journal, gate=self._gate, counts=self.counts, clock=clock, line_of=self._shelf_of)
         self._provider = provider
+        self.provider = provider.name
         self.waitlist = Waitlist(self._truth, self._shelf_of, self.release)
+        self.stockroom = Stockroom(self._truth, self._shelf_of)
         self._outbox = Outbox(self._truth, provider, self.counts, self._shelf_of)
         self.charges = ChargesBook(self._truth)
         self._baskets = Baskets(self._truth, self.charges)
@@ -292,7 +298,7 @@ class Desk:
         self._may_pay(request.payment_method, key)
         if (await self.get_hold(principal, hold_id)).state is HoldState.CONFIRMING:
             raise HoldConfirming("Nothing is charged before the unit is yours", retry_after_ms=1000)
-        answer = await self._till.pay(principal.account_id, hold_id, request.payment_method, key)
+        answer = await self._till.pay(principal.account_id, hold_id, request.payment_method, key, request.email)
         if isinstance(answer, Order):
             return answer
         return next(hold for hold in answer.holds if hold.hold_id == hold_id)
@@ -313,6 +319,11 @@ class Desk:
             raise IdempotencyKeyMissing
         if not self._provider.knows(method):
             raise Invalid("The payment provider knows no such payment method", pointer="/payment_method")
+
+    async def payment_step(self, principal: Principal, hold_id: HoldId) -> PaymentStep:
+        """Where the payment of a hold of one's own stands, as the provider says now. Raises NotFound."""
+        await self.get_hold(principal, hold_id)
+        return await self._till.step(hold_id)
 
     async def get_order(self, principal: Principal, order_id: OrderId) -> Order:
         """An order of one's own; an operator sees all. Raises NotFound."""
@@ -355,11 +366,27 @@ class Desk:
         order = await self.get_order(principal, order_id)
         return await self._outbox.refund(order, amount, refund_id_for(principal.account_id, key), lines)
 
+    async def cancel(self, principal: Principal, order_id: OrderId) -> Order:
+        """Undo an order of one's own before its money is taken; an operator any. Raises NotFound, Conflict."""
+        return await self._outbox.cancel(await self.get_order(principal, order_id))
+
+    async def parked(self, show_id: ShowId, cursor: str | None = None, limit: int = 50) -> OutboxPage:
+        """What could not be said to the payment provider and waits for an operator, oldest first."""
+        (after,) = from_cursor(cursor, tuple[int]) or (0,)
+        limit = min(max(limit, 1), PAGE_MOST)
+        entries = await self._outbox.parked(show_id, after=after, limit=limit + 1)
+        items = entries[:limit]
+        return OutboxPage(items=items, next_cursor=to_cursor((items[-1].entry_id,)) if len(entries) > limit else None)
+
+    async def retry(self, show_id: ShowId, entry_id: int) -> OutboxEntry:
+        """Say it once more. Raises NotFound."""
+        return await self._outbox.retry(show_id, entry_id)
+
     async def webhook(self, body: bytes, headers: Mapping[str, str]) -> None:
         """A payment provider says that something happened: remember it once, then ask what. Raises WebhookForged."""
         payment_id = await self._till.webhook(body, headers)
         if payment_id:
-            self._spawn(self._till.check(payment_id))
+            self._spawn(self._till.look(payment_id))
 
     # -- inside -------------------------------------------------------------------------------------------------
 
@@ -409,7 +436,7 @@ class Desk:
 
     async def _recover(self) -> None:
         """What a dead desk left: units nobody committed, payments nobody heard of, words not said."""
-        if await self._leads():
+        if await self.leads():
             await self._truth.fetch(sql("outbox_unpark"))
         for shelf in await self._on_sale():
             await shelf.refresh()
@@ -419,7 +446,8 @@ class Desk:
         rows = await self._truth.fetch(sql("on_sale"))
         return [self._shelf_of(Product(row["show_id"], row["variant_id"])) for row in rows]
 
-    async def _leads(self) -> bool:
+    async def leads(self) -> bool:
+        """True if this desk looks after what one of several has to."""
         return self._lead is None or await self._lead.is_mine()
 
     def _keep(self) -> list["asyncio.Task[None]"]:
@@ -440,14 +468,14 @@ class Desk:
             return act
 
         async def led() -> None:
-            if await self._leads():
+            if await self.leads():
                 await act()
 
         return led
 
     async def _drain(self) -> None:
         """What this desk decided it says at once, whoever leads; what others left undone is the leader's."""
-        if self._outbox.work.is_set() or await self._leads():
+        if self._outbox.work.is_set() or await self.leads():
             await self._outbox.drain()
 
     async def _sweep(self) -> None:

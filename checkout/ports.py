@@ -19,6 +19,9 @@ class StockListener(Protocol):
         `version` rises with each change, over all processes: another's newer one may have been told before.
         """
 
+    def stock_low(self, show_id: ShowId, variant_id: VariantId, since_ms: int | None, version: int) -> None:
+        """Called when a product's stock has run low, at `since_ms`, and when it no longer is (None); like the above."""
+
 
 class Line(Protocol):
     """What decides the taps that waited for the truth, in their order."""

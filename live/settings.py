@@ -7,6 +7,7 @@ Invariant: a value that is not valid is refused before anything starts, and the 
 import difflib
 import ipaddress
 import os
+import re
 import secrets
 import socket
 import tempfile
@@ -25,6 +26,7 @@ CONFIG_VARIABLE = "SHOWFLOOR_CONFIG"
 DEFAULT_CONFIG = Path("showfloor.toml")
 UNPREFIXED = {"REDIS_URL": "redis_url", "DATABASE_URL": "database_url"}
 SECRET_FILE = "token_secret"  # noqa: S105
+RECEIPT_FILE = "receipt_key"
 SECRET_MIN_CHARS = 32
 WILDCARDS = {"0.0.0.0", "::", ""}  # noqa: S104
 
@@ -54,6 +56,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Also DATABASE_URL. Empty: an embedded server."""
     token_secret: str = ""
     """Signs the tokens; at least 32 characters. Empty: generated once, into the data directory."""
+    receipt_key: str = ""
+    """Signs receipts and public ledgers; at least 32 characters. Empty: generated once, into the data directory."""
     media_host: str = ""
     """The address the media port binds. Empty: `host`."""
     media_addresses: tuple[str, ...] = ()
@@ -78,7 +82,16 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     media_max_bitrate_bps: Annotated[int, Meta(ge=100_000, le=50_000_000)] = 3_000_000
     """What a host may send at most in its highest layer; the lower ones come on top, each a quarter of the next."""
     hold_seconds: Annotated[int, Meta(ge=1, le=86_400)] = 300
-    payment_provider: Literal["fake"] = "fake"
+    payment_provider: Literal["fake", "stripe"] = "fake"
+    """`fake`: our own test network, in which no money moves."""
+    stripe_secret_key: str = ""
+    """`sk_test_...` or `sk_live_...`; better a restricted one, `rk_...`, that may write PaymentIntents and Refunds."""
+    stripe_publishable_key: str = ""
+    """`pk_test_...` or `pk_live_...`; stands in the watch page."""
+    stripe_webhook_secret: str = ""
+    """`whsec_...`, of the endpoint /api/v1/payments/webhooks/stripe. A live key demands one."""
+    stripe_api_base: Annotated[str, Meta(pattern=r"^(https?://[^/\s]+)?$")] = ""
+    """Instead of Stripe itself: a double of it, for tests. Never with a live key."""
     load: bool = False
     """True lifts the limits per address and that on WHEP, not those per account, for one-address load clients."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -86,6 +99,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Origins, besides our own, whose pages may open sockets and call the API."""
     trusted_proxies: tuple[str, ...] = ()
     """Addresses or networks of reverse proxies whose X-Forwarded-For and -Proto are believed. Empty: nobody's."""
+    webhook_addresses: Literal["auto", "public", "loopback", "any"] = "auto"
+    """Where webhooks may go: public addresses, those and loopback, or private networks too. auto: loopback, while
+    `base_url` is a loopback address itself."""
     workers: Annotated[int, Meta(ge=1, le=64)] = 1
     """Processes that serve. More than one: worker n has the media port `media_udp_port` + n."""
 
@@ -95,14 +111,16 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         force(self, "media_host", self.media_host or self.host)
         force(self, "media_addresses", self.media_addresses or _addresses_of(self.media_host))
         force(self, "base_url", self.base_url or derive_base_url(self.host, self.port))
-        if self.token_secret and len(self.token_secret) < SECRET_MIN_CHARS:
-            raise ValueError(f"at least {SECRET_MIN_CHARS} characters are needed - at `$.token_secret`")
+        for name in ("token_secret", "receipt_key"):
+            if 0 < len(getattr(self, name)) < SECRET_MIN_CHARS:
+                raise ValueError(f"at least {SECRET_MIN_CHARS} characters are needed - at `$.{name}`")
         for name in ("media_udp_port", "media_tcp_port"):
             if getattr(self, name) and getattr(self, name) + self.workers > PORT_MAX + 1:
                 raise ValueError(f"each worker has a port of its own, and the last is {PORT_MAX} - at `$.{name}`")
         for proxy in self.trusted_proxies:
             _check_network(proxy)
         _check_turn(self)
+        _check_stripe(self)
 
     @classmethod
     def read(
@@ -167,15 +185,37 @@ def _check_turn(settings: Settings) -> None:
         raise ValueError("a TURN server needs TURN_SECRET, or TURN_USERNAME and TURN_CREDENTIAL - at `$.ice_urls`")
 
 
+def _check_stripe(settings: Settings) -> None:
+    """Keys of one kind, and nothing live without a way to hear what became of a payment."""
+    if settings.payment_provider != "stripe":
+        return
+    secret, publishable = settings.stripe_secret_key, settings.stripe_publishable_key
+    if not re.fullmatch(r"[sr]k_(test|live)_\w+", secret, re.ASCII):
+        raise ValueError("Stripe needs a secret key, sk_... or rk_... - at `$.stripe_secret_key`")
+    if not re.fullmatch(r"pk_(test|live)_\w+", publishable, re.ASCII):
+        raise ValueError("Stripe needs a publishable key, pk_... - at `$.stripe_publishable_key`")
+    if is_live(secret) != is_live(publishable):
+        raise ValueError("one key is live and the other is for tests - at `$.stripe_publishable_key`")
+    if is_live(secret) and not settings.stripe_webhook_secret:
+        raise ValueError("a live key needs the secret of your webhook endpoint - at `$.stripe_webhook_secret`")
+    if is_live(secret) and settings.stripe_api_base:
+        raise ValueError("a live key is said to Stripe alone - at `$.stripe_api_base`")
+
+
+def is_live(key: str) -> bool:
+    """True for a key that moves money."""
+    return key[2:].startswith("_live_")
+
+
 def derive_base_url(host: str, port: int) -> str:
     """Where a browser on this machine finds us."""
     name = "127.0.0.1" if host in WILDCARDS else host
     return f"http://{f'[{name}]' if ':' in name else name}:{port}"
 
 
-def stored_secret(data_dir: Path) -> str:
-    """The secret in the data directory, mode 0600; made there, whole or not at all, by whoever comes first."""
-    path = data_dir / SECRET_FILE
+def stored_secret(data_dir: Path, name: str = SECRET_FILE) -> str:
+    """A secret in the data directory, mode 0600; made there, whole or not at all, by whoever comes first."""
+    path = data_dir / name
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not path.exists():
@@ -184,7 +224,7 @@ def stored_secret(data_dir: Path) -> str:
     except OSError as error:
         raise SettingsError(
             f"{PREFIX}DATA_DIR: {path} cannot be kept there: {error.strerror}. "
-            f"Choose another directory, or set {PREFIX}TOKEN_SECRET."
+            f"Choose another directory, or set {PREFIX}{name.upper()}."
         ) from None
 
 

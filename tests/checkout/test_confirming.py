@@ -137,11 +137,11 @@ async def test_without_its_journal_the_next_one_knows_nothing_of_them(gone, pg_w
     assert (await gone.desk.get_hold(gone.viewer("ann"), hold.hold_id)).state == "confirming"  # shared by the dead one
 
 
-async def test_another_desk_leaves_their_units_alone_and_tells_their_buyers(gone, pg_wire):
+async def test_another_desk_leaves_their_units_alone_and_tells_their_buyers(gone, tmp_path):
     hold = await gone.tap("ann")
     dying = gone.desk
     await dying.abandon()
-    other = await gone.open(pace=QUICK)
+    other = await gone.open(pace=QUICK, journal=tmp_path / "another")
     assert (await other.get_hold(gone.viewer("ann"), hold.hold_id)).state == "confirming"
     for _ in range(3):
         await other._reconcile()
