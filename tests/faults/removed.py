@@ -102,6 +102,7 @@ def _believe_webhooks() -> None:
 
 
 REDIS = ("redis emptied", "redis killed", "redis rolled back")
+"""While the gate is away taps go straight to Postgres."""
 
 REMOVED = {
     "a commit is on the disk before it is told": Removed(
@@ -124,7 +125,7 @@ REMOVED = {
         REDIS,
         sql=(
             rewritten("reserve_one_by_one", ("had + tap.quantity > most", "false")),
-            rewritten("reserve_many", ("had.units > product.limit_per_buyer", "false")),
+            rewritten("reserve_many", ("HAVING sum(h.quantity) > product.limit_per_buyer", "HAVING false")),
         ),
     ),
     "a hold's id follows from its key": Removed(("requests cancelled", "retry storm"), patch=_fresh_ids),
