@@ -376,8 +376,8 @@ class Shelf:
         lost = [(hold_id, units) for (hold_id, _, units), is_hold in zip(orphans, known, strict=True) if not is_hold]
         found = [hold_id for (hold_id, _, _), is_hold in zip(orphans, known, strict=True) if is_hold]
         self._counts.orphans += sum(units for _, units in lost)
-        if lost:
-            await self._gate.release_many(self.product, item["epoch"], lost, fenced=True)
+        if lost and not await self._gate.release_many(self.product, item["epoch"], lost, fenced=True):
+            raise GateDown  # it was rebuilt meanwhile, and still has them as pending: said again in the next round
         if found:
             # Committed, and the process died before it could say so: no longer pending.
             taps = [Tap(hold_id=hold_id, buyer_id="", buyer_name="", quantity=0) for hold_id in found]
