@@ -12,8 +12,8 @@ import asyncpg
 
 Row = dict[str, Any]
 ALIVE = {"held", "paying"}
-FIELDS = ("stock", "sales", "holds", "fences", "buyers", "payments", "lines", "orders", "refunds", "restocks", "outbox",
-          "events", "keys", "ledger", "waitlist", "items")  # fmt: skip
+FIELDS = ("stock", "sales", "holds", "fences", "buyers", "payments", "lines", "orders", "refunds", "restocks",
+          "withdrawals", "outbox", "events", "keys", "ledger", "waitlist", "items")  # fmt: skip
 
 
 class StockBooks:
@@ -32,6 +32,7 @@ class StockBooks:
         self.orders: dict[str, Row] = {}
         self.refunds: dict[str, Row] = {}
         self.restocks: dict[str, Row] = {}
+        self.withdrawals: dict[str, Row] = {}
         self.outbox: dict[int, Row] = {}
         self.events: set[tuple] = set()
         self.keys: dict[tuple, Row] = {}
@@ -62,6 +63,7 @@ class StockBooks:
         self.stock[show, variant] = {
             "show_id": show, "variant_id": variant, "stocked": opening, "taken": 0, "sold": 0, "returned": 0,
             "open": self.sales.get(show, False), "epoch": self.next_epoch(), "version": 1, "waiting": 0,
+            "withdrawn": 0, "low_at": 5, "low_since_ms": None,
         }  # fmt: skip
         self._note(show, variant, "opening", opening)
         return {"code": "ok", "item": self._item(show, variant)}
@@ -103,6 +105,20 @@ class StockBooks:
         self.restocks[restock] = asked
         self._move(item, stocked=units)
         self._note(show, variant, "restocked", units)
+        return {"code": "ok", "item": self._item(show, variant)}
+
+    def withdraw(self, show: str, variant: str, units: int, _reason: str, withdrawal: str) -> Row:
+        item = self._item(show, variant)
+        if item is None:
+            return {"code": "none", "item": None}
+        asked = {"show_id": show, "variant_id": variant, "units": units}
+        if withdrawal in self.withdrawals:
+            return {"code": "known" if self.withdrawals[withdrawal] == asked else "mismatch", "item": item}
+        if units > item["stocked"] - item["taken"]:
+            return {"code": "short", "item": item}
+        self.withdrawals[withdrawal] = asked
+        self._move(item, stocked=-units, withdrawn=units)
+        self._note(show, variant, "withdrawn", units)
         return {"code": "ok", "item": self._item(show, variant)}
 
     def set_sales(self, show: str, is_open: bool) -> list[Row]:

@@ -22,6 +22,7 @@ CALLS = {
     "refund_order": "SELECT * FROM refund_order($1, $2, $3, $4, $5)",
     "cancel_order": "SELECT * FROM cancel_order($1)",
     "claim_payer": "SELECT * FROM claim_payer($1, $2, $3)",
+    "withdraw": "SELECT * FROM withdraw($1, $2, $3, $4, $5)",
     "restock": "SELECT * FROM restock($1, $2, $3, $4)",
     "set_sales": "SELECT * FROM set_sales($1, $2)",
     "claim_key": "SELECT * FROM claim_key($1, $2, $3, $4, $5)",
@@ -39,7 +40,7 @@ CALLS = {
     "q_basket_holds": sql("basket_holds"),
 }
 TABLES = {
-    "stock": ("stocked", "taken", "sold", "returned", "open", "waiting", "version"),
+    "stock": ("stocked", "taken", "sold", "returned", "withdrawn", "open", "waiting", "version"),
     "holds": ("hold_id", "variant_id", "buyer_id", "quantity", "state", "payment_id", "order_id", "returned"),
     "orders": ("order_id", "hold_id", "payment_id", "state", "total", "refunded"),
     "payments": ("payment_id", "hold_id", "method", "amount", "state", "refusal"),
@@ -53,6 +54,7 @@ TABLES = {
 IGNORED = {
     "at_ms", "saved", "created_at_ms", "held_until_ms", "expires_at_ms", "bundle_hold_id", "bundle_id", "goods", "o",
     "r", "entry", "made", "hold", "item", "items", "basket", "payment", "epoch", "ledger_seq", "ledger_hash",
+    "low_at", "low_since_ms",
 }  # fmt: skip
 
 
@@ -73,6 +75,7 @@ def a_call(dice: random.Random, step: int) -> tuple[str, list]:
         "refund_order": [order, dice.choice((None, 700)), f"r{dice.randrange(6)}", None, None],
         "cancel_order": [order],
         "claim_payer": [pay, "", dice.choice((1900, 3800))],
+        "withdraw": [SHOW, variant, dice.choice((1, 3)), "broken", f"w{dice.randrange(4)}"],
         "restock": [SHOW, variant, 2, f"s{dice.randrange(4)}"],
         "set_sales": [SHOW, dice.random() < 0.8],
         "claim_key": ["ann", "pay", f"k{dice.randrange(3)}", dice.choice("ab"), 60_000],
