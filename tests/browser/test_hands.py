@@ -84,7 +84,7 @@ async def test_a_buyer_takes_the_receipt_and_finds_the_order_in_the_books(site, 
     await watch.get_by_test_id("pay-ok").click()
     receipt = await saved(watch, "receipt", tmp_path)
     books = await open_page(f"{site.base_url}/audit/{SHOW}", size)
-    await expect(books.get_by_test_id(f"book-{POT}-sold")).to_have_text("−1")
+    await expect(books.get_by_test_id(f"book-{POT}-sold")).to_have_text("\u22121")
     await expect(books.get_by_test_id("balanced")).to_have_attribute("data-balanced", "true")
     await books.get_by_test_id("check").click()
     await expect(books.get_by_test_id("verdict")).to_have_attribute("data-good", "true")
