@@ -55,7 +55,7 @@ function Row({ item }) {
   const { sums } = item;
   const even = sums.on_hand === item.available + item.held;
   return html`<tr class=${even ? "" : "gone"} data-testid="book-${item.variant_id}">
-    <th scope="row">${item.title}<span class="muted">${item.entries} entries</span></th>
+    <th scope="row">${item.title}<span class="muted">${item.entries} ${item.entries === 1 ? "entry" : "entries"}</span></th>
     ${COLUMNS.map((column) => html`<td key=${column} data-label=${column} data-testid="book-${item.variant_id}-${column}">${SIGNS[column]}${sums[column]}</td>`)}
     <td data-label="on hand"><b>= ${sums.on_hand}</b></td>
     <td data-label="available">${item.available}</td>
@@ -107,7 +107,7 @@ function Books() {
       </div>
       <${Verdict} />
       <p>Or offline, with the file and nothing else:</p>
-      <pre><code>showfloor verify --file ledger-${showId}.json --key ${key}</code></pre>
+      <pre><code>showfloor verify --file ledger-${showId}.json --key=${key}</code></pre>
       <p class="fine">The key signs the ledger and every receipt. It is also at <a href="/.well-known/jwks.json">/.well-known/jwks.json</a>.</p>
     </section>
     <section class="panel">
