@@ -15,7 +15,7 @@ from faults.virtual.stockbooks import ALIVE
 
 from schema.errors import ShowfloorError
 
-BUYERS = 12
+BUYERS = 9
 TROUBLE_S = 8.0
 SETTLE_S = 60.0
 KEEP_EVERY_S = 0.4
@@ -70,6 +70,7 @@ class _Seed:
                 group.create_task(self._keep())
             troubles = [group.create_task(self._trouble(fault)) for fault in self.faults]
             await asyncio.wait(troubles)
+            shop.calm()
             ended = shop.loop.time()
             await asyncio.sleep(max(1.0, 1_000_000.0 + TROUBLE_S - ended))
             crowd.is_open = False
