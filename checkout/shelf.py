@@ -261,7 +261,8 @@ class Shelf:
         try:
             async with self._truth.rebuilding(self.product) as rebuilding:
                 epoch = await self._agree(rebuilding)
-            self._epoch = epoch
+            # A message may have been lost while this ended: then the next round builds once more.
+            self._epoch = None if self._must_rebuild else epoch
             self._drift_rounds = 0
         except (GateDown, ShowfloorError) as error:
             log.info("gate_not_refreshed", variant=self.product.variant_id, error=type(error).__name__)
@@ -336,8 +337,9 @@ class Shelf:
             self._drift_rounds = 0
             return
         now = await self._truth.one(sql("stock"), self.product.show_id, self.product.variant_id)
-        if now["version"] != item["version"]:
-            return  # it sells this very moment: weighed again in the next round
+        moved = now["epoch"] != item["epoch"] if epoch_differs else now["version"] != item["version"]
+        if moved:
+            return  # it sells this very moment, or was rebuilt: weighed again in the next round
         self._drift_rounds += 1
         if self._drift_rounds < DRIFT_ROUNDS and not epoch_differs:
             return

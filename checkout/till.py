@@ -227,7 +227,8 @@ class Till:
         """Ask the provider what became of a payment, and apply it. Too old, it is cancelled first."""
         try:
             seen = await self._provider.retrieve(payment_id)
-            if age_ms > PAY_MS or (seen is None and age_ms > UNHEARD_MS):
+            # A payment from the future: the clock was set back, and nobody knows how old it is.
+            if age_ms > PAY_MS or (seen is None and (age_ms > UNHEARD_MS or age_ms < -UNHEARD_MS)):
                 seen = await self._provider.cancel(payment_id)
         except (ProviderFailed, ProviderRefused) as error:
             log.info("payment_not_checked", payment=payment_id, error=str(error))

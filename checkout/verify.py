@@ -25,7 +25,6 @@ RULES = {
     "bundles_whole": "the parts of a bundle are sold together",
     "flash_units": "a flash price was given to as many units as it counts",
     "coupons_used": "a coupon was used as often as its payments say",
-    "buyers_units": "a buyer's units are those of their holds",
     "within_limit": "a buyer is within the limit",
 }
 """Files of sql/verify/, each of which answers with the rows that break its rule."""

@@ -262,3 +262,17 @@ async def every_example(check) -> None:
 
 def test_every_script_is_loaded_from_its_file():
     assert set(SCRIPTS) == {"reserve_many", "settle_many", "release_many", "adjust", "rebuild", "look", "sold_out"}
+
+
+async def test_a_rebuild_that_the_wire_repeats_leaves_what_it_built(gate, redis):
+    await build(gate, epoch=3, available=4, holds=[("h1", "ann", 1)], buyers=[("ann", 1)])
+    await gate.rebuild(POT, epoch=3, available=4, is_open=True, limit=2, holds=[], buyers=[])  # its keys were renamed
+    assert (await gate.look(POT)).available == 4
+    assert await decide(gate, POT, 3, [tap("h1"), tap("h2", "ann", 2)]) == [KNOWN, OVER_LIMIT]
+
+
+async def test_a_gate_of_another_run_of_the_server_has_no_epoch(gate, redis):
+    await build(gate, epoch=3)
+    assert (await gate.look(POT)).epoch == 3
+    await redis.hset("sf:{gala}:gate:pot", "run", "of a server that was restarted since")
+    assert (await gate.look(POT)).epoch is None

@@ -499,3 +499,24 @@ class Listener:
 async def hold_of_someone(shop, who: str) -> Hold:
     page = await shop.desk.holds(shop.show_id, limit=200)
     return next(hold for hold in page.items if hold.buyer_id == who)
+
+
+async def test_a_message_lost_while_a_rebuild_ends_is_not_forgotten(shop, monkeypatch):
+    """Otherwise the gate is trusted that missed it."""
+    await shop.open(pace=shop.idle)
+    await shop.item(stock=5)
+    shelf = shop.desk._shelves[Product(shop.show_id, POT)]
+    first = Shelf._agree
+
+    async def agree(self, rebuilding):
+        epoch = await first(self, rebuilding)
+        shelf.distrust()
+        return epoch
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Shelf, "_agree", agree)
+        await shelf.refresh()
+    before = shop.desk.counts.rebuilds
+    await shop.desk._reconcile()
+    assert shop.desk.counts.rebuilds == before + 1
+    assert shelf._trusts_gate()

@@ -206,3 +206,40 @@ async def test_an_event_that_comes_again_is_not_looked_into_again(shop, desk):
     assert await till.webhook(body, headers) == "pay_1"
     assert await till.webhook(body, headers) is None
     assert await till.webhook(*shop.pay.signed("evt_2", "pay_1")) == "pay_1"
+
+
+class TestClockSetBack:
+    """What was put off by a clock that ran an hour ahead is due at once when it is set back."""
+
+    async def test_a_payment_is_looked_at(self, shop):
+        await shop.open(pace=shop.idle)
+        await shop.item(stock=1)
+        hold, _ = await shop.authorized("ann")
+        hour = "created_at_ms = created_at_ms + 3600000, check_at_ms = check_at_ms + 3600000"
+        await shop.pg.execute(f"UPDATE payments SET {hour}")
+        await shop.desk._till.poll()
+        assert await shop.hold_state(hold) == "sold"
+
+    async def test_a_payment_that_the_provider_never_heard_of_is_cancelled(self, shop):
+        await shop.open(pace=shop.idle)
+        await shop.item(stock=1)
+        hold = await shop.tap("ann")
+        begin = "SELECT * FROM begin_payment($1, 'ann', 'pay_lost', 'fake', 'fake_ok', 600000, 3600000)"
+        await shop.pg.execute(begin, hold.hold_id)
+        await shop.pg.execute("UPDATE payments SET created_at_ms = created_at_ms + 3600000")
+        await shop.desk._till.poll()
+        assert await shop.hold_state(hold) == "held"
+
+    async def test_an_entry_of_the_outbox_is_said(self, shop, desk):
+        await shop.item(stock=1)
+        order_id = await shop.sold_without_capture("ann")
+        await shop.pg.execute("UPDATE outbox SET due_at_ms = clock_ms() + 3600000")
+        await shop.say_what_is_due()
+        assert (await desk.get_order(shop.operator, order_id)).state == "captured"
+
+    async def test_a_key_whose_owner_died_is_free(self, shop, desk):
+        await shop.item(stock=1)
+        hold = await shop.tap("ann")
+        order = await shop.pay_for("ann", hold, key="k")
+        await shop.pg.execute("UPDATE idempotency_keys SET status = NULL, lease_until_ms = clock_ms() + 3600000")
+        assert (await shop.pay_for("ann", hold, key="k")).order_id == order.order_id

@@ -57,7 +57,6 @@ TAMPERED = {
     "an order un-refunded": "UPDATE orders SET state = 'captured', refunded = 0 WHERE state = 'refunded'",
     "a payment forgotten": "UPDATE payments SET state = 'declined'",
     "a buyer over the limit": "UPDATE show_items SET limit_per_buyer = 1",
-    "a buyer's units forgotten": "UPDATE buyers SET units = 0",
     "an order's state forged": "UPDATE orders SET state = 'capture_failed' WHERE state = 'captured'",
 }
 

@@ -142,10 +142,10 @@ async def test_a_head_that_wants_more_than_there_is_lets_nobody_by(shop, desk):
 
 
 async def test_one_who_reached_the_limit_meanwhile_is_passed_over(shop, desk):
-    await shop.item(stock=1, limit=1)
-    hold = await shop.tap("ann")
+    await shop.item(stock=2, limit=1)
+    hold, elsewhere = await shop.tap("ann"), await shop.tap("dan")
     bob, cat = await wait_for(shop, "bob"), await wait_for(shop, "cat")
-    await shop.pg.execute("INSERT INTO buyers VALUES ($1, 'pot', 'bob', 1)", shop.show_id)
+    await shop.pg.execute("UPDATE holds SET buyer_id = 'bob' WHERE hold_id = $1", elsewhere.hold_id)
     await desk.release(shop.viewer("ann"), hold.hold_id)
     await become(shop, cat, WaitlistState.OFFERED)
     assert (await entry(shop, bob)).state == "passed"
