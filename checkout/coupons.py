@@ -1,6 +1,6 @@
-"""Coupons: entering, listing, pinning. What one takes off is `core/pricing.py`'s, and whether it may be used is decided
-in Postgres, when paying begins.
+"""Coupons: entering, listing, pinning.
 
+What one takes off is `core/pricing.py`'s; whether it may be used is decided in Postgres, when paying begins.
 Owns: the `coupons` rows but their count of uses. Invariant: a coupon never changes; at most one of a show is pinned.
 """
 

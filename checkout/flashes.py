@@ -1,4 +1,4 @@
-"""Flash prices: beginning one, ending it early. Which price a hold gets is decided in Postgres (0011_flash_prices.sql).
+"""Flash prices: beginning one, ending it early. Which price a hold gets is decided in Postgres (0012_flash_prices.sql).
 
 Owns: the rule of the rest. Invariant: what was announced stands; a countdown does not begin again.
 """
@@ -54,7 +54,9 @@ def _refuse(code: str, until_ms: int) -> None:
         case "running":
             raise Conflict("A flash price of this item is running: its end stands", ends_at_ms=until_ms)
         case "rest":
-            raise Conflict("This item's countdown has just ended; another may not begin yet", not_before_ms=until_ms + REST_MS)
+            raise Conflict(
+                "This item's countdown has just ended; another may not begin yet", not_before_ms=until_ms + REST_MS
+            )
         case "dearer":
             raise Invalid("A flash price is less than the item's price", pointer="/price_amount")
         case "over":

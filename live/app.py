@@ -19,7 +19,7 @@ from starlette.routing import BaseRoute, Route
 import checkout.routes
 import media.routes
 import realtime.routes
-from live import health, media_numbers, metrics, routes, thumbnail
+from live import health, media_numbers, metrics, offer_routes, routes, thumbnail
 from live.asyncapi import asyncapi
 from live.auth import Authentication, Tokens
 from live.docs_page import docs_page
@@ -70,6 +70,7 @@ def api_routes() -> list[BaseRoute]:
     """The routes of all rooms."""
     return [
         *routes.routes,
+        *offer_routes.routes,
         *realtime.routes.routes,
         *checkout.routes.routes,
         *media.routes.routes,

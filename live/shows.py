@@ -10,8 +10,10 @@ import msgspec
 import structlog
 from msgspec import Struct
 
+from live.bundles import BundleBook
 from live.catalog import Catalog
 from live.core import lifecycle
+from live.offers import Offers
 from live.pins import Pins
 from live.ports import Announcer, Presence, StockBook
 from live.queries import sql
@@ -66,6 +68,8 @@ class ShowService:
         *,
         catalog: Catalog,
         pins: Pins,
+        bundles: BundleBook,
+        offers: Offers,
         stock: StockBook,
         presence: Presence,
         announcer: Announcer,
@@ -74,6 +78,7 @@ class ShowService:
         self._turns = turns
         self._catalog = catalog
         self._pins = pins
+        self._bundles, self._offers = bundles, offers
         self._stock = stock
         self._presence = presence
         self._announcer = announcer
@@ -180,6 +185,8 @@ class ShowService:
             version=row.version,
             pins=[pin.variant_id for pin in pins],
             items=await self._catalog.items(row.show_id),
+            bundles=await self._bundles.of(row.show_id),
+            coupon=await self._offers.coupon(row.show_id),
         )
 
 

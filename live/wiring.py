@@ -26,6 +26,7 @@ from checkout.lead import Lead
 from checkout.payments import WebhookForged
 from live.adapters import DeskBook, Gate, HostBoard, HubAnnouncer, PageReports, StockTeller
 from live.auth import Tokens
+from live.bundles import BundleBook
 from live.catalog import Catalog
 from live.flights import Flights
 from live.guests import Guests
@@ -33,6 +34,7 @@ from live.health import Health
 from live.limits import Limiter
 from live.link_metrics import LinkMetrics
 from live.metrics import Rooms, make_registry
+from live.offers import Offers
 from live.pins import Pins
 from live.pipeline import Pipeline
 from live.place import Place
@@ -89,6 +91,8 @@ class Services(TypedDict):
     reads: Flights[ShowId, Show]
     catalog: Catalog
     pins: Pins
+    bundles: BundleBook
+    offers: Offers
     guests: Guests
     tokens: Tokens
     tickets: Tickets
@@ -129,7 +133,18 @@ async def open_services(
     catalog, pins = Catalog(pool, turns, book, announcer), Pins(pool, turns, announcer)
     links = await open_links(stack, settings, hosts, place) if place else None
     presence = links or hosts
-    shows = ShowService(pool, turns, catalog=catalog, pins=pins, stock=book, presence=presence, announcer=announcer)
+    bundles, offers = BundleBook(pool, turns, book, announcer), Offers(pool, catalog, announcer)
+    shows = ShowService(
+        pool,
+        turns,
+        catalog=catalog,
+        pins=pins,
+        bundles=bundles,
+        offers=offers,
+        stock=book,
+        presence=presence,
+        announcer=announcer,
+    )
     recent, reads = RecentShows(shows.row), Flights(shows.get)
     stack.push_async_callback(reads.aclose)
     relay = await stack.enter_async_context(Relay(relay_config(settings, place), links or hosts, links))
@@ -140,6 +155,7 @@ async def open_services(
     statistics = Statistics(relay, reports)
     jobs = {
         "republisher": republisher.run(),
+        "offers": offers.run(),
         "stock-teller": teller.run(),
         "thumbnails": thumbnails.run(),
         "media-statistics": statistics.run(),
@@ -151,6 +167,8 @@ async def open_services(
         reads=reads,
         catalog=catalog,
         pins=pins,
+        bundles=bundles,
+        offers=offers,
         guests=Guests(tokens, tickets),
         tokens=tokens,
         tickets=tickets,

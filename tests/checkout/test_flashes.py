@@ -60,9 +60,7 @@ async def test_a_rush_in_one_batch_gets_it_exactly_so_often(knife):
 
 async def test_a_hold_has_one_price_so_one_that_wants_more_than_is_left_pays_the_ordinary_one(knife):
     await begin(knife, quantity=3)
-    holds = await asyncio.gather(
-        knife.tap("a", quantity=2), knife.tap("b", quantity=2), knife.tap("c"), knife.tap("d")
-    )
+    holds = await asyncio.gather(knife.tap("a", quantity=2), knife.tap("b", quantity=2), knife.tap("c"), knife.tap("d"))
     assert [hold.unit_price.amount for hold in holds] == [3900, 5900, 3900, 5900]
 
 
