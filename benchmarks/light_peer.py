@@ -151,9 +151,7 @@ class LightPeer:
 
     def send_rtp(self, header: bytes, payload: bytes, index: int) -> None:
         """`index`: cycles << 16 | sequence."""
-        out = memoryview(bytearray(len(header) + len(payload) + self.dtls.sender.tag_bytes))
-        self.dtls.sender.seal_into(int.from_bytes(header[8:12], "big") << 48 | index, header, payload, out, 0)
-        self.send_raw(bytes(out))
+        self.send_raw(self.dtls.sender.seal(int.from_bytes(header[8:12], "big") << 48 | index, header, payload))
 
     def _readable(self) -> None:
         for _ in range(64):

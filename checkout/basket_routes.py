@@ -18,6 +18,7 @@ from schema.errors import (
     IdempotencyInFlight,
     IdempotencyMismatch,
     Invalid,
+    LimitReached,
     NotFound,
     PaymentDeclined,
     PriceWasChanged,
@@ -91,6 +92,7 @@ OPERATIONS: list[tuple[Operation, Callable[[Call[Any]], Awaitable[Answer]]]] = [
             idempotent=True,
             errors=(
                 PaymentDeclined,
+                LimitReached,
                 PriceWasChanged,
                 CouponRefused,
                 HoldLapsed,

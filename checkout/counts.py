@@ -34,6 +34,18 @@ class Counts:
     """Units that a gate had admitted and nobody had committed."""
     orders: int = 0
     captures: int = 0
+    captures_failed: int = 0
+    """Authorizations that could not be taken any more, such as after their seven days: the units went back."""
     refunds: int = 0
+    cancellations: int = 0
+    """Orders undone before their capture."""
+    payers_refused: int = 0
+    """Payments let go of because their card or mailbox had reached the limit in other guest sessions."""
+    amount_mismatches: int = 0
+    """Payments let go of because the provider had another amount than was asked for."""
+    stray_captures: int = 0
+    """Money taken without an order, and given back."""
+    payment_differences: int = 0
+    """Payments newly found apart between the provider's record and ours."""
     parked: int = 0
     """Outbox entries that ran out of tries and wait for an operator."""

@@ -54,7 +54,10 @@ from schema.order import (
     HoldState,
     Order,
     OrderPage,
+    OutboxEntry,
+    OutboxPage,
     PayingBasket,
+    PaymentStep,
     PayRequest,
     Quote,
     QuoteRequest,
@@ -114,6 +117,7 @@ class Desk:
         self._truth = Truth(pool, self.counts)
         self._gate = Gate(redis, clock=clock, scripts=scripts)
         self._provider = provider
+        self.provider = provider.name
         self.waitlist = Waitlist(self._truth, self._shelf_of, self.release)
         self._outbox = Outbox(self._truth, provider, self.counts, self._shelf_of)
         self.bundles = Bundles(self._truth, self._shelf_of, hold_ms)
@@ -267,7 +271,7 @@ class Desk:
         """The order, or the hold in state paying while the provider is undecided; see Till.pay for the errors."""
         self._may_pay(request.payment_method, key)
         await self.get_hold(principal, hold_id)
-        answer = await self._till.pay(principal.account_id, hold_id, request.payment_method, key)
+        answer = await self._till.pay(principal.account_id, hold_id, request.payment_method, key, request.email)
         if isinstance(answer, Order):
             return answer
         return next(hold for hold in answer.holds if hold.hold_id == hold_id)
@@ -288,6 +292,11 @@ class Desk:
             raise IdempotencyKeyMissing
         if not self._provider.knows(method):
             raise Invalid("The payment provider knows no such payment method", pointer="/payment_method")
+
+    async def payment_step(self, principal: Principal, hold_id: HoldId) -> PaymentStep:
+        """Where the payment of a hold of one's own stands, as the provider says now. Raises NotFound."""
+        await self.get_hold(principal, hold_id)
+        return await self._till.step(hold_id)
 
     async def get_order(self, principal: Principal, order_id: OrderId) -> Order:
         """An order of one's own; an operator sees all. Raises NotFound."""
@@ -330,11 +339,27 @@ class Desk:
         order = await self.get_order(principal, order_id)
         return await self._outbox.refund(order, amount, refund_id_for(principal.account_id, key), lines)
 
+    async def cancel(self, principal: Principal, order_id: OrderId) -> Order:
+        """Undo an order of one's own before its money is taken; an operator any. Raises NotFound, Conflict."""
+        return await self._outbox.cancel(await self.get_order(principal, order_id))
+
+    async def parked(self, show_id: ShowId, cursor: str | None = None, limit: int = 50) -> OutboxPage:
+        """What could not be said to the payment provider and waits for an operator, oldest first."""
+        (after,) = from_cursor(cursor, tuple[int]) or (0,)
+        limit = min(max(limit, 1), PAGE_MOST)
+        entries = await self._outbox.parked(show_id, after=after, limit=limit + 1)
+        items = entries[:limit]
+        return OutboxPage(items=items, next_cursor=to_cursor((items[-1].entry_id,)) if len(entries) > limit else None)
+
+    async def retry(self, show_id: ShowId, entry_id: int) -> OutboxEntry:
+        """Say it once more. Raises NotFound."""
+        return await self._outbox.retry(show_id, entry_id)
+
     async def webhook(self, body: bytes, headers: Mapping[str, str]) -> None:
         """A payment provider says that something happened: remember it once, then ask what. Raises WebhookForged."""
         payment_id = await self._till.webhook(body, headers)
         if payment_id:
-            self._spawn(self._till.check(payment_id))
+            self._spawn(self._till.look(payment_id))
 
     # -- inside -------------------------------------------------------------------------------------------------
 

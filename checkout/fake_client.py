@@ -3,7 +3,7 @@
 Owns: one HTTP client. Invariant: a call ends within TIMEOUT_S; 5xx and silence are ProviderFailed, 4xx ProviderRefused.
 """
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -13,7 +13,7 @@ from msgspec import Struct
 from standardwebhooks import Webhook
 from standardwebhooks.webhooks import WebhookVerificationError
 
-from checkout.fakepay import METHODS, Amount, Authorize, EventBody
+from checkout.fakepay import METHODS, Amount, Authorize, EventBody, PaymentList, kind_of
 from checkout.payments import Payment, ProviderEvent, ProviderFailed, ProviderRefused, WebhookForged
 from schema.money import Money
 
@@ -38,7 +38,7 @@ class FakeProvider:
         await self._client.aclose()
 
     def knows(self, method: str) -> bool:
-        return method in METHODS
+        return kind_of(method) in METHODS
 
     async def authorize(self, payment_id: str, amount: Money, method: str, reference: str) -> Payment:
         ask = Authorize(
@@ -59,6 +59,16 @@ class FakeProvider:
     async def refund(self, payment_id: str, refund_id: str, amount: Money) -> Payment:
         ask = Amount(amount=amount.amount, refund_id=refund_id)
         return self._payment(await self._ask("POST", f"/payments/{payment_id}/refunds", ask))
+
+    async def since(self, at_ms: int) -> AsyncIterator[Payment]:
+        after, more = "", True
+        while more:
+            answer = await self._ask("GET", f"/payments?since_ms={at_ms}&after={after}")
+            page = msgspec.json.decode(answer.content, type=PaymentList)
+            for payment in page.items:
+                yield payment
+            more = page.more
+            after = page.items[-1].payment_id if page.items else ""
 
     def verify_webhook(self, body: bytes, headers: Mapping[str, str]) -> ProviderEvent:
         try:

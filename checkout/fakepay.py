@@ -1,7 +1,8 @@
 """A payment network of our own: enough of one to sell with, and every fault of one to test with.
 
 An ASGI app with its state in one SQLite file. Methods: `fake_ok`, `fake_declined`, `fake_slow` (decides after two
-seconds and says so by a signed webhook, standardwebhooks.com), `fake_capture_fails`.
+seconds and says so by a signed webhook, standardwebhooks.com), `fake_capture_fails`. Each is a card of the buyer's own;
+`fake_ok:4242` names the card, and whoever pays with that name pays with the same one.
 
 Owns: the file, and the task that delivers webhooks.
 Invariant: a payment id is decided once; captured <= authorized; refunded <= captured.
@@ -9,6 +10,7 @@ Invariant: a payment id is decided once; captured <= authorized; refunded <= cap
 
 import asyncio
 import contextlib
+import hashlib
 import sqlite3
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -40,6 +42,7 @@ METHODS: dict[str, PaymentState] = {
     "fake_capture_fails": PaymentState.AUTHORIZED,
 }
 """What becomes of an authorization, at first."""
+PAGE = 100
 SLOW_MS = 2_000
 DELIVERY_ATTEMPTS = 12
 DELIVERY_TIMEOUT_S = 5.0
@@ -51,6 +54,7 @@ CREATE TABLE IF NOT EXISTS payments (
     amount INTEGER NOT NULL, state TEXT NOT NULL, decide_at_ms INTEGER NOT NULL,
     captured INTEGER NOT NULL DEFAULT 0, refunded INTEGER NOT NULL DEFAULT 0,
     authorizations INTEGER NOT NULL DEFAULT 0, captures INTEGER NOT NULL DEFAULT 0,
+    created_at_ms INTEGER NOT NULL DEFAULT 0,
     CHECK (captured <= amount AND refunded <= captured)
 );
 CREATE INDEX IF NOT EXISTS by_reference ON payments (reference);
@@ -72,6 +76,14 @@ class Authorize(Struct, frozen=True, kw_only=True):
     currency: str
     method: str
     reference: str
+
+
+class PaymentList(Struct, frozen=True, kw_only=True):
+    """Answer of GET /payments, in the order of their ids."""
+
+    items: list[Payment]
+    more: bool
+    """True: go on after the last one's id."""
 
 
 class Amount(Struct, frozen=True, kw_only=True):
@@ -129,10 +141,13 @@ class FakePay:
         self._db.executescript(
             "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA busy_timeout=2000;" + _SCHEMA
         )
+        with contextlib.suppress(sqlite3.OperationalError):  # it is there, but in a file of an older network
+            self._db.execute("ALTER TABLE payments ADD COLUMN created_at_ms INTEGER NOT NULL DEFAULT 0")
         self._deliveries: asyncio.Task[None] | None = None
         self.app = Starlette(
             routes=[
                 Route("/payments", self._authorize, methods=["POST"]),
+                Route("/payments", self._list, methods=["GET"]),
                 Route("/payments/{payment}", self._retrieve, methods=["GET"]),
                 Route("/payments/{payment}/capture", self._capture, methods=["POST"]),
                 Route("/payments/{payment}/cancel", self._cancel, methods=["POST"]),
@@ -165,11 +180,11 @@ class FakePay:
         ask = msgspec.json.decode(await request.body(), type=Authorize)
 
         def act() -> int:
-            state = METHODS.get(ask.method, PaymentState.DECLINED)
+            state = METHODS.get(kind_of(ask.method), PaymentState.DECLINED)
             wait_ms = self._slow_ms if state is PaymentState.PENDING else 0
             self._db.execute(
                 "INSERT INTO payments (payment_id, reference, method, currency, amount, state, decide_at_ms,"
-                " authorizations) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                " authorizations, created_at_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
                 (
                     ask.payment_id,
                     ask.reference,
@@ -179,6 +194,7 @@ class FakePay:
                     state,
                     self._clock() + wait_ms,
                     int(state == "authorized"),
+                    self._clock(),
                 ),
             )
             return 200
@@ -188,13 +204,24 @@ class FakePay:
     async def _retrieve(self, request: Request) -> Response:
         return self._answer(request.path_params["payment"], lambda: 200)
 
+    async def _list(self, request: Request) -> Response:
+        if self._fails():
+            return Response(status_code=500)
+        self._decide_due()
+        query = request.query_params
+        rows = self._db.execute(
+            "SELECT * FROM payments WHERE created_at_ms >= ? AND payment_id > ? ORDER BY payment_id LIMIT ?",
+            (int(query.get("since_ms", "0")), query.get("after", ""), PAGE + 1),
+        ).fetchall()
+        return _json(PaymentList(items=[_payment(row) for row in rows[:PAGE]], more=len(rows) > PAGE))
+
     async def _capture(self, request: Request) -> Response:
         ask = msgspec.json.decode(await request.body(), type=Amount)
         payment_id = request.path_params["payment"]
 
         def act() -> int:
             row = self._row(payment_id)
-            if row is None or row["state"] not in {"authorized", "captured"} or row["method"] == "fake_capture_fails":
+            if row is None or row["state"] not in {"authorized", "captured"} or _cannot_be_taken(row):
                 return 409
             self._db.execute(
                 "UPDATE payments SET state = 'captured', captured = ?, captures = captures + 1"
@@ -214,10 +241,10 @@ class FakePay:
                 return 200
             # A payment never heard of is cancelled too: an authorization that is still on its way finds it so.
             self._db.execute(
-                "INSERT INTO payments (payment_id, reference, method, currency, amount, state, decide_at_ms)"
-                " VALUES (?, '', '', '', 0, 'cancelled', 0) ON CONFLICT (payment_id) DO UPDATE SET state = 'cancelled'"
-                " WHERE state IN ('pending', 'authorized')",
-                (payment_id,),
+                "INSERT INTO payments (payment_id, reference, method, currency, amount, state, decide_at_ms,"
+                " created_at_ms) VALUES (?, '', '', '', 0, 'cancelled', 0, ?) ON CONFLICT (payment_id) DO UPDATE"
+                " SET state = 'cancelled' WHERE state IN ('pending', 'authorized')",
+                (payment_id, self._clock()),
             )
             return 200
 
@@ -344,6 +371,21 @@ async def _post(url: str, body: bytes, headers: dict[str, str]) -> int:
         return status
 
 
+def kind_of(method: str) -> str:
+    """What a method does: all before the colon, behind which a card may be named."""
+    return method.partition(":")[0]
+
+
+def _cannot_be_taken(row: Any) -> bool:
+    return kind_of(row["method"]) == "fake_capture_fails"
+
+
+def _fingerprint(method: str) -> str:
+    """A card's, as real networks give it: it names no number, and is the same for whoever pays with the card."""
+    card = method.partition(":")[2]
+    return hashlib.sha256(card.encode()).hexdigest()[:16] if card else ""
+
+
 def _payment(row: Any) -> Payment:
     return Payment(
         payment_id=row["payment_id"],
@@ -351,6 +393,9 @@ def _payment(row: Any) -> Payment:
         amount=row["amount"],
         captured=row["captured"],
         refunded=row["refunded"],
+        fingerprint=_fingerprint(row["method"]),
+        reference=row["reference"],
+        created_at_ms=row["created_at_ms"],
     )
 
 

@@ -8,6 +8,7 @@ units come back only once the provider has let go of their money.
 import asyncio
 from collections.abc import Sequence
 
+import asyncpg
 import structlog
 
 from checkout.core import order as order_core
@@ -15,13 +16,13 @@ from checkout.core.idempotency import derived_id
 from checkout.counts import Counts
 from checkout.givebacks import ShelfOf, give_back
 from checkout.payments import Payment, PaymentProvider, PaymentState, ProviderFailed, ProviderRefused
-from checkout.rows import Row, refund_of
+from checkout.rows import Row, order_of, refund_of
 from checkout.side_by_side import side_by_side
 from checkout.truth import Truth, sql
-from schema.errors import Conflict, IdempotencyMismatch, Invalid
+from schema.errors import Conflict, IdempotencyMismatch, Invalid, NotFound
 from schema.ids import HoldId, new_id
 from schema.money import Money
-from schema.order import Order, OrderState, Refund, RefundLine
+from schema.order import Order, OrderState, OutboxEntry, Refund, RefundLine
 
 log = structlog.get_logger()
 
@@ -63,7 +64,7 @@ class Outbox:
     async def _later(self, entry: Row, why: str, *, park: bool) -> None:
         self._counts.parked += park
         log.warning("outbox_later", kind=entry["kind"], order=entry["order_id"], parked=park, why=why)
-        await self._truth.fetch(sql("outbox_later"), entry["outbox_id"], backoff_ms(entry["attempts"]), park)
+        await self._truth.fetch(sql("outbox_later"), entry["outbox_id"], backoff_ms(entry["attempts"]), park, why)
 
     async def _capture(self, entry: Row) -> None:
         """Undo: none, it is the last step; what it cannot take is given up and the units return."""
@@ -76,6 +77,7 @@ class Outbox:
         captured = _final(seen) is PaymentState.CAPTURED
         row = await self._truth.one("SELECT * FROM settle_capture($1, $2)", entry["order_id"], captured)
         self._counts.captures += captured
+        self._counts.captures_failed += not captured and row["code"] == "ok"
         if not captured:
             log.error("capture_failed", order=entry["order_id"])
             await give_back(self._shelf_of, row["items"], row["basket"])
@@ -87,9 +89,38 @@ class Outbox:
         await self._truth.fetch(sql("refund_settled"), entry["refund_id"])
 
     async def _cancel(self, entry: Row) -> None:
-        if _final(await self._provider.cancel(entry["payment_id"])) is PaymentState.CAPTURED:
-            raise ProviderRefused("a payment without an order was captured")
-        await self._truth.fetch(sql("payment_cancelled"), entry["payment_id"])
+        """Undo: none. Money that was taken all the same, by a capture that was on its way, is given back."""
+        payment_id = entry["payment_id"]
+        if _final(await self._provider.cancel(payment_id)) is PaymentState.CAPTURED:
+            await give_back_stray(self._provider, payment_id, entry["currency"])
+            self._counts.stray_captures += 1
+        await self._truth.fetch(sql("payment_cancelled"), payment_id)
+
+    # -- the operator's view ---------------------------------------------------------------------------------------
+
+    async def parked(self, show_id: str, *, after: int = 0, limit: int = 50) -> list[OutboxEntry]:
+        """What was said in vain so often, or refused so clearly, that it waits for an operator; the oldest first."""
+        return [_entry_of(row) for row in await self._truth.fetch(sql("outbox_parked"), show_id, after, limit)]
+
+    async def retry(self, show_id: str, entry_id: int) -> OutboxEntry:
+        """Give a parked entry another round. Raises NotFound for one that is no longer waiting, or not of the show."""
+        row = await self._truth.one(sql("outbox_retry"), show_id, entry_id)
+        if row is None:
+            raise NotFound("No such entry is waiting")
+        self.work.set()
+        return _entry_of(row)
+
+    # -- cancelling ------------------------------------------------------------------------------------------------
+
+    async def cancel(self, order: Order) -> Order:
+        """Undo an order whose money has not been taken; twice is once. Raises Conflict for any other."""
+        row = await self._truth.one("SELECT * FROM cancel_order($1)", order.order_id)
+        if row["code"] == "late":
+            order_core.cancel(OrderState(row["o"]["state"]))
+        self._counts.cancellations += row["code"] == "ok"
+        self.work.set()
+        await give_back(self._shelf_of, row["items"], [hold for hold in row["basket"] if hold["returned"]])
+        return order_of(await self._truth.one(sql("order"), order.order_id, None, None))
 
     # -- refunds ---------------------------------------------------------------------------------------------------
 
@@ -132,9 +163,12 @@ class Outbox:
         loop = asyncio.get_running_loop()
         end = loop.time() + CAPTURE_WAIT_S
         while True:
-            row: Row = await self._truth.one(
-                "SELECT * FROM refund_order($1, $2, $3, $4, $5)", order_id, amount, refund_id, holds, amounts
-            )
+            try:
+                row: Row = await self._truth.one(
+                    "SELECT * FROM refund_order($1, $2, $3, $4, $5)", order_id, amount, refund_id, holds, amounts
+                )
+            except asyncpg.CheckViolationError:  # guard_order_move: there is no way on from there
+                raise Conflict(f"An order that is {OrderState.CANCELLED} cannot be refunded") from None
             if row["code"] != "pending" or loop.time() >= end:
                 return row
             self.work.set()
@@ -151,6 +185,29 @@ def _final(seen: Payment) -> PaymentState:
 def refund_id_for(account_id: str, key: str) -> str:
     """With a key, the refund's id follows from it, and a retry names the same refund."""
     return derived_id("ref", account_id, key) if key else new_id("ref")
+
+
+async def give_back_stray(provider: PaymentProvider, payment_id: str, currency: str) -> int:
+    """Give back money that was taken without an order: all that is left of it, once. Returns how much."""
+    seen = await provider.retrieve(payment_id)
+    left = seen.captured - seen.refunded if seen else 0
+    if left > 0:
+        log.error("stray_capture", payment=payment_id, amount=left)
+        await provider.refund(payment_id, f"{payment_id}_stray", Money(amount=left, currency=currency))
+    return left
+
+
+def _entry_of(row: Row) -> OutboxEntry:
+    return OutboxEntry(
+        entry_id=row["outbox_id"],
+        kind=row["kind"],
+        state=row["state"],
+        payment_id=row["payment_id"],
+        order_id=row["order_id"],
+        amount=Money(amount=row["amount"], currency=row["currency"]),
+        attempts=row["attempts"],
+        why=row["why"],
+    )
 
 
 def _explain(o: Row, amount: int | None, *, of_lines: bool) -> None:

@@ -4,7 +4,7 @@ Owns: the Protocol and its words.
 Invariant: a `payment_id` of ours is the provider's idempotency key: the same call twice moves money once.
 """
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from enum import StrEnum
 from typing import Protocol
 
@@ -35,6 +35,14 @@ class Payment(Struct, frozen=True, kw_only=True):
     amount: int
     captured: int = 0
     refunded: int = 0
+    fingerprint: str = ""
+    """Of the card behind it: one card, one text, whoever pays with it. Empty: the provider tells none."""
+    client_secret: str = ""
+    """With it the buyer's page goes on where the bank wants to hear from them. Never stored, never logged."""
+    reason: str = ""
+    """Why it was declined, in the provider's word."""
+    reference: str = ""
+    created_at_ms: int = 0
 
 
 class ProviderEvent(Struct, frozen=True, kw_only=True):
@@ -42,6 +50,7 @@ class ProviderEvent(Struct, frozen=True, kw_only=True):
 
     event_id: str
     payment_id: str
+    """Empty: it is about nothing of ours."""
 
 
 class ProviderFailed(Exception):  # noqa: N818 - the field's word
@@ -78,6 +87,9 @@ class PaymentProvider(Protocol):
 
     async def refund(self, payment_id: str, refund_id: str, amount: Money) -> Payment:
         """Give money back. Once per `refund_id`."""
+
+    def since(self, at_ms: int) -> AsyncIterator[Payment]:
+        """Every payment of ours that began at `at_ms` or later, page by page, in no particular order."""
 
     def verify_webhook(self, body: bytes, headers: Mapping[str, str]) -> ProviderEvent:
         """What a webhook says. Raises WebhookForged."""

@@ -35,6 +35,9 @@ from schema.order import (
     HoldRequest,
     Order,
     OrderPage,
+    OutboxEntry,
+    OutboxPage,
+    PaymentStep,
     PayRequest,
     Refund,
     RefundRequest,
@@ -47,6 +50,9 @@ from schema.people import Role
 
 PAGING = {"cursor": "Where the page begins: `next_cursor` of the one before.", "limit": "At most so many; 1 to 200."}
 PAGE = 50
+WEBHOOK_MAX_BYTES = 256 * 1024
+"""A provider's events carry whole objects."""
+ENTRY_DIGITS = 18
 
 
 class Services(TypedDict):
@@ -98,6 +104,13 @@ async def pay_hold(call: Call[PayRequest]) -> Answer:
     return Answer(status=202, body=result, headers={"Location": f"/api/v1/holds/{result.hold_id}", "Retry-After": "1"})
 
 
+async def get_payment(call: Call[None]) -> Answer:
+    """200 where the payment stands; never kept, it may carry the secret that the page goes on with."""
+    await _limit(call)
+    step = await _desk(call).payment_step(call.who, HoldId(call.path("hold")))
+    return Answer(body=step, headers={"Cache-Control": "no-store"})
+
+
 async def join_waitlist(call: Call[HoldRequest]) -> Answer:
     """201 the place."""
     await _limit(call)
@@ -133,6 +146,25 @@ async def get_order(call: Call[None]) -> Answer:
     return Answer(body=await _desk(call).get_order(call.who, OrderId(call.path("order"))))
 
 
+async def cancel_order(call: Call[None]) -> Answer:
+    """200 the order, cancelled."""
+    return Answer(body=await _desk(call).cancel(call.who, OrderId(call.path("order"))))
+
+
+async def list_parked(call: Call[None]) -> Answer:
+    """200 a page of what waits for an operator."""
+    cursor, limit = _paging(call)
+    return Answer(body=await _desk(call).parked(ShowId(call.path("show")), cursor, limit))
+
+
+async def retry_parked(call: Call[None]) -> Answer:
+    """202 the entry, which will be said again."""
+    entry = call.path("entry")
+    if not (entry.isascii() and entry.isdecimal() and len(entry) <= ENTRY_DIGITS):
+        raise NotFound("No such entry is waiting")
+    return Answer(status=202, body=await _desk(call).retry(ShowId(call.path("show")), int(entry)))
+
+
 async def list_orders(call: Call[None]) -> Answer:
     """200 a page of orders."""
     cursor, limit = _paging(call)
@@ -152,9 +184,21 @@ async def refund_order(call: Call[RefundRequest]) -> Answer:
 
 async def fake_webhook(call: Call[None]) -> Answer:
     """200 once the event is remembered; what follows from it comes after."""
-    body = await read_body(call.request)
+    return await _webhook(call, "fake")
+
+
+async def stripe_webhook(call: Call[None]) -> Answer:
+    """200 likewise."""
+    return await _webhook(call, "stripe")
+
+
+async def _webhook(call: Call[None], provider: str) -> Answer:
+    desk = _desk(call)
+    if desk.provider != provider:
+        raise NotFound(f"Payments here are not {provider}'s")
+    body = await read_body(call.request, WEBHOOK_MAX_BYTES)
     try:
-        await _desk(call).webhook(body, call.request.headers)
+        await desk.webhook(body, call.request.headers)
     except WebhookForged:
         raise Unauthenticated("The webhook's signature is not the provider's") from None
     return Answer()
@@ -237,6 +281,7 @@ OPERATIONS: list[tuple[Operation, Callable[[Call[Any]], Awaitable[Answer]]]] = [
             idempotent=True,
             errors=(
                 PaymentDeclined,
+                LimitReached,
                 HoldLapsed,
                 NotFound,
                 Conflict,
@@ -249,6 +294,19 @@ OPERATIONS: list[tuple[Operation, Callable[[Call[Any]], Awaitable[Answer]]]] = [
             tag="checkout",
         ),
         pay_hold,
+    ),
+    (
+        Operation(
+            name="getPayment",
+            method="GET",
+            path="/api/v1/holds/{hold}/payment",
+            summary="Where a hold's payment stands, as the provider says now, and what the page has to do for it.",
+            answers={200: PaymentStep},
+            role=Role.VIEWER,
+            errors=(NotFound, RateLimited, Unavailable),
+            tag="checkout",
+        ),
+        get_payment,
     ),
     (
         Operation(
@@ -319,6 +377,46 @@ OPERATIONS: list[tuple[Operation, Callable[[Call[Any]], Awaitable[Answer]]]] = [
     ),
     (
         Operation(
+            name="cancelOrder",
+            method="POST",
+            path="/api/v1/orders/{order}/cancel",
+            summary="Undo an order before its money is taken: nothing is charged, the units go back. Twice is once.",
+            answers={200: Order},
+            role=Role.VIEWER,
+            errors=(NotFound, Conflict, Unavailable),
+            tag="checkout",
+        ),
+        cancel_order,
+    ),
+    (
+        Operation(
+            name="listParked",
+            method="GET",
+            path="/api/v1/shows/{show}/outbox",
+            summary="Captures, refunds and cancellations that the payment provider did not take: they wait for you.",
+            answers={200: OutboxPage},
+            role=Role.OPERATOR,
+            query=PAGING,
+            errors=(Invalid, Unavailable),
+            tag="checkout",
+        ),
+        list_parked,
+    ),
+    (
+        Operation(
+            name="retryParked",
+            method="POST",
+            path="/api/v1/shows/{show}/outbox/{entry}/retry",
+            summary="Say it to the payment provider once more. It is said under the same id: money moves once.",
+            answers={202: OutboxEntry},
+            role=Role.OPERATOR,
+            errors=(NotFound, Unavailable),
+            tag="checkout",
+        ),
+        retry_parked,
+    ),
+    (
+        Operation(
             name="listOrders",
             method="GET",
             path="/api/v1/shows/{show}/orders",
@@ -366,10 +464,22 @@ OPERATIONS: list[tuple[Operation, Callable[[Call[Any]], Awaitable[Answer]]]] = [
             path="/api/v1/payments/webhooks/fake",
             summary="The fake payment network says that something happened (Standard Webhooks, signed).",
             answers={200: None},
-            errors=(Unauthenticated, Unavailable),
+            errors=(Unauthenticated, NotFound, Unavailable),
             tag="checkout",
         ),
         fake_webhook,
+    ),
+    (
+        Operation(
+            name="stripeWebhook",
+            method="POST",
+            path="/api/v1/payments/webhooks/stripe",
+            summary="Stripe says that something happened (Stripe-Signature): payment_intent.* and charge.* events.",
+            answers={200: None},
+            errors=(Unauthenticated, NotFound, Unavailable),
+            tag="checkout",
+        ),
+        stripe_webhook,
     ),
 ]
 

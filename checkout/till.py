@@ -6,6 +6,7 @@ compare-and-set.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 import structlog
@@ -15,6 +16,7 @@ from checkout.charges import ChargesBook
 from checkout.core.idempotency import fingerprint, may_answer
 from checkout.counts import Counts
 from checkout.givebacks import ShelfOf, give_back, tell
+from checkout.payers import Payers
 from checkout.payments import Payment, PaymentProvider, PaymentState, ProviderFailed, ProviderRefused
 from checkout.rows import Row, hold_of, order_of
 from checkout.side_by_side import side_by_side
@@ -24,6 +26,7 @@ from schema.errors import (
     CouponRefused,
     HoldLapsed,
     Invalid,
+    LimitReached,
     NotFound,
     PaymentDeclined,
     PriceWasChanged,
@@ -31,7 +34,7 @@ from schema.errors import (
 )
 from schema.ids import HoldId, ShowId, new_id
 from schema.money import Money
-from schema.order import BasketPayRequest, HoldState, Order, PayingBasket, QuoteRequest
+from schema.order import BasketPayRequest, HoldState, Order, PayingBasket, PaymentStep, QuoteRequest
 
 log = structlog.get_logger()
 
@@ -69,22 +72,27 @@ class Till:
         self._truth, self._provider, self._counts, self._shelf_of = truth, provider, counts, shelf_of
         self._outbox_has_work = outbox_has_work
         self._baskets = Baskets(truth, ChargesBook(truth))
+        self._payers = Payers(truth, counts)
 
     # -- paying -------------------------------------------------------------------------------------------------
 
-    async def pay(self, account_id: str, hold_id: HoldId, method: str, key: str) -> Order | PayingBasket:
+    async def pay(
+        self, account_id: str, hold_id: HoldId, method: str, key: str, email: str = ""
+    ) -> Order | PayingBasket:
         """The order; or the hold, in state paying, while the provider is undecided. A bundle is paid for as a whole.
 
         One key is one answer, a decline included; another key for a hold that is sold gets the same order.
-        Raises PaymentDeclined, HoldLapsed, NotFound, Conflict (another method is being tried; or the show asks where it
-        goes to), IdempotencyInFlight, IdempotencyMismatch.
+        Raises PaymentDeclined, LimitReached (the card or the mailbox has, in another guest session), HoldLapsed,
+        NotFound, Conflict (another method is being tried; or the show asks where it goes to), IdempotencyInFlight,
+        IdempotencyMismatch.
         """
 
         async def attempt() -> Order | PayingBasket:
             bill = await self._alone(account_id, hold_id)
-            return await self._pay(account_id, bill, method)
+            return await self._pay(account_id, bill, method, email)
 
-        return await self._once((account_id, "pay", key), fingerprint("pay", hold_id, method), attempt)
+        print_ = fingerprint("pay", hold_id, method, *([email] if email else []))
+        return await self._once((account_id, "pay", key), print_, attempt)
 
     async def pay_basket(
         self, account_id: str, show_id: ShowId, request: BasketPayRequest, key: str
@@ -98,7 +106,7 @@ class Till:
             bill = await self._baskets.bill(account_id, show_id, request)
             if bill.is_open:
                 _as_shown(bill, request.total)
-            answer = await self._pay(account_id, bill, request.payment_method)
+            answer = await self._pay(account_id, bill, request.payment_method, request.email)
             if isinstance(answer, Order) and answer.total.amount != request.total:
                 raise Conflict("Some of these were paid for with others", order_id=answer.order_id)
             return answer
@@ -115,7 +123,7 @@ class Till:
             return _replay(claim["saved"])
         try:
             answer = await attempt()
-        except PaymentDeclined as error:
+        except (PaymentDeclined, LimitReached) as error:
             await self._truth.fetch(sql("finish_key"), *scope, error.status, msgspec.json.encode(error.extra).decode())
             raise
         except BaseException:
@@ -137,7 +145,7 @@ class Till:
         except Invalid as error:
             raise Conflict("This show asks where it goes to: pay for it as a basket") from error
 
-    async def _pay(self, account_id: str, bill: Bill, method: str) -> Order | PayingBasket:
+    async def _pay(self, account_id: str, bill: Bill, method: str, email: str) -> Order | PayingBasket:
         lines = bill.priced.lines
         begun = await self._truth.one(
             "SELECT * FROM begin_basket($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
@@ -163,6 +171,7 @@ class Till:
             raise _no_payment(code)
         if payment["method"] != method:
             raise Conflict("This hold is being paid for with another method")
+        await self._payers.note(payment["payment_id"], email)
         seen = await self._authorize(payment)
         return await self._conclude(begun["basket"], payment["payment_id"], seen)
 
@@ -184,7 +193,7 @@ class Till:
             return None
 
     async def _conclude(self, basket: Sequence[Row], payment_id: str, seen: Payment | None) -> Order | PayingBasket:
-        outcome = _DECIDED.get(seen.state) if seen else None
+        outcome, refusal = await self._outcome(payment_id, seen)
         if outcome is None:
             return _undecided(basket)
         settled = await self._settle(payment_id, outcome)
@@ -192,8 +201,17 @@ class Till:
         if hold["state"] == HoldState.SOLD:
             return await self._order(hold["order_id"])
         if outcome == "declined":
-            raise PaymentDeclined(hold_state=hold["state"], expires_at_ms=hold["expires_at_ms"])
+            raise _refused(refusal, seen, hold_state=hold["state"], expires_at_ms=hold["expires_at_ms"])
         return _undecided(settled["basket"])
+
+    async def _outcome(self, payment_id: str, seen: Payment | None) -> tuple[str | None, str]:
+        """What the provider's word comes to, and why authorized money that must not become a sale was let go of."""
+        outcome = _DECIDED.get(seen.state) if seen else None
+        refusal = await self._payers.refusal(seen) if seen else ""
+        if refusal:
+            gone = await self._let_go(payment_id)
+            outcome = "declined" if gone and _DECIDED.get(gone.state) == "declined" else None
+        return outcome, refusal
 
     async def _settle(self, payment_id: str, outcome: str) -> Row:
         """Apply the provider's decision, and tell the shelves what it did to the stock."""
@@ -219,12 +237,17 @@ class Till:
     async def webhook(self, body: bytes, headers: Mapping[str, str]) -> str | None:
         """The payment to look at; None for an event that was seen before. Raises WebhookForged."""
         event = self._provider.verify_webhook(body, headers)
+        if not event.payment_id:
+            return None
         new = await self._truth.one(sql("new_event"), self._provider.name, event.event_id, event.payment_id)
         # A repetition after a lost answer finds the event stored and the payment still undecided: the poll's.
         return event.payment_id if new else None
 
-    async def check(self, payment_id: str, age_ms: int = 0) -> None:
-        """Ask the provider what became of a payment, and apply it. Too old, it is cancelled first."""
+    async def check(self, payment_id: str, age_ms: int = 0) -> Payment | None:
+        """Ask the provider what became of a payment, and apply it. Too old, it is cancelled first.
+
+        None while the provider says nothing.
+        """
         try:
             seen = await self._provider.retrieve(payment_id)
             # A payment from the future: the clock was set back, and nobody knows how old it is.
@@ -232,20 +255,50 @@ class Till:
                 seen = await self._provider.cancel(payment_id)
         except (ProviderFailed, ProviderRefused) as error:
             log.info("payment_not_checked", payment=payment_id, error=str(error))
-            return
-        outcome = _DECIDED.get(seen.state) if seen else None
+            return None
+        outcome, _ = await self._outcome(payment_id, seen)
         if outcome:
             await self._settle(payment_id, outcome)
+        return seen
+
+    async def look(self, payment_id: str, age_ms: int = 0) -> None:
+        """`check`, for whoever asks because time has passed or a webhook came."""
+        await self.check(payment_id, age_ms)
+
+    async def step(self, hold_id: str) -> PaymentStep:
+        """Where the payment of a hold stands, by the provider's word of this moment."""
+        row = await self._truth.one(sql("payment_of_hold"), hold_id)
+        seen = await self.check(row["payment_id"]) if row and row["state"] == "authorizing" else None
+        row = await self._truth.one(sql("payment_of_hold"), hold_id)
+        if row is None:
+            raise NotFound("There is no such hold")
+        over = row["state"] in {"declined", "cancelled"}
+        return PaymentStep(
+            hold_id=row["hold_id"],
+            hold_state=HoldState(row["hold_state"]),
+            state={"authorizing": "pending", "capture_failed": "cancelled"}.get(row["state"], row["state"] or ""),
+            client_secret=seen.client_secret if seen and row["state"] == "authorizing" else "",
+            code=(row["refusal"] or PaymentDeclined.code) if over else "",
+        )
 
     async def poll(self) -> None:
         """Look at every payment that has been undecided for a while."""
         rows = await self._truth.fetch("SELECT * FROM claim_undecided($1, $2)", AT_ONCE, CHECK_MS)
-        await side_by_side(self.check(row["payment_id"], row["age_ms"]) for row in rows)
+        await side_by_side(self.look(row["payment_id"], row["age_ms"]) for row in rows)
+
+
+def _refused(refusal: str, seen: Payment | None, **extra: Any) -> ShowfloorError:
+    if refusal == LimitReached.code:
+        return LimitReached("This card or address has reached the limit for this item; nothing was charged", **extra)
+    if seen and seen.reason:
+        extra["reason"] = seen.reason
+    return PaymentDeclined(**extra)
 
 
 def _replay(saved: Row) -> Order:
-    if saved["status"] == PaymentDeclined.status:
-        raise PaymentDeclined(**msgspec.json.decode(saved["answer"]))
+    if saved["status"] in {PaymentDeclined.status, LimitReached.status}:
+        extra = msgspec.json.decode(saved["answer"])
+        raise _refused(LimitReached.code if saved["status"] == LimitReached.status else "", None, **extra)
     return _orders.decode(saved["answer"])
 
 

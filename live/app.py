@@ -26,7 +26,7 @@ from live.docs_page import docs_page
 from live.errors import Problems, on_http_exception
 from live.openapi import openapi
 from live.place import Place
-from live.security import CrossOrigin, SecurityHeaders, fresh_nonce
+from live.security import STRIPE, CrossOrigin, SecurityHeaders, fresh_nonce
 from live.settings import Settings
 from live.siblings import Siblings
 from live.web.pages import html_answer, page_routes, static_prefix
@@ -39,7 +39,7 @@ def create_app(settings: Settings, stores: StoreAddresses, place: Place | None =
     `place`: where this process stands among several that serve together.
     """
     tokens = Tokens(settings.token_secret)
-    everything = [*api_routes(), *page_routes(asks_for_ice=bool(settings.ice_urls))]
+    everything = [*api_routes(), *pages_of(settings)]
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[Mapping[str, Any]]:
@@ -66,14 +66,23 @@ def create_app(settings: Settings, stores: StoreAddresses, place: Place | None =
     )
 
 
+def pages_of(settings: Settings) -> list[BaseRoute]:
+    """The pages, told what they need of the settings."""
+    asks_for_ice = bool(settings.ice_urls)
+    if settings.payment_provider != "stripe":
+        return page_routes(asks_for_ice=asks_for_ice)
+    payments = f"stripe {settings.stripe_publishable_key}"
+    return page_routes(asks_for_ice=asks_for_ice, payments=payments, origins=STRIPE)
+
+
 def api_routes() -> list[BaseRoute]:
     """The routes of all rooms."""
     return [
+        *media.routes.routes,  # ahead of the rest: each join would be held against a hundred patterns before its own
         *routes.routes,
         *offer_routes.routes,
         *realtime.routes.routes,
         *checkout.routes.routes,
-        *media.routes.routes,
         *health.routes,
         *metrics.routes,
         *thumbnail.routes,

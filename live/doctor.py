@@ -16,7 +16,7 @@ import redis.asyncio
 from msgspec import Struct
 
 from live.browser import find_chromium
-from live.settings import Settings
+from live.settings import Settings, is_live
 from live.stores import identity
 from live.stores.binaries import find, postgres_major, version
 from live.stores.embedded import MEND, holder_of
@@ -57,6 +57,7 @@ async def examine(settings: Settings) -> list[Finding]:
         *_ports(settings),
         _gso(),
         _egress(settings),
+        _payments(settings),
         _chromium(),
     ]
 
@@ -92,6 +93,19 @@ def _package_version(name: str) -> str | None:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+def _payments(settings: Settings) -> Finding:
+    about = "Payments"
+    if settings.payment_provider == "fake":
+        text = "the built-in test network: everybody can buy, and no money moves"
+        mend = "To take money: SHOWFLOOR_PAYMENT_PROVIDER=stripe, with its keys (docs/payments.md)."
+        return Finding(about=about, verdict=Verdict.NOTE, text=text, mend=mend)
+    kind = "live: money moves" if is_live(settings.stripe_secret_key) else "test keys: no money moves"
+    if settings.stripe_webhook_secret:
+        return Finding(about=about, verdict=Verdict.OK, text=f"Stripe, {kind}")
+    text = f"Stripe, {kind}; without webhooks a slow bank's answer is asked for every two seconds"
+    return Finding(about=about, verdict=Verdict.NOTE, text=text, mend="Set SHOWFLOOR_STRIPE_WEBHOOK_SECRET.")
 
 
 async def _postgres(settings: Settings) -> Finding:

@@ -8,6 +8,7 @@ needs, with a nonce of its own.
 import secrets
 from collections.abc import Sequence
 
+from msgspec import Struct
 from starlette.datastructures import MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -23,18 +24,39 @@ _HEADERS = {
 }
 
 
-def page_policy(nonce: str) -> str:
-    """The Content-Security-Policy of a page: scripts with this nonce and what they import, all from this server."""
+class PaymentOrigins(Struct, frozen=True):
+    """Where a payment provider's script comes from, what it opens inside the page, and whom it asks."""
+
+    scripts: tuple[str, ...] = ()
+    frames: tuple[str, ...] = ()
+    calls: tuple[str, ...] = ()
+
+
+NO_PAYMENTS = PaymentOrigins()
+STRIPE = PaymentOrigins(
+    # docs.stripe.com/security/guide: the script, its frames, the bank's page of 3-D Secure.
+    scripts=("https://js.stripe.com", "https://*.js.stripe.com"),
+    frames=("https://js.stripe.com", "https://*.js.stripe.com", "https://hooks.stripe.com"),
+    calls=("https://api.stripe.com",),
+)
+
+
+def page_policy(nonce: str, payments: PaymentOrigins = NO_PAYMENTS) -> str:
+    """The Content-Security-Policy of a page: scripts with this nonce and what they import, all from this server.
+
+    `payments`: the origins that a page in which people pay opens besides.
+    """
     return "; ".join(
         (
             "default-src 'none'",
             # The nonce starts a page's own modules, 'self' what those import.
-            f"script-src 'self' 'nonce-{nonce}'",
+            " ".join(("script-src 'self'", f"'nonce-{nonce}'", *payments.scripts)),
             f"style-src 'self' 'nonce-{nonce}'",
             "img-src 'self' data: blob:",
             "media-src 'self' blob:",
             "font-src 'self'",
-            "connect-src 'self'",
+            " ".join(("connect-src 'self'", *payments.calls)),
+            *([" ".join(("frame-src", *payments.frames))] if payments.frames else []),
             "manifest-src 'self'",
             "base-uri 'none'",
             "form-action 'self'",

@@ -7,6 +7,7 @@ Invariant: a value that is not valid is refused before anything starts, and the 
 import difflib
 import ipaddress
 import os
+import re
 import secrets
 import socket
 import tempfile
@@ -78,7 +79,16 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     media_max_bitrate_bps: Annotated[int, Meta(ge=100_000, le=50_000_000)] = 3_000_000
     """What a host may send at most in its highest layer; the lower ones come on top, each a quarter of the next."""
     hold_seconds: Annotated[int, Meta(ge=1, le=86_400)] = 300
-    payment_provider: Literal["fake"] = "fake"
+    payment_provider: Literal["fake", "stripe"] = "fake"
+    """`fake`: our own test network, in which no money moves."""
+    stripe_secret_key: str = ""
+    """`sk_test_...` or `sk_live_...`; better a restricted one, `rk_...`, that may write PaymentIntents and Refunds."""
+    stripe_publishable_key: str = ""
+    """`pk_test_...` or `pk_live_...`; stands in the watch page."""
+    stripe_webhook_secret: str = ""
+    """`whsec_...`, of the endpoint /api/v1/payments/webhooks/stripe. A live key demands one."""
+    stripe_api_base: Annotated[str, Meta(pattern=r"^(https?://[^/\s]+)?$")] = ""
+    """Instead of Stripe itself: a double of it, for tests. Never with a live key."""
     load: bool = False
     """True lifts the limits per address and that on WHEP, not those per account, for one-address load clients."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -103,6 +113,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         for proxy in self.trusted_proxies:
             _check_network(proxy)
         _check_turn(self)
+        _check_stripe(self)
 
     @classmethod
     def read(
@@ -165,6 +176,28 @@ def _check_turn(settings: Settings) -> None:
         raise ValueError("either a secret or a username with its credential, not both - at `$.turn_secret`")
     if has_turn and not settings.turn_secret and not any(pair):
         raise ValueError("a TURN server needs TURN_SECRET, or TURN_USERNAME and TURN_CREDENTIAL - at `$.ice_urls`")
+
+
+def _check_stripe(settings: Settings) -> None:
+    """Keys of one kind, and nothing live without a way to hear what became of a payment."""
+    if settings.payment_provider != "stripe":
+        return
+    secret, publishable = settings.stripe_secret_key, settings.stripe_publishable_key
+    if not re.fullmatch(r"[sr]k_(test|live)_\w+", secret, re.ASCII):
+        raise ValueError("Stripe needs a secret key, sk_... or rk_... - at `$.stripe_secret_key`")
+    if not re.fullmatch(r"pk_(test|live)_\w+", publishable, re.ASCII):
+        raise ValueError("Stripe needs a publishable key, pk_... - at `$.stripe_publishable_key`")
+    if is_live(secret) != is_live(publishable):
+        raise ValueError("one key is live and the other is for tests - at `$.stripe_publishable_key`")
+    if is_live(secret) and not settings.stripe_webhook_secret:
+        raise ValueError("a live key needs the secret of your webhook endpoint - at `$.stripe_webhook_secret`")
+    if is_live(secret) and settings.stripe_api_base:
+        raise ValueError("a live key is said to Stripe alone - at `$.stripe_api_base`")
+
+
+def is_live(key: str) -> bool:
+    """True for a key that moves money."""
+    return key[2:].startswith("_live_")
 
 
 def derive_base_url(host: str, port: int) -> str:

@@ -4,14 +4,11 @@ Owns: the adapters, and the order of opening. Invariant: a room meets another on
 """
 
 import asyncio
-import base64
-import hmac
 from collections.abc import Coroutine, Mapping
 from contextlib import AsyncExitStack
 from typing import Any, Protocol, TypedDict
 
 import asyncpg
-import httpx2
 import structlog
 from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
@@ -20,8 +17,6 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 
 from checkout.desk import Desk
-from checkout.fake_client import FakeProvider
-from checkout.fakepay import FakePay
 from checkout.lead import Lead
 from checkout.payments import WebhookForged
 from live.adapters import DeskBook, Gate, HostBoard, HubAnnouncer, PageReports, StockTeller
@@ -38,6 +33,7 @@ from live.offers import Offers
 from live.pins import Pins
 from live.pipeline import Pipeline
 from live.place import Place
+from live.providers import open_provider
 from live.recent_shows import RecentShows
 from live.republish import Republisher
 from live.settings import Settings
@@ -192,14 +188,12 @@ async def open_services(
 
 
 async def open_desk(stack: AsyncExitStack, settings: Settings, stores: StoreAddresses, teller: StockTeller) -> Desk:
-    """Checkout over stores of its own, with our own payment network behind it."""
+    """Checkout over stores of its own, with the payment provider of the settings behind it."""
     pool = await open_postgres(stack, stores.database_url, share(DESK_CONNECTIONS, settings.workers))
     redis = await open_redis(stack, stores.redis_url)
-    secret = webhook_secret(settings.token_secret)
-    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     desk: Desk | None = None
 
-    async def deliver(_url: str, body: bytes, headers: dict[str, str]) -> int:
+    async def deliver(body: bytes, headers: dict[str, str]) -> int:
         if desk is None:
             return 503
         try:
@@ -208,12 +202,7 @@ async def open_desk(stack: AsyncExitStack, settings: Settings, stores: StoreAddr
             return 401
         return 200
 
-    # In this process and nowhere else: a network that says yes to everybody must not be reachable from outside.
-    network = await stack.enter_async_context(
-        FakePay(settings.data_dir / "fakepay.sqlite", webhook_url="", secret=secret, post=deliver)
-    )
-    transport = httpx2.ASGITransport(app=network.app)
-    provider = await stack.enter_async_context(FakeProvider("http://fakepay", secret=secret, transport=transport))
+    provider = await open_provider(stack, settings, pool, deliver)
     lead = Lead(pool) if settings.workers > 1 else None
     hold_ms = settings.hold_seconds * 1000
     desk = await stack.enter_async_context(Desk(pool, redis, provider, teller, hold_ms=hold_ms, lead=lead))
@@ -224,12 +213,6 @@ async def open_links(stack: AsyncExitStack, settings: Settings, hosts: HostBoard
     """The links to the other workers, and what they have on air."""
     config = LinkConfig(worker=place.worker, others=tuple(place.others), folder=place.folder)
     return await stack.enter_async_context(Links(config, hosts, gop_packets=relay_config(settings).gop_packets))
-
-
-def webhook_secret(token_secret: str) -> str:
-    """A secret of its own for the payment network's signatures, in the form of Standard Webhooks."""
-    derived = hmac.digest(token_secret.encode(), b"showfloor payment webhooks", "sha256")
-    return "whsec_" + base64.b64encode(derived).decode()
 
 
 def relay_config(settings: Settings, place: Place | None = None) -> RelayConfig:

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from OpenSSL import SSL, crypto
 
 from media.core.sdp import Fingerprint
-from media.core.srtp import GcmReceiver, GcmSender
+from media.core.srtp import MAX_SOURCES, GcmReceiver, GcmSender
 from media.dtls_client import DtlsClient, HandshakeError
 
 # The server's order decides (RFC 5764 section 4.1.2). AES-GCM first: 2.1 us a packet against 7 for CM and SHA-1.
@@ -37,14 +37,25 @@ class Sender(Protocol):
     """Encrypts towards one peer."""
 
     tag_bytes: int
+    salt: int
 
-    def seal_into(self, position: int, header: bytes, payload: bytes, out: memoryview, at: int) -> int: ...
+    def encrypt(self, nonce: bytes, data: bytes, associated_data: bytes, /) -> bytes:
+        """What follows the header `associated_data` of an SRTP packet; the nonce is `salt` xor its position.
+
+        A position is SSRC << 48 | cycles << 16 | sequence.
+        """
+        ...
+
+    def seal(self, position: int, header: bytes, payload: bytes) -> bytes: ...
 
     def protect_rtcp(self, packet: bytes) -> bytes: ...
 
 
 class Receiver(Protocol):
-    """Decrypts what one peer sends; None for whatever is not authentic or not new."""
+    """Decrypts what one peer sends; None for whatever is not authentic or not new, or of one source too many."""
+
+    surplus: int
+    """Authentic packets of sources beyond `MAX_SOURCES`."""
 
     def unprotect(self, packet: bytes, header_size: int) -> bytes | None: ...
 
@@ -55,16 +66,18 @@ class CmSender:
     """AES-CM with HMAC-SHA1-80, for peers without AES-GCM (FFmpeg's WHIP muxer), by libsrtp."""
 
     tag_bytes = 10
+    salt = 0
 
     def __init__(self, key: bytes, salt: bytes) -> None:
         self._session = pylibsrtp.Session(_policy(key + salt, pylibsrtp.Policy.SSRC_ANY_OUTBOUND))
 
-    def seal_into(self, position: int, header: bytes, payload: bytes, out: memoryview, at: int) -> int:  # noqa: ARG002
+    def encrypt(self, nonce: bytes, data: bytes, associated_data: bytes, /) -> bytes:  # noqa: ARG002
         # libsrtp finds the position by itself, from the header
-        sealed = self._session.protect(header + payload)
-        end = at + len(sealed)
-        out[at:end] = sealed
-        return end
+        sealed: bytes = self._session.protect(associated_data + data)
+        return sealed[len(associated_data) :]
+
+    def seal(self, position: int, header: bytes, payload: bytes) -> bytes:  # noqa: ARG002 - likewise
+        return header + self.encrypt(b"", payload, header)
 
     def protect_rtcp(self, packet: bytes) -> bytes:
         sealed: bytes = self._session.protect_rtcp(packet)
@@ -76,13 +89,15 @@ class CmReceiver:
 
     def __init__(self, key: bytes, salt: bytes) -> None:
         self._session = pylibsrtp.Session(_policy(key + salt, pylibsrtp.Policy.SSRC_ANY_INBOUND))
+        self.surplus = 0
+        self._sources: set[bytes] = set()
 
     def unprotect(self, packet: bytes, header_size: int) -> bytes | None:
         try:
             plain: bytes = self._session.unprotect(packet)
         except (pylibsrtp.Error, ValueError):
             return None
-        return plain[header_size:]
+        return plain[header_size:] if self._knows(packet[8:12]) else None
 
     def unprotect_rtcp(self, packet: bytes) -> bytes | None:
         try:
@@ -90,6 +105,15 @@ class CmReceiver:
         except (pylibsrtp.Error, ValueError):
             return None
         return plain
+
+    def _knows(self, source: bytes) -> bool:
+        if source in self._sources:
+            return True
+        if len(self._sources) >= MAX_SOURCES:
+            self.surplus += 1
+            return False
+        self._sources.add(source)
+        return True
 
 
 def _policy(key: bytes, direction: int) -> pylibsrtp.Policy:

@@ -1,12 +1,13 @@
 """The hot path: every subscriber's packets get its headers, its keys, and go to the kernel in few calls.
 
-Owns: the shared buffer, the backlog behind a full socket.
+Owns: the backlog behind a full socket.
 Invariant: `send` never blocks and never raises for one target's sake; what it gives a target for one packet
 is the same bits each time. This is the reference of media/native, which does the plain case in C and leaves the
 rest to what stands here.
 """
 
 import errno
+import functools
 import struct
 from collections.abc import Sequence
 from typing import Final, Protocol
@@ -66,7 +67,6 @@ class Egress:
 
     def __init__(self, port: MediaPort) -> None:
         self._port = port
-        self._buffer = memoryview(bytearray(65536))
         self._backlog = Backlog(_BACKLOG)
         self.packets = 0
         self.octets = 0
@@ -81,9 +81,10 @@ class Egress:
         """Send every run to every target that is up and has begun its lines."""
         for target in targets:
             peer = target.peer
-            if peer.sender is not None and peer.address is not None and not peer.is_closed:
+            sender, address = peer.sender, peer.address
+            if sender is not None and address is not None and not peer.is_closed:
                 for run in runs:
-                    self._run(target, peer.sender, peer.address, run)
+                    self._run(target, sender, address, run)
 
     def hurry(self, target: Target, packets: Sequence[Packet]) -> None:
         """Send packets of one track, whose padding is decided, to one target."""
@@ -100,106 +101,57 @@ class Egress:
             if some:
                 self.send([of], [run for kind in Kind for run in regroup([p for p in some if p.kind is kind])])
 
-    def _run(self, target: Target, sender: Sender, address: Address, run: Run) -> None:
-        send = self._seal(target, sender, address, run)
-        if send is not None:
-            self._emit(target.peer, send)
+    def _run(self, target: Target, sender: Sender, address: Address, run: Run, segment: int = 0) -> None:
+        """Send a run, from its `segment` on as this target gets it."""
+        parts = _seal(target.lines, sender, run)[2 * segment :]
+        if parts:
+            size = run.payload_bytes + _HEADER_BYTES + sender.tag_bytes if len(parts) > 2 or segment else 0
+            self._emit(target.peer, address, parts, size, run)
 
-    def _seal(self, target: Target, sender: Sender, address: Address, run: Run) -> Send | None:
-        """The run as this target gets it, in the shared buffer; None if it gets nothing of it."""
-        # The innermost loop of the product: what is constant stands outside it, and names are local.
-        buffer, seal_into = self._buffer, sender.seal_into
-        at = count = counted = octets = first = shift = timestamp_shift = ssrc = 0
-        last: Codec | None = None
-        line: Line | None = None
-        payload_type = press = None
-        picture, later_by = -1, 0
-        for kind, codec, sequence, timestamp, marker, payload, padded, _, capture in run.packets:
-            if codec is not last:
-                _count(line, count - counted, octets)
-                last, line, counted, octets = codec, target.lines[kind], count, 0
-                payload_type = line.payload_types.get(codec) if line else None
-                if line is not None:
-                    first, shift, timestamp_shift, ssrc = line.numbers[FIRST : SSRC + 1]
-                    press = line.press
-            if line is None or payload_type is None or sequence < first:
-                continue
-            index = sequence + shift
-            if press is not None:
-                if timestamp != picture:  # once for all packets of a picture
-                    picture, later_by = timestamp, press.shift(timestamp)
-                timestamp, capture = timestamp + later_by, later(capture, later_by)  # noqa: PLW2901 - for this line
-            header = pack_header(
-                0xA0 if padded else 0x80,
-                payload_type | 0x80 if marker else payload_type,
-                index & 0xFFFF,
-                timestamp + timestamp_shift & 0xFFFFFFFF,
-                ssrc,
-            )
-            if capture:
-                header = bytes((header[0] | _HAS_EXTENSIONS,)) + header[1:] + filled(line.extensions, capture)
-            at = seal_into(ssrc << 48 | index, header, payload, buffer, at)
-            octets += len(payload)
-            count += 1
-        _count(line, count - counted, octets)
-        if not count:
-            return None
-        segment = run.payload_bytes + _HEADER_BYTES + sender.tag_bytes if count > 1 else 0
-        return Send(buffer[:at], segment, address, count, run.has_audio)  # type: ignore[arg-type]
-
-    def _emit(self, peer: Route, send: Send) -> None:
-        self.packets += send.packets
-        self.octets += len(send.data)
-        if isinstance(send.address, OverTcp):  # it has a queue of its own
-            send.address.link.send(
-                send.data, segment_bytes=send.segment_bytes, packets=send.packets, has_audio=send.has_audio
-            )
-        elif send.segment_bytes and not peer.uses_gso:
-            self._one_by_one(send)
-        elif not self._try(send):
+    def _emit(self, peer: Route, address: Address, parts: list[bytes], size: int, run: Run) -> None:
+        self.packets += len(parts) >> 1
+        self.octets += sum(map(len, parts))
+        if isinstance(address, OverTcp):  # it has a queue of its own
+            address.link.send(b"".join(parts), segment_bytes=size, packets=len(parts) >> 1, has_audio=run.has_audio)
+        elif size and not peer.uses_gso:
+            self._one_by_one(address, parts, run)
+        elif not self._try(address, parts, size, run):
             peer.uses_gso = False
             self.gso_refused += 1
-            self._one_by_one(send)
+            self._one_by_one(address, parts, run)
 
-    def _try(self, send: Send) -> bool:
+    def _try(self, address: Address, parts: list[bytes], size: int, run: Run) -> bool:
         """False if the path knows no segmentation; a full buffer counts as done, the backlog has it."""
         if len(self._backlog):
-            self._backlog.push(send._replace(data=bytes(send.data)))
+            self._backlog.push(_later(address, parts, size, run))
             return True
         self.sends += 1
         try:
-            self._to_kernel(send)
+            self._to_kernel(address, parts, size)
         except BlockingIOError:
-            self._wait_for_room(send)
+            self._port.when_writable(self._drain)
+            self._backlog.push(_later(address, parts, size, run))
         except OSError as error:
-            if send.segment_bytes and error.errno in _NO_GSO:
+            if size and error.errno in _NO_GSO:
                 return False
             self._port.counts["send_failed"] += 1
         return True
 
-    def _one_by_one(self, send: Send) -> None:
-        size = send.segment_bytes
-        for at in range(0, len(send.data), size):
-            self._try(send._replace(data=send.data[at : at + size], segment_bytes=0, packets=1))
+    def _one_by_one(self, address: Address, parts: list[bytes], run: Run) -> None:
+        for at in range(0, len(parts), 2):
+            self._try(address, parts[at : at + 2], 0, run)
 
-    def _to_kernel(self, send: Send) -> None:
-        port, address = self._port, send.address
-        if not send.segment_bytes and len(address) == 2:
-            port.socket.sendto(send.data, address)
-            return
-        control = port.control(address)
-        if send.segment_bytes:
-            control.append((_SOL_UDP, _UDP_SEGMENT, struct.pack("=H", send.segment_bytes)))
-        port.socket.sendmsg([send.data], control, 0, address[:2])
-
-    def _wait_for_room(self, send: Send) -> None:
-        self._port.when_writable(self._drain)
-        self._backlog.push(send._replace(data=bytes(send.data)))
+    def _to_kernel(self, address: Address, parts: Sequence[bytes], size: int) -> None:
+        port = self._port
+        if len(address) == 2:
+            port.socket.sendmsg(parts, _cut(size), 0, address)
+        else:
+            port.socket.sendmsg(parts, [*port.control(address), *_cut(size)], 0, address[:2])
 
     def _drain(self) -> None:
         while (send := self._backlog.head()) is not None:
             try:
-                self._to_kernel(send)
+                self._to_kernel(send.address, [send.data], send.segment_bytes)
             except BlockingIOError:
                 return
             except OSError:
@@ -208,6 +160,56 @@ class Egress:
         self._port.when_writable(None)
 
 
-def _count(line: Line | None, packets: int, octets: int) -> None:
+def _seal(lines: Sequence[Line | None], sender: Sender, run: Run) -> list[bytes]:
+    """The run as a target gets it: header, ciphertext, header, ciphertext; empty if it gets nothing of it."""
+    # The innermost loop of the product: what is constant stands outside it, and names are local. The parts stay apart:
+    # the kernel gathers them, which costs less than writing them into one buffer here.
+    encrypt, salt = sender.encrypt, sender.salt
+    parts: list[bytes] = []
+    counted = octets = first = shift = timestamp_shift = ssrc = nonce = 0
+    last: Codec | None = None
+    line: Line | None = None
+    payload_type = press = None
+    picture, later_by = -1, 0
+    for kind, codec, sequence, timestamp, marker, payload, padded, _, capture in run.packets:
+        if codec is not last:
+            if line is not None:
+                line.count(len(parts) - counted >> 1, octets)
+            last, line, counted, octets = codec, lines[kind], len(parts), 0
+            payload_type = line.payload_types.get(codec) if line else None
+            if line is not None:
+                first, shift, timestamp_shift, ssrc = line.numbers[FIRST : SSRC + 1]
+                press, nonce = line.press, ssrc << 48 ^ salt
+        if line is None or payload_type is None or sequence < first:
+            continue
+        index = sequence + shift
+        if press is not None:
+            if timestamp != picture:  # once for all packets of a picture
+                picture, later_by = timestamp, press.shift(timestamp)
+            timestamp, capture = timestamp + later_by, later(capture, later_by)  # noqa: PLW2901 - for this line
+        header = pack_header(
+            0xA0 if padded else 0x80,
+            payload_type | 0x80 if marker else payload_type,
+            index & 0xFFFF,
+            timestamp + timestamp_shift & 0xFFFFFFFF,
+            ssrc,
+        )
+        if capture:
+            header = bytes((header[0] | _HAS_EXTENSIONS,)) + header[1:] + filled(line.extensions, capture)
+        parts.append(header)
+        parts.append(encrypt((nonce ^ index).to_bytes(12, "big"), payload, header))
+        octets += len(payload)
     if line is not None:
-        line.count(packets, octets)
+        line.count(len(parts) - counted >> 1, octets)
+    return parts
+
+
+def _later(address: Address, parts: Sequence[bytes], size: int, run: Run) -> Send:
+    """For the backlog."""
+    return Send(b"".join(parts), size, address, len(parts) >> 1, run.has_audio)
+
+
+@functools.lru_cache(4096)
+def _cut(size: int) -> tuple[tuple[int, int, bytes], ...]:
+    """The control message that has the kernel cut a message into datagrams of `size`; none for 0."""
+    return ((_SOL_UDP, _UDP_SEGMENT, struct.pack("=H", size)),) if size else ()

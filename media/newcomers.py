@@ -12,6 +12,7 @@ from media.core.catchup import CatchUp
 from media.core.formats import Kind
 from media.core.gop import Gop
 from media.core.history import Packet
+from media.core.rewrite import Line
 from media.core.track import Track
 from media.egress import Egress
 from media.span import View
@@ -19,6 +20,9 @@ from media.subscriber import Subscriber
 
 ROUND_PACKETS: Final = 512
 """To all newcomers together in one round of `catchup.STEP_MS`: a burst must not fill the socket's buffer."""
+
+SKIPPED_PACKETS: Final = 64
+"""So many are worth a jump to the next keyframe; fewer are there before the eye has seen it."""
 
 
 class Newcomers:
@@ -41,13 +45,24 @@ class Newcomers:
             return False
         subscriber.catch_up = CatchUp(packets, self._track.edge(now_ms), now_ms, rate_bps)
         line.reserve(packets[0].sequence)
-        ahead = line.ahead(packets[0].sequence)
-        ahead.press = subscriber.catch_up.press
-        self._ahead[subscriber] = View(subscriber.peer, ahead)
+        self._ahead[subscriber] = _ahead(subscriber, line, subscriber.catch_up)
         self._behind[subscriber] = None
         self.served += 1
         self.step(subscriber, now_ms)
         return True
+
+    def _skip(self, subscriber: Subscriber, catch_up: CatchUp, now_ms: int) -> None:
+        """Go on with the keyframe that has come meanwhile, if many packets before it still wait.
+
+        Without this a herd that joins at once, more than there is room for in a group of pictures, is never live:
+        each who waits needs more the longer it waits, and gets it seconds late.
+        """
+        packets, line = self.gop.packets, subscriber.video
+        if line is None or not packets or not catch_up.is_overtaken(packets[0].sequence, SKIPPED_PACKETS):
+            return
+        fresh = CatchUp(packets, self._track.edge(now_ms), now_ms, catch_up.rate_bps)
+        subscriber.skipped(fresh)
+        self._ahead[subscriber] = _ahead(subscriber, line, fresh)
 
     def take(self, packets: Sequence[Packet]) -> None:
         """Note what goes to the fan-out now; those who are behind get it from here."""
@@ -72,6 +87,8 @@ class Newcomers:
 
     def step(self, subscriber: Subscriber, now_ms: int) -> int:
         """Send what is due; how many packets. At the end the fan-out takes over."""
+        if subscriber.catch_up is not None and subscriber in self._behind:
+            self._skip(subscriber, subscriber.catch_up, now_ms)
         catch_up, ahead = subscriber.catch_up, self._ahead.get(subscriber)
         if catch_up is None or ahead is None:
             return 0
@@ -120,3 +137,10 @@ class Newcomers:
         subscriber.catch_up = None
         self._ahead.pop(subscriber, None)
         self._behind.pop(subscriber, None)
+
+
+def _ahead(subscriber: Subscriber, line: Line, catch_up: CatchUp) -> View:
+    """The subscriber by the numbers of what it catches up with."""
+    ahead = line.ahead(catch_up.first)
+    ahead.press = catch_up.press
+    return View(subscriber.peer, ahead)

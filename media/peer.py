@@ -16,7 +16,8 @@ from media.core import stun
 from media.core.demux import Address, OverTcp, is_plain_alert
 from media.core.rtp import Header
 from media.core.sdp import Offer, our_setup
-from media.dtls import Association, Certificate, Receiver, Sender, associate
+from media.dtls import Association, Certificate, Sender, associate
+from media.hearing import Hearing
 
 DTLS_QUEUE: Final = 64
 MAX_PROBES: Final = 4
@@ -83,10 +84,12 @@ class Peer:
         self.setup = our_setup(offer.setup)
         self.address: Address | None = None
         self.sender: Sender | None = None
-        self.receiver: Receiver | None = None
+        self.receiver: Hearing | None = None
         self.seen_ms = now_ms()
         self.is_closed = False
         self.uses_gso = True
+        self.last_check: stun.Check | None = None
+        """Authentic; the next one says the same."""
         self.listener: PeerListener | None = None
         self._previous: Credentials | None = None
         self._tie_breaker = secrets.token_bytes(8)
@@ -136,7 +139,8 @@ class Peer:
                 return
             self._dtls = associate(self, self._wire.certificate, self._fingerprint, is_client=self.setup == "active")
             if await self._dtls.shake_hands():
-                self.sender, self.receiver = self._dtls.sender, self._dtls.receiver
+                assert self._dtls.receiver is not None, "the handshake yields the keys"
+                self.sender, self.receiver = self._dtls.sender, Hearing(self._dtls.receiver)
                 if self.listener and not self.is_closed:
                     self.listener.connected()
                 return
@@ -157,7 +161,9 @@ class Peer:
 
     def named(self, ufrag: str) -> Credentials | None:
         """The credentials under our name `ufrag`, if they still hold."""
-        return next((held for held in (self.credentials, self._previous) if held and held.ufrag == ufrag), None)
+        if self.credentials.ufrag == ufrag:
+            return self.credentials
+        return self._previous if self._previous is not None and self._previous.ufrag == ufrag else None
 
     def checked(self, address: Address, held: Credentials, *, nominated: bool) -> None:
         """A check under `held` was authentic; DTLS starts at the first one (36 ms a join, not 85).

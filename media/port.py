@@ -178,11 +178,13 @@ class MediaPort:
             self._media(peer, kind, datagram)
 
     def _stun(self, datagram: bytes, source: Address) -> None:
-        check = stun.parse_check(datagram)
+        holder = self.roster.at(source)
+        check = stun.again(datagram, holder.last_check) if holder and holder.last_check else None
+        check = check or stun.parse_check(datagram)
         if check is not None:
-            self._check(check, source)
+            self._check(check, source, holder)
             return
-        claimant, holder = self._claims.get(source), self.roster.at(source)
+        claimant = self._claims.get(source)
         reply = stun.parse_reply(datagram) if claimant or holder else None
         if reply and claimant and not claimant.is_closed and claimant.confirmed(source, reply):
             del self._claims[source]
@@ -190,14 +192,14 @@ class MediaPort:
         elif not (reply and holder and holder.confirmed(source, reply)):
             self.counts["dropped_stun"] += 1
 
-    def _check(self, check: stun.Check, source: Address) -> None:
+    def _check(self, check: stun.Check, source: Address, holder: Peer | None) -> None:
         peer = self.roster.named(check.local)
         held = peer.named(check.local) if peer else None
         password = held.password.encode() if held else b""
         if not peer or not held or check.remote != held.remote_ufrag or not stun.is_authentic(check, password):
             self.counts["dropped_stun"] += 1
             return
-        holder = self.roster.at(source)
+        peer.last_check = check
         if holder is not None and holder is not peer:
             self._claim(source, peer, held)
             return
@@ -222,20 +224,19 @@ class MediaPort:
         peer.probe(source, held)
 
     def _media(self, peer: Peer, kind: Kind, datagram: bytes) -> None:
-        if peer.receiver is None or peer.listener is None:
+        receiver, listener = peer.receiver, peer.listener
+        if receiver is None or listener is None:
             self.counts["dropped_early"] += 1
-            return
-        now = now_ms()
-        if kind is Kind.RTCP:
-            compound = peer.receiver.unprotect_rtcp(datagram)
-            if compound is None:
+        elif kind is Kind.RTCP:
+            compound = receiver.unprotect_rtcp(datagram)
+            if compound is not None:
+                listener.rtcp(compound, now_ms())
+            else:
                 self.counts["dropped_forged"] += 1
-                return
-            peer.listener.rtcp(compound, now)
-            return
-        header = parse_header(datagram)
-        payload = peer.receiver.unprotect(datagram, header.size) if header else None
-        if header is None or payload is None:
-            self.counts["dropped_forged"] += 1
-            return
-        peer.listener.rtp(header, payload, now)
+        else:
+            header = parse_header(datagram)
+            payload = receiver.unprotect(datagram, header.size) if header is not None else None
+            if header is not None and payload is not None:
+                listener.rtp(header, payload, now_ms())
+            else:
+                self.counts["dropped_forged"] += 1

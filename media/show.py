@@ -106,6 +106,8 @@ class Show:
         self._pictures = Pictures()
         self._sound_meter = Meter()
         self._pending_sound: list[Packet] = []
+        self._waiting = 0
+        """Packets for the next flush, of sound and of all layers."""
         self._unreported: set[Subscriber] = set()
         self._awaiting_sound: set[Subscriber] = set()
         self._media_ms = self._ranked_ms = self._took_over_ms = 0
@@ -178,7 +180,8 @@ class Show:
             captured_ms=packet.captured_ms,
         )
         self._media_ms = packet.now_ms
-        self._set_present(present=True)
+        if not self.host_present:
+            self._set_present(present=True)
         if placed is None:
             return
         self._packets += 1
@@ -187,7 +190,8 @@ class Show:
             self._put_sound(placed, packet.now_ms)
         else:
             self._put_picture(layer, placed, packet.now_ms)
-        if len(self._pending_sound) + sum(len(one.pending) for one in self.layers) > MAX_PENDING:
+        self._waiting += 1
+        if self._waiting > MAX_PENDING:
             self._give_up_one()
         self._wake(self, placed.marker and layer is not None)
 
@@ -217,6 +221,7 @@ class Show:
     def _give_up_one(self) -> None:
         longest = max((layer.pending for layer in self.layers), key=len)
         del (longest or self._pending_sound)[0]
+        self._waiting -= 1
         self._dropped += 1
 
     def told(self, stream: Stream, timestamp: int, wall_ms: float) -> None:
@@ -327,6 +332,7 @@ class Show:
         for packet in sound:
             self.sound.history.put(packet)
         pictures = [layer.take() for layer in self.layers]
+        self._waiting = sum(len(layer.pending) for layer in self.layers)
         for layer, packets in zip(self.layers, pictures, strict=True):
             self._admit(layer, packets)  # before any of this is counted as gone to those who leave
         batches = []

@@ -189,6 +189,19 @@ class Subscriber:
         self.layer, self._first = layer, catch_up.first + line.shift
         self._probe.begin(now_ms)
 
+    def skipped(self, catch_up: CatchUp) -> None:
+        """It goes on with the newer keyframe of `catch_up`, as the number behind the last that it got."""
+        layer, line, before = self.layer, self.video, self.catch_up
+        assert layer is not None, "who catches up is on a layer"
+        assert line is not None, "with its picture"
+        assert before is not None, "and has begun to"
+        before.end()
+        span = self._span(layer, line, line.copy())
+        assert span is not None, "a catch-up begins with a packet"
+        self._spans, self.catch_up = kept(self._spans, span), catch_up
+        line.shift = span.last + 1 - catch_up.first
+        self._first = span.last + 1
+
     def leave(self) -> None:
         """Get no more of the present layer's picture; what it got can still be asked for."""
         layer, line = self.layer, self.video

@@ -28,8 +28,16 @@ class OrderState(StrEnum):
     """Authorized and committed; the capture is on its way."""
     CAPTURED = "captured"
     CAPTURE_FAILED = "capture_failed"
+    CANCELLED = "cancelled"
+    """Undone before the capture: no money was taken, and the units went back."""
     PARTIALLY_REFUNDED = "partially_refunded"
     REFUNDED = "refunded"
+
+
+Email = Annotated[
+    str, Meta(pattern=r"^([^@\s\x00-\x1f]{1,64}@[^@\s\x00-\x1f.]+(\.[^@\s\x00-\x1f.]+)+)?$", max_length=254)
+]
+"""An e-mail address, or nothing. Only its shape is looked at: whether it reaches anybody shows later."""
 
 
 class HoldRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -110,6 +118,21 @@ class PayRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Pay for a hold with a method of the payment provider's."""
 
     payment_method: Annotated[str, Meta(min_length=1, max_length=200)]
+    email: Email = ""
+    """Where a guest is reached; kept with the payment. The limit per buyer counts per mailbox too."""
+
+
+class PaymentStep(Struct, frozen=True, kw_only=True):
+    """Where the payment of a hold stands, and what the buyer's page has to do for it."""
+
+    hold_id: HoldId
+    hold_state: HoldState
+    state: str
+    """`pending`, `authorized`, `declined`, `captured` or `cancelled`, as the provider says now; empty: not begun."""
+    client_secret: str = ""
+    """Not empty: the bank wants to hear from the buyer; with it the provider's script in the page asks them."""
+    code: str = ""
+    """Why it was declined: `payment_declined` or `limit_reached`."""
 
 
 class Amounts(Struct, frozen=True, kw_only=True):
@@ -175,6 +198,7 @@ class BasketPayRequest(QuoteRequest, frozen=True, kw_only=True, forbid_unknown_f
     """Pay for a basket as it was quoted."""
 
     payment_method: Annotated[str, Meta(min_length=1, max_length=200)]
+    email: Email = ""
     total: MinorUnits
     """The total the buyer was shown; another one is refused."""
 
@@ -235,6 +259,29 @@ class Refund(Struct, frozen=True, kw_only=True):
     units_returned: int
     order_state: OrderState
     created_at_ms: int
+
+
+class OutboxEntry(Struct, frozen=True, kw_only=True):
+    """Something that the payment provider has to be told: a capture, a refund, or to let money go."""
+
+    entry_id: int
+    kind: str
+    """`capture`, `refund` or `cancel`."""
+    state: str
+    """`pending`, or `parked`: it waits for an operator."""
+    payment_id: str
+    order_id: OrderId | None
+    amount: Money
+    attempts: int
+    why: str
+    """What the provider said last."""
+
+
+class OutboxPage(Struct, frozen=True, kw_only=True):
+    """One page of what waits for an operator, oldest first."""
+
+    items: list[OutboxEntry]
+    next_cursor: str | None = None
 
 
 class ShowTotals(Struct, frozen=True, kw_only=True):

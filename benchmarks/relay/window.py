@@ -15,8 +15,9 @@ from relay.viewers import Load, Viewer, scouts
 
 JOINING = 8
 """At a time."""
-SETTLE_S, LONGEST_SETTLE_S = 0.5, 25.0
+SETTLE_S, LONGEST_SETTLE_S = 0.5, 40.0
 CALM = 0.12
+LIVE_NS = 500_000_000
 
 
 class Server(NamedTuple):
@@ -66,7 +67,12 @@ async def _settle(load_: Load) -> None:
         before = load_.packets
         await asyncio.sleep(SETTLE_S)
         rate = (load_.packets - before) / SETTLE_S / len(load_.viewers)
-        calm = calm + 1 if abs(rate / PACKETS_A_SECOND - 1) < CALM else 0
+        calm = calm + 1 if abs(rate / PACKETS_A_SECOND - 1) < CALM and _is_live(load_) else 0
+
+
+def _is_live(load_: Load) -> bool:
+    """Whether what the scouts got last was sent just now: a herd that joins at once is hurried to live for a while."""
+    return all(one.delays_ns[-1] < LIVE_NS for one in load_.viewers if one.delays_ns)
 
 
 async def _count(load_: Load, pid: int, host: int, window: float) -> Figures:

@@ -2,7 +2,7 @@
 
 Owns: the moves of an order and the arithmetic of refunds.
 Invariant: 0 <= refunded <= total; the units come back once, with the refund that empties the order
-or with the capture that failed.
+or with the capture that failed, or with the cancellation.
 
 Postgres holds the same moves in the trigger `guard_order_move`; a test compares the two.
 """
@@ -16,6 +16,7 @@ from schema.order import OrderState
 
 PAID, CAPTURED, CAPTURE_FAILED = OrderState.PAID, OrderState.CAPTURED, OrderState.CAPTURE_FAILED
 PARTIALLY_REFUNDED, REFUNDED = OrderState.PARTIALLY_REFUNDED, OrderState.REFUNDED
+CANCELLED = OrderState.CANCELLED
 
 
 class OrderEvent(StrEnum):
@@ -23,6 +24,8 @@ class OrderEvent(StrEnum):
 
     CAPTURE = "capture"
     CAPTURE_REFUSED = "capture refused"
+    CANCEL = "cancel"
+    """By its buyer or an operator, before the money is taken."""
     REFUND_PART = "refund part"
     REFUND_REST = "refund rest"
 
@@ -30,6 +33,8 @@ class OrderEvent(StrEnum):
 TRANSITIONS: dict[tuple[OrderState, OrderEvent], OrderState] = {
     (PAID, OrderEvent.CAPTURE): CAPTURED,
     (PAID, OrderEvent.CAPTURE_REFUSED): CAPTURE_FAILED,
+    # No (CAPTURED, CANCEL): that is a refund, and the shop's to decide.
+    (PAID, OrderEvent.CANCEL): CANCELLED,
     (CAPTURED, OrderEvent.REFUND_PART): PARTIALLY_REFUNDED,
     (CAPTURED, OrderEvent.REFUND_REST): REFUNDED,
     (PARTIALLY_REFUNDED, OrderEvent.REFUND_PART): PARTIALLY_REFUNDED,
@@ -37,6 +42,14 @@ TRANSITIONS: dict[tuple[OrderState, OrderEvent], OrderState] = {
 }
 
 TERMINAL = frozenset(OrderState) - {state for state, _ in TRANSITIONS}
+
+
+def cancel(state: OrderState) -> OrderState:
+    """The state after a cancellation. Raises Conflict where the money was taken, or the order has ended already."""
+    try:
+        return TRANSITIONS[state, OrderEvent.CANCEL]
+    except KeyError:
+        raise Conflict(f"An order that is {state} cannot be cancelled", order_state=state) from None
 
 
 class Settlement(Struct, frozen=True, kw_only=True):

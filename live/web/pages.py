@@ -5,11 +5,13 @@ Invariant: a page gets a nonce of its own on every answer; a static file's addre
 directory, so that it may be kept for ever; nothing outside the directory is served.
 
 In a page `{{nonce}}` stands for the nonce of its Content-Security-Policy and `{{static}}` for the address of the
-static files, such as `/static/4f1c...`, and `{{ice}}` for "ask" or "none".
+static files, such as `/static/4f1c...`, `{{ice}}` for "ask" or "none", and `{{payments}}` for "fake" or for a
+provider's name and its publishable key.
 """
 
 import hashlib
 from collections.abc import Awaitable, Callable, Iterator
+from html import escape
 from pathlib import Path
 
 from starlette.requests import Request
@@ -18,7 +20,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from live.security import fresh_nonce, page_policy
+from live.security import NO_PAYMENTS, PaymentOrigins, fresh_nonce, page_policy
 
 ROOT = Path(__file__).parent
 PAGES = {
@@ -28,24 +30,32 @@ PAGES = {
     "/console/{show}": "console.html",
 }
 
+PAYING = "watch.html"
+"""The page in which people pay."""
+
 _FOREVER = b"public, max-age=31536000, immutable"
 _HOUR = b"public, max-age=3600"
 
 
-def page_routes(root: Path = ROOT, *, asks_for_ice: bool = False) -> list[BaseRoute]:
-    """The routes of all pages that are there, of the static files, and of the images under a lasting address."""
+def page_routes(
+    root: Path = ROOT, *, asks_for_ice: bool = False, payments: str = "fake", origins: PaymentOrigins = NO_PAYMENTS
+) -> list[BaseRoute]:
+    """The routes of all pages that are there, of the static files, and of the images under a lasting address.
+
+    `payments` is told to the watch page, whose policy alone lets the `origins` of a payment provider in.
+    """
     static = root / "static"
     prefix = static_prefix(root)
     files: list[BaseRoute] = [Mount(prefix, _kept(StaticFiles(directory=static), _FOREVER), name="static")]
     if (static / "images").is_dir():
         # Products refer to these for years: no digest in the address, and an hour in the cache.
         files.append(Mount("/images", _kept(StaticFiles(directory=static / "images"), _HOUR), name="images"))
-    pages = [
-        Route(path, _page(_told((root / name).read_text(encoding="utf-8"), asks_for_ice), prefix), name=name)
-        for path, name in PAGES.items()
-        if (root / name).exists()
-    ]
-    return [*files, *pages]
+
+    def page(name: str) -> Callable[[Request], Awaitable[Response]]:
+        text = _told((root / name).read_text(encoding="utf-8"), asks_for_ice).replace("{{payments}}", escape(payments))
+        return _page(text, prefix, origins if name == PAYING else NO_PAYMENTS)
+
+    return [*files, *(Route(path, page(name), name=name) for path, name in PAGES.items() if (root / name).exists())]
 
 
 def static_prefix(root: Path = ROOT) -> str:
@@ -66,12 +76,12 @@ def _files(directory: Path) -> Iterator[Path]:
     return (path for path in sorted(directory.rglob("*")) if path.is_file())
 
 
-def html_answer(html: str, nonce: str) -> Response:
+def html_answer(html: str, nonce: str, origins: PaymentOrigins = NO_PAYMENTS) -> Response:
     """A page with its policy. Not stored: its nonce is for once."""
     return HTMLResponse(
         html,
         headers={
-            "Content-Security-Policy": page_policy(nonce),
+            "Content-Security-Policy": page_policy(nonce, origins),
             "Cache-Control": "no-store",
             "Permissions-Policy": "camera=(self), microphone=(self), display-capture=(self), geolocation=()",
         },
@@ -83,12 +93,12 @@ def _told(template: str, asks_for_ice: bool) -> str:  # noqa: FBT001 - it is the
     return template.replace("{{ice}}", "ask" if asks_for_ice else "none")
 
 
-def _page(template: str, prefix: str) -> Callable[[Request], Awaitable[Response]]:
+def _page(template: str, prefix: str, origins: PaymentOrigins) -> Callable[[Request], Awaitable[Response]]:
     filled = template.replace("{{static}}", prefix)
 
     async def endpoint(_request: Request) -> Response:
         nonce = fresh_nonce()
-        return html_answer(filled.replace("{{nonce}}", nonce), nonce)
+        return html_answer(filled.replace("{{nonce}}", nonce), nonce, origins)
 
     return endpoint
 

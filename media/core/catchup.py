@@ -54,6 +54,7 @@ class CatchUp:
         self._late: list[Packet] = []
         self._is_repeated = False
         self.began_ms = now_ms
+        self.rate_bps = rate_bps
         self._sent_ms = now_ms
         least_ms = max(MIN_MS, len(packets) * STEP_MS // _PLANNED_PACKETS)
         if rate_bps:
@@ -83,6 +84,11 @@ class CatchUp:
     def is_done(self) -> bool:
         """True if whatever comes after `last` has the host's own timestamp, and can go by the fan-out."""
         return not self.waits and signed(self._packets[-1].timestamp - self.press.live) >= 0
+
+    def is_overtaken(self, key: int, packets: int) -> bool:
+        """True if so many packets or more wait before the keyframe that begins at sequence `key`."""
+        at = self._next + packets - 1
+        return at < len(self._packets) and self._packets[at].sequence < key
 
     def is_over(self, now_ms: int) -> bool:
         """True when nobody will ask any more."""

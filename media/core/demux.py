@@ -62,21 +62,23 @@ class Kind(IntEnum):
     RTCP = 4
 
 
+# Looked up for each datagram; a member of an enumeration is found in two steps.
+_JUNK, _STUN, _DTLS, _RTP, _RTCP = Kind
+
+
 def classify(datagram: bytes) -> Kind:
     """The protocol of a datagram by its first bytes; JUNK if it is none of ours or too short for its own header."""
     size = len(datagram)
     if size == 0:
-        return Kind.JUNK
+        return _JUNK
     first = datagram[0]
+    if 128 <= first <= 191:
+        if size >= _RTCP_HEADER and 192 <= datagram[1] <= 223:
+            return _RTCP
+        return _RTP if size >= _RTP_HEADER else _JUNK
     if first <= 3:
-        return Kind.STUN if size >= _STUN_HEADER else Kind.JUNK
-    if 20 <= first <= 63:
-        return Kind.DTLS if size >= _DTLS_HEADER else Kind.JUNK
-    if not 128 <= first <= 191:
-        return Kind.JUNK
-    if size >= _RTCP_HEADER and 192 <= datagram[1] <= 223:
-        return Kind.RTCP
-    return Kind.RTP if size >= _RTP_HEADER else Kind.JUNK
+        return _STUN if size >= _STUN_HEADER else _JUNK
+    return _DTLS if 20 <= first <= 63 and size >= _DTLS_HEADER else _JUNK
 
 
 def is_sound_dtls(datagram: bytes) -> bool:

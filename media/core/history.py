@@ -4,7 +4,8 @@ Owns: a ring of packets by extended sequence number.
 Invariant: holds at most `size` packets, and what it returns for a number is the packet put for it, bit for bit.
 """
 
-from typing import NamedTuple
+import functools
+from typing import Final, NamedTuple
 
 from media.core.extensions import BLOCK_BYTES
 from media.core.formats import Codec, Kind
@@ -29,6 +30,10 @@ class Packet(NamedTuple):
     capture: int = 0
     """When the picture was captured, on our wall clock: NTP in 32.32 bits (`reception.ntp`). Not 0: the packet goes
     with a block of header extensions, `extensions.BLOCK_BYTES` long."""
+
+
+packet_of: Final = functools.partial(tuple.__new__, Packet)
+"""A packet from all its fields in a tuple: for each that arrives, in a third of the time of `Packet(...)`."""
 
 
 def size_of(packet: Packet) -> int:

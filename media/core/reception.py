@@ -37,9 +37,8 @@ class Reception:
         self._transit: float | None = None
         self._last_sr: tuple[int, int] | None = None
 
-    def arrived(self, sequence: int, timestamp: int, octets: int, now_ms: int) -> int:
-        """Count a packet; its extended sequence number."""
-        extended = self.sequence.extend(sequence)
+    def arrived(self, extended: int, timestamp: int, octets: int, now_ms: int) -> None:
+        """Count a packet by its extended sequence number."""
         if self.packets == 0:
             self._first = extended
         self.packets += 1
@@ -51,7 +50,6 @@ class Reception:
             if change < self._clock_hz:  # a timestamp that wrapped or jumped says nothing about the network
                 self._jitter += (change - self._jitter) / 16
         self._transit = transit
-        return extended
 
     def told(self, report: SenderReport, now_ms: int) -> None:
         """Note a sender report, for the round-trip time that the publisher derives from our answer."""

@@ -4,6 +4,7 @@ Reads no clock and does no I/O. Invariant: `parse` never raises and never reads 
 does not understand is skipped, a part that lies about its length ends the reading.
 """
 
+import functools
 import struct
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
@@ -40,6 +41,11 @@ class ReportBlock(NamedTuple):
     """In 1/65536 s."""
 
 
+_block: Final = functools.partial(tuple.__new__, ReportBlock)
+"""For each report: a third of the time of `ReportBlock(...)`."""
+_SIX: Final = struct.Struct("!IIIIII")
+
+
 class Nack(NamedTuple):
     """16-bit sequence numbers somebody misses."""
 
@@ -67,12 +73,16 @@ def parse(compound: bytes) -> list[Part]:
     parts: list[Part] = []
     at, room = 0, MAX_NACKED
     while at + 8 <= len(compound) and compound[at] >> 6 == 2:
-        size = 4 + 4 * int.from_bytes(compound[at + 2 : at + 4], "big")
+        size = 4 + 4 * (compound[at + 2] << 8 | compound[at + 3])
         if at + size > len(compound) or size < 8:
             break
-        for part in _part(compound[at + 1], compound[at] & 31, compound[at : at + size]):
-            parts.append(part._replace(sequences=part.sequences[:room]) if isinstance(part, Nack) else part)
-            room -= len(part.sequences[:room]) if isinstance(part, Nack) else 0
+        kind, count = compound[at + 1], compound[at] & 31
+        if kind == RR:
+            parts += _blocks(compound[at : at + size], 8, count)
+        else:
+            for part in _part(kind, count, compound[at : at + size]):
+                parts.append(part._replace(sequences=part.sequences[:room]) if isinstance(part, Nack) else part)
+                room -= len(part.sequences[:room]) if isinstance(part, Nack) else 0
         at += size
     return parts
 
@@ -80,8 +90,6 @@ def parse(compound: bytes) -> list[Part]:
 def _part(kind: int, count: int, packet: bytes) -> Iterable[Part]:
     if kind == SR and len(packet) >= 28:
         return [SenderReport(*struct.unpack_from("!IQIII", packet, 4)), *_blocks(packet, 28, count)]
-    if kind == RR:
-        return _blocks(packet, 8, count)
     if kind == RTPFB and count == _NACK and len(packet) >= 16:
         return [Nack(int.from_bytes(packet[8:12], "big"), _nacked(packet))]
     return _payload_feedback(count, packet) if kind == PSFB and len(packet) >= 12 else []
@@ -101,11 +109,9 @@ def _payload_feedback(form: int, packet: bytes) -> Iterable[Part]:
 def _blocks(packet: bytes, at: int, count: int) -> list[Part]:
     found: list[Part] = []
     for start in range(at, min(at + 24 * count, len(packet) - 23), 24):
-        ssrc, loss, highest, jitter, last_sr, delay = struct.unpack_from("!IIIIII", packet, start)
+        ssrc, loss, highest, jitter, last_sr, delay = _SIX.unpack_from(packet, start)
         lost = loss & 0xFFFFFF
-        found.append(
-            ReportBlock(ssrc, loss >> 24, lost - (lost >> 23 << 24), highest, jitter, last_sr, delay),
-        )
+        found.append(_block((ssrc, loss >> 24, lost - (lost >> 23 << 24), highest, jitter, last_sr, delay)))
     return found
 
 

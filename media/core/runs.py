@@ -21,7 +21,7 @@ from typing import Final
 from msgspec import Struct
 
 from media.core.formats import Kind
-from media.core.history import Packet, size_of
+from media.core.history import Packet, packet_of, size_of
 
 MAX_SEGMENTS: Final = 10
 MAX_PAD: Final = 255
@@ -106,4 +106,4 @@ def _padded(packet: Packet, size: int) -> Packet:
     if missing == 0:
         return packet
     payload = packet.payload + bytes(missing - 1) + bytes((missing,))
-    return packet._replace(payload=payload, padded=True)
+    return packet_of((*packet[:5], payload, True, *packet[7:]))

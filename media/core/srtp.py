@@ -15,9 +15,13 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 TAG_BYTES: Final = 16
 SALT_BYTES: Final = 12
 WINDOW: Final = 1024
-MAX_SOURCES: Final = 16
-"""SSRCs accepted from one peer; a publisher needs two, and more with simulcast and RTX."""
+MAX_SOURCES: Final = 32
+"""SSRCs accepted from one peer, ever: of one that was forgotten everything could be replayed.
 
+Sound, eight layers and their retransmissions are 17; an encoder that begins anew takes another one.
+"""
+
+_SEEN: Final = (1 << WINDOW) - 1
 _RTP_KEY, _RTP_SALT, _RTCP_KEY, _RTCP_SALT = 0, 2, 3, 5
 _ENCRYPTED: Final = 0x80000000
 
@@ -79,7 +83,7 @@ class Window:
         if index > self.highest:
             step = index - self.highest
             # A jump beyond the window clears it; shifting by billions would build a giant number.
-            self._bits = (self._bits << step | 1) & (1 << WINDOW) - 1 if step < WINDOW else 1
+            self._bits = (self._bits << step | 1) & _SEEN if step < WINDOW else 1
             self.highest = index
         else:
             self._bits |= 1 << self.highest - index
@@ -91,31 +95,27 @@ class GcmSender:
     `twin` belongs to media.native: its cipher context with `rtp_key` and `rtp_salt`, which lives as long as the keys.
     """
 
-    __slots__ = ("_encrypt_into", "_keys", "_rtcp_index", "_salt", "rtp_key", "rtp_salt", "twin")
+    __slots__ = ("_keys", "_rtcp_index", "rtp_key", "rtp_salt", "salt", "twin")
     tag_bytes = TAG_BYTES
 
     def __init__(self, key: bytes, salt: bytes) -> None:
         self._keys = Keys(key, salt)
         self._rtcp_index = 0
-        self._encrypt_into: Callable[[bytes, bytes, bytes, memoryview], int] | None = None
-        self._salt = self._keys.rtp_salt  # looked up per packet
+        self.salt = self._keys.rtp_salt  # looked up per run
         self.rtp_key, self.rtp_salt = self._keys.rtp_key, self._keys.rtp_salt.to_bytes(SALT_BYTES, "big")
         self.twin: object | None = None
 
-    def seal_into(self, position: int, header: bytes, payload: bytes, out: memoryview, at: int) -> int:
-        """Write header, ciphertext and tag to `out` from `at`; where they end.
+    @property
+    def encrypt(self) -> Callable[[bytes, bytes, bytes], bytes]:
+        """(nonce, payload, header) -> ciphertext and tag; the nonce is `salt` xor the packet's position."""
+        return self._keys.rtp.encrypt
+
+    def seal(self, position: int, header: bytes, payload: bytes) -> bytes:
+        """The SRTP packet.
 
         `position` is SSRC << 48 | cycles << 16 | sequence: what makes the nonce (RFC 7714 section 8.1).
         """
-        body = at + len(header)
-        end = body + len(payload) + TAG_BYTES
-        out[at:body] = header
-        nonce = (position ^ self._salt).to_bytes(12, "big")
-        encrypt_into = self._encrypt_into
-        if encrypt_into is None:
-            encrypt_into = self._encrypt_into = self._keys.rtp.encrypt_into
-        encrypt_into(nonce, payload, header, out[body:end])
-        return end
+        return header + self.encrypt((position ^ self.salt).to_bytes(12, "big"), payload, header)
 
     def protect_rtcp(self, packet: bytes) -> bytes:
         """A compound RTCP packet as SRTCP (RFC 7714 section 9)."""
@@ -128,9 +128,11 @@ class GcmSender:
 class GcmReceiver:
     """Decrypts what one peer sends."""
 
-    __slots__ = ("_keys", "_rtcp", "_rtp")
+    __slots__ = ("_keys", "_rtcp", "_rtp", "surplus")
 
     def __init__(self, key: bytes, salt: bytes) -> None:
+        self.surplus = 0
+        """Authentic packets that were refused because their source was one too many."""
         self._keys = Keys(key, salt)
         self._rtp: dict[int, Window] = {}
         self._rtcp: dict[int, Window] = {}
@@ -147,7 +149,7 @@ class GcmReceiver:
             payload = self._keys.rtp.decrypt(nonce, packet[header_size:], packet[:header_size])
         except InvalidTag:
             return None
-        return payload if _mark(self._rtp, ssrc, window, index) else None
+        return payload if self._mark(self._rtp, ssrc, window, index) else None
 
     def unprotect_rtcp(self, packet: bytes) -> bytes | None:
         """The compound RTCP packet in an SRTCP one; None as above."""
@@ -164,7 +166,16 @@ class GcmReceiver:
             plain = self._keys.rtcp.decrypt(nonce, packet[8:-4], packet[:8] + trailer)
         except InvalidTag:
             return None
-        return packet[:8] + plain if _mark(self._rtcp, ssrc, window, index) else None
+        return packet[:8] + plain if self._mark(self._rtcp, ssrc, window, index) else None
+
+    def _mark(self, windows: dict[int, Window], ssrc: int, window: Window, index: int) -> bool:
+        if ssrc not in windows:
+            if len(windows) >= MAX_SOURCES:
+                self.surplus += 1
+                return False
+            windows[ssrc] = window
+        window.mark(index)
+        return True
 
 
 def _guess(sequence: int, highest: int) -> int:
@@ -173,12 +184,3 @@ def _guess(sequence: int, highest: int) -> int:
         return sequence
     step = (sequence - highest) & 0xFFFF
     return highest + (step if step < 0x8000 else step - 0x10000)
-
-
-def _mark(windows: dict[int, Window], ssrc: int, window: Window, index: int) -> bool:
-    if ssrc not in windows:
-        if len(windows) >= MAX_SOURCES:
-            return False
-        windows[ssrc] = window
-    window.mark(index)
-    return True

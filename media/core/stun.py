@@ -34,6 +34,9 @@ _KNOWN_REQUIRED: Final = frozenset({_USERNAME, _MESSAGE_INTEGRITY, _XOR_MAPPED_A
 _HOST_PRIORITY: Final = 126 << 24 | 65535 << 8 | 255
 _MAX_USERNAME: Final = 513
 _OPTIONAL: Final = 0x8000
+_REQUEST: Final = struct.Struct("!HHI")
+_MAC_HEAD: Final = struct.pack("!HH", _MESSAGE_INTEGRITY, 20)
+_CRC_HEAD: Final = struct.pack("!HH", _FINGERPRINT, 4)
 _MAX_HOSTS: Final = 4096
 """Whose address is known from the answer before; only a proven check is answered, so no stranger is among them."""
 
@@ -69,6 +72,30 @@ def parse_check(datagram: bytes) -> Check | None:
     if names is None:
         return None
     return Check(datagram[8:20], *names, _USE_CANDIDATE in attributes, *_signature(datagram, attributes))
+
+
+def again(datagram: bytes, before: Check) -> Check | None:
+    """The check in a datagram that differs from `before` only in what differs each time; None: read it from scratch.
+
+    A browser says the same each second or two but for the transaction, MAC and fingerprint: one comparison takes the
+    place of the reading. What this returns is as little proven as what `parse_check` does.
+
+        signed                                              | not covered
+        type length cookie | transaction | attributes       | MESSAGE-INTEGRITY, MAC | FINGERPRINT, CRC
+        0                  8             20                 -32                  -28 -8             -4
+    """
+    signed = before.signed
+    if datagram[20:-32] != signed[20:] or len(datagram) != len(signed) + 32:
+        return None
+    if datagram[:8] != _REQUEST.pack(_BINDING_REQUEST, len(signed) + 12, COOKIE):
+        return None
+    if datagram[-32:-28] != _MAC_HEAD or datagram[-8:-4] != _CRC_HEAD:
+        return None
+    if datagram[-4:] != _crc(datagram[:-8]).to_bytes(4, "big"):
+        return None
+    transaction = datagram[8:20]
+    signed = signed[:8] + transaction + signed[20:]
+    return Check(transaction, before.local, before.remote, before.nominates, datagram[-28:-8], signed)
 
 
 def parse_reply(datagram: bytes) -> Reply | None:
@@ -156,10 +183,17 @@ def _signed(kind: int, transaction: bytes, body: bytes, password: bytes) -> byte
 
 def _mapped(address: Address, transaction: bytes) -> bytes:
     packed = _packed(address[0])
+    if len(packed) == 4:  # the mask is the cookie alone
+        return _mapped_v4(packed, address[1])
     mask = (struct.pack("!I", COOKIE) + transaction)[: len(packed)]
     masked = (int.from_bytes(packed, "big") ^ int.from_bytes(mask, "big")).to_bytes(len(packed), "big")
-    family = 1 if len(packed) == 4 else 2
-    return struct.pack("!HHBBH", _XOR_MAPPED_ADDRESS, 4 + len(masked), 0, family, address[1] ^ COOKIE >> 16) + masked
+    return struct.pack("!HHBBH", _XOR_MAPPED_ADDRESS, 4 + len(masked), 0, 2, address[1] ^ COOKIE >> 16) + masked
+
+
+@functools.lru_cache(_MAX_HOSTS)
+def _mapped_v4(packed: bytes, port: int) -> bytes:
+    masked = int.from_bytes(packed, "big") ^ COOKIE
+    return struct.pack("!HHBBHI", _XOR_MAPPED_ADDRESS, 8, 0, 1, port ^ COOKIE >> 16, masked)
 
 
 @functools.lru_cache(_MAX_HOSTS)

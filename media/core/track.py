@@ -7,7 +7,7 @@ Invariant: each sequence number of the track is given to one packet, once.
 from typing import Final
 
 from media.core.formats import CLOCK_HZ, Codec, Kind
-from media.core.history import History, Packet
+from media.core.history import History, Packet, packet_of
 from media.core.payloads import begins_keyframe
 from media.core.reception import Mapping, ntp
 from media.core.rewrite import Splice
@@ -65,22 +65,16 @@ class Track:
         begins = begins_keyframe(codec, payload) and stamp != self._keyframe_timestamp
         if begins:  # one a picture: H264 sends parameter sets and several IDR slices of one, each by itself
             self._keyframe_timestamp = stamp
-        return Packet(
-            kind=self.kind,
-            codec=codec,
-            sequence=number,
-            timestamp=stamp,
-            marker=marker,
-            payload=payload or _ONLY_PADDING,
-            padded=not payload,
-            begins_keyframe=begins,
-            capture=self._capture(stamp, now_ms, begins=begins),
+        capture = self._capture(stamp, now_ms, begins=begins)
+        return packet_of(
+            (self.kind, codec, number, stamp, marker, payload or _ONLY_PADDING, not payload, begins, capture)
         )
 
     def _capture(self, timestamp: int, now_ms: int, *, begins: bool) -> int:
         """What `Packet.capture` says: on a keyframe's first packet, and on one packet a second."""
-        is_due = self._stamped_ms is None or now_ms - self._stamped_ms >= CAPTURE_EVERY_MS
-        if self.kind is not Kind.VIDEO or not (begins or is_due):
+        if self.kind is not Kind.VIDEO:
+            return 0
+        if not begins and self._stamped_ms is not None and now_ms - self._stamped_ms < CAPTURE_EVERY_MS:
             return 0
         self._stamped_ms = now_ms
         return ntp(round(self.captured_ms(timestamp) or now_ms))

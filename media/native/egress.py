@@ -7,7 +7,6 @@ Invariant: what C leaves undone is done here at once, in order for each target, 
 from collections.abc import Sequence
 from typing import Final
 
-from media.core.backlog import Send
 from media.core.history import Packet
 from media.core.runs import Run, regroup
 from media.egress import Egress, Target
@@ -56,11 +55,5 @@ class NativeEgress(Egress):
         if peer.sender is None or peer.address is None:
             return
         for run in runs:
-            send = self._seal(target, peer.sender, peer.address, run)
-            if send is not None:
-                self._emit(peer, _from(segment, send))
+            self._run(target, peer.sender, peer.address, run, segment)
             segment = 0
-
-
-def _from(segment: int, send: Send) -> Send:
-    return send._replace(data=send.data[segment * send.segment_bytes :], packets=send.packets - segment)

@@ -1,7 +1,7 @@
 """Finds the extension and a libcrypto for it, and proves both before they are used.
 
-Owns: the one answer of the process. Invariant: the extension is handed out only after it has given the very bytes
-that the reference gives.
+Owns: the one answer of the process. Invariant: the extension is handed out only if it was built from the
+source beside it, and after it has given the very bytes that the reference gives.
 """
 
 import ctypes
@@ -10,13 +10,18 @@ import functools
 import importlib
 import importlib.util
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
 from typing import Final
 
+import structlog
 from msgspec import Struct
 
 from media.core.srtp import GcmSender
 
+log = structlog.get_logger()
+
+SOURCE: Final = Path(__file__).with_name("_fanout.c")
 _FUNCTIONS: Final = (
     "EVP_CIPHER_CTX_new",
     "EVP_CIPHER_CTX_free",
@@ -45,6 +50,9 @@ def load() -> Found:
         fanout = importlib.import_module("media.native._fanout")
     except ImportError:
         return Found(reason="it is not built (that needs a C compiler and Python's headers)")
+    if not _is_current(fanout):
+        log.warning("the native egress is of another source than the one beside it, and is not used; build it again")
+        return Found(reason="it was built from another source than the one beside it: build it again")
     for library, name in _libraries():
         addresses = _addresses(library)
         if addresses is not None:
@@ -52,6 +60,14 @@ def load() -> Found:
             if _is_right(fanout):
                 return Found(fanout=fanout, reason=f"AES-GCM by {name}")
     return Found(reason="no libcrypto was found that does AES-GCM as the reference does")
+
+
+def _is_current(fanout: ModuleType) -> bool:
+    """Whether it was built from the C source beside it; one that cannot tell was not."""
+    try:
+        return bool(fanout.source() == SOURCE.read_bytes())
+    except (AttributeError, OSError):
+        return False
 
 
 def _libraries() -> Iterator[tuple[ctypes.CDLL, str]]:
@@ -96,11 +112,10 @@ def _addresses(library: ctypes.CDLL) -> list[int] | None:
 
 def _is_right(fanout: ModuleType) -> bool:
     """Whether a packet comes out as from the reference."""
-    sender, out = GcmSender(bytes(range(16)), bytes(range(12))), memoryview(bytearray(256))
+    sender = GcmSender(bytes(range(16)), bytes(range(12)))
     header, payload, ssrc, index = b"\x80\x60" + bytes(range(10)), b"showfloor" * 20, 0xDEADBEEF, 0x12345_6789A
-    end = sender.seal_into(ssrc << 48 | index, header, payload, out, 0)
     try:
         sealed: bytes = fanout.Cipher(sender.rtp_key, sender.rtp_salt).seal(ssrc, index, header, payload)
     except (RuntimeError, ValueError):
         return False
-    return sealed == bytes(out[:end])
+    return sealed == sender.seal(ssrc << 48 | index, header, payload)

@@ -109,8 +109,10 @@ class Shop:
         request = HoldRequest(variant_id=VariantId(variant), quantity=quantity)
         return await self.desk.hold(viewer(who), SHOW, request, key or f"key-{next(_keys)}")
 
-    async def pay_for(self, who: str, hold: Hold, method: str = "fake_ok", key: str | None = None) -> Order | Hold:
-        request = PayRequest(payment_method=method)
+    async def pay_for(
+        self, who: str, hold: Hold, method: str = "fake_ok", key: str | None = None, email: str = ""
+    ) -> Order | Hold:
+        request = PayRequest(payment_method=method, email=email)
         return await self.desk.pay(viewer(who), hold.hold_id, request, key or f"key-{next(_keys)}")
 
     async def buy(self, who: str, *, quantity: int = 1) -> Order:

@@ -5,8 +5,9 @@ from collections import Counter
 
 import pytest
 
+from checkout.outbox import ATTEMPTS
 from schema.errors import Conflict, IdempotencyMismatch, NotFound
-from schema.ids import OrderId
+from schema.ids import OrderId, ShowId
 from schema.show import Stock
 
 
@@ -85,6 +86,122 @@ class TestCaptures:
         assert await shop.pg.fetchval("SELECT state FROM outbox") == "done"
         assert await shop.pg.fetchval("SELECT state FROM payments") == "cancelled"
         assert shop.pay.count("captures", hold.hold_id) == 0
+
+
+class TestCancelling:
+    async def test_before_the_capture_money_and_stock_are_reversed_exactly_once(self, shop):
+        desk = await shop.open(pace=shop.idle)
+        await shop.item(stock=1, limit=1)
+        order_id = await shop.sold_without_capture("ann")
+        done = await asyncio.gather(*(desk.cancel(shop.viewer("ann"), order_id) for _ in range(5)))
+        assert {order.state for order in done} == {"cancelled"}
+        await shop.say_what_is_due()
+        await shop.all_said()
+        assert await shop.stock() == Stock(on_hand=1, held=0, sold=1, available=1, returned=1)
+        assert await shop.gate_available() == 1
+        assert shop.pay.count("captures", done[0].hold_id) == 0
+        assert await shop.pg.fetchval("SELECT state FROM payments") == "cancelled"
+        assert desk.counts.cancellations == 1
+        totals = await desk.totals(shop.show_id)
+        assert (totals.orders, totals.paid.amount) == (0, 0)
+        await shop.tap("ann")  # and the limit is theirs again
+        with pytest.raises(Conflict):
+            await desk.refund(shop.operator, order_id)
+        assert (await shop.verify()).problems == []
+
+    async def test_captured_money_is_not_cancelled_but_refunded(self, shop, desk):
+        await shop.item(stock=1)
+        order = await shop.buy("ann")
+        await shop.captured(order)
+        with pytest.raises(Conflict):
+            await desk.cancel(shop.viewer("ann"), order.order_id)
+        assert (await desk.get_order(shop.operator, order.order_id)).state == "captured"
+
+    async def test_another_buyer_cannot_cancel_it(self, shop):
+        desk = await shop.open(pace=shop.idle)
+        await shop.item(stock=1)
+        order_id = await shop.sold_without_capture("ann")
+        with pytest.raises(NotFound):
+            await desk.cancel(shop.viewer("bob"), order_id)
+        assert (await desk.cancel(shop.operator, order_id)).state == "cancelled"
+
+    async def test_a_capture_that_was_on_its_way_is_given_back(self, shop):
+        desk = await shop.open(pace=shop.idle)
+        await shop.item(stock=1)
+        order_id = await shop.sold_without_capture("ann")
+        row = await shop.pg.fetchrow("SELECT * FROM claim_outbox(1, 15000)")
+        total = (await desk.get_order(shop.operator, order_id)).total
+        await shop.provider.capture(row["payment_id"], total)  # its answer comes only after the cancellation
+        order = await desk.cancel(shop.operator, order_id)
+        await desk._outbox._say(row)
+        await shop.say_what_is_due()
+        await shop.all_said()
+        assert (await desk.get_order(shop.operator, order_id)).state == "cancelled"
+        assert shop.pay.count("captured", order.hold_id) == shop.pay.count("refunded", order.hold_id) == 4900
+        assert desk.counts.stray_captures == 1
+        assert (await shop.verify()).problems == []
+
+    async def test_a_capture_withdrawn_while_it_failed_is_not_tried_again(self, shop):
+        desk = await shop.open(pace=shop.idle)
+        await shop.item(stock=1)
+        order_id = await shop.sold_without_capture("ann")
+        row = await shop.pg.fetchrow("SELECT * FROM claim_outbox(1, 15000)")
+        await desk.cancel(shop.operator, order_id)
+        shop.pay.faults.error_500 = 1
+        await desk._outbox._say(row)
+        assert shop.pay.faults.error_500 == 0
+        assert await shop.pg.fetchval("SELECT state FROM outbox WHERE kind = 'capture'") == "done"
+
+
+class TestParked:
+    async def test_what_is_refused_waits_for_an_operator_and_is_said_again_when_they_ask(self, shop):
+        desk = await shop.open(pace=shop.idle)
+        await shop.item(stock=1)
+        order = await shop.buy("ann")
+        await shop.say_what_is_due()
+        shop.pay._db.execute("UPDATE payments SET captured = 0, state = 'authorized'")  # the network forgot it
+        await desk.refund(shop.operator, order.order_id)
+
+        async def is_parked() -> bool:
+            return len((await desk.parked(shop.show_id)).items) == 1
+
+        await shop.eventually(is_parked)
+        (entry,) = (await desk.parked(shop.show_id)).items
+        assert (entry.kind, entry.state, entry.order_id, entry.amount) == (
+            "refund",
+            "parked",
+            order.order_id,
+            order.total,
+        )
+        assert "409" in entry.why
+        await shop.say_what_is_due()
+        assert (await desk.parked(shop.show_id)).items == [entry]  # not by itself
+        shop.pay._db.execute("UPDATE payments SET captured = amount, state = 'captured'")
+        assert (await desk.retry(shop.show_id, entry.entry_id)).state == "pending"
+        await shop.all_said()
+        assert (await desk.parked(shop.show_id)).items == []
+        assert shop.pay.count("refunded", order.hold_id) == 4900
+
+    async def test_tries_have_a_limit(self, shop):
+        desk = await shop.open(pace=shop.idle)
+        await shop.item(stock=1)
+        await shop.sold_without_capture("ann")
+        shop.pay.faults.error_500 = ATTEMPTS + 5
+        for _ in range(ATTEMPTS + 5):
+            await shop.pg.execute("UPDATE outbox SET due_at_ms = 0 WHERE state = 'pending'")
+            await shop.say_what_is_due()
+        assert shop.pay.faults.error_500 == 5
+        assert [entry.attempts for entry in (await desk.parked(shop.show_id)).items] == [ATTEMPTS]
+        assert desk.counts.parked == 1
+
+    async def test_an_entry_of_another_show_is_none(self, shop):
+        desk = await shop.open(pace=shop.idle)
+        await shop.item(stock=1)
+        await shop.sold_without_capture("ann")
+        entry = await shop.pg.fetchval("UPDATE outbox SET state = 'parked' RETURNING outbox_id")
+        with pytest.raises(NotFound):
+            await desk.retry(ShowId("another"), entry)
+        assert (await desk.parked(ShowId("another"))).items == []
 
 
 class TestRefunds:

@@ -125,6 +125,18 @@ async def test_data_of_another_major_version_is_missing_its_server(settings):
     assert "was made by version 15" in found.text
 
 
+async def test_who_moves_the_money_is_named_and_no_key_is(tmp_path):
+    made_up = await finding(Settings(data_dir=tmp_path, token_secret="x" * 32), "Payments")
+    assert (made_up.verdict, "no money moves" in made_up.text) == (doctor.Verdict.NOTE, True)
+    keys = {"stripe_secret_key": "sk_live_abc", "stripe_publishable_key": "pk_live_abc"}
+    live = Settings(
+        data_dir=tmp_path, token_secret="x" * 32, payment_provider="stripe", stripe_webhook_secret="whsec_abc", **keys
+    )
+    found = await finding(live, "Payments")
+    assert (found.verdict, found.text) == (doctor.Verdict.OK, "Stripe, live: money moves")
+    assert "abc" not in doctor.report([found])[0]
+
+
 async def test_a_missing_chromium_is_a_note_for_the_service_needs_none(settings, monkeypatch):
     monkeypatch.setenv("CHROMIUM", "/nowhere/chromium")
     found = await finding(settings, "Chromium")

@@ -11,6 +11,17 @@ from live.settings import PREFIX, SECRET_MIN_CHARS, UNPREFIXED, Settings, Settin
 from live.wiring import relay_config
 
 SECRET = "s" * SECRET_MIN_CHARS
+STRIPE = {
+    "SHOWFLOOR_PAYMENT_PROVIDER": "stripe",
+    "SHOWFLOOR_STRIPE_SECRET_KEY": "sk_test_1",
+    "SHOWFLOOR_STRIPE_PUBLISHABLE_KEY": "pk_test_1",
+}
+LIVE = {
+    "SHOWFLOOR_PAYMENT_PROVIDER": "stripe",
+    "SHOWFLOOR_STRIPE_SECRET_KEY": "rk_live_1",
+    "SHOWFLOOR_STRIPE_PUBLISHABLE_KEY": "pk_live_1",
+    "SHOWFLOOR_STRIPE_WEBHOOK_SECRET": "whsec_1",
+}
 TURN = {"SHOWFLOOR_TURN_USERNAME": "show", "SHOWFLOOR_TURN_CREDENTIAL": "time"}
 
 
@@ -57,6 +68,19 @@ def test_the_stores_addresses_go_by_their_usual_names():
     assert (settings.redis_url, settings.database_url) == ("redis://r", "postgresql://p")
 
 
+def test_stripes_secrets_come_from_files_and_a_live_key_with_a_webhook_secret_may_start(tmp_path):
+    for name, text in {"key": "sk_live_1\n", "hook": "whsec_1\n"}.items():
+        (tmp_path / name).write_text(text)
+    files = {
+        "SHOWFLOOR_STRIPE_SECRET_KEY_FILE": str(tmp_path / "key"),
+        "SHOWFLOOR_STRIPE_WEBHOOK_SECRET_FILE": str(tmp_path / "hook"),
+    }
+    public = {"SHOWFLOOR_PAYMENT_PROVIDER": "stripe", "SHOWFLOOR_STRIPE_PUBLISHABLE_KEY": "pk_live_1"}
+    settings = load({**public, **files})
+    assert (settings.stripe_secret_key, settings.stripe_webhook_secret) == ("sk_live_1", "whsec_1")
+    assert load(STRIPE).stripe_webhook_secret == ""
+
+
 def test_turn_servers_and_their_secret_reach_the_relay_and_no_repr(tmp_path):
     (tmp_path / "turn").write_text("north-by-northwest\n")
     settings = load(
@@ -100,6 +124,18 @@ def test_a_secret_may_come_from_a_file(tmp_path):
         ({"SHOWFLOOR_TURN_USERNAME": "show"}, "SHOWFLOOR_TURN_USERNAME: the username and the credential go together"),
         ({**TURN, "SHOWFLOOR_TURN_SECRET": "north"}, "SHOWFLOOR_TURN_SECRET: either a secret or"),
         ({**TURN, "SHOWFLOOR_TURN_CREDENTIAL": "a\nb"}, "SHOWFLOOR_TURN_CREDENTIAL: only printable ASCII"),
+        ({"SHOWFLOOR_PAYMENT_PROVIDER": "stripe"}, "SHOWFLOOR_STRIPE_SECRET_KEY: Stripe needs a secret key"),
+        ({**STRIPE, "SHOWFLOOR_STRIPE_PUBLISHABLE_KEY": ""}, "SHOWFLOOR_STRIPE_PUBLISHABLE_KEY: Stripe needs"),
+        ({**STRIPE, "SHOWFLOOR_STRIPE_SECRET_KEY": "pk_test_1"}, "SHOWFLOOR_STRIPE_SECRET_KEY: Stripe needs a secret"),
+        (
+            {**STRIPE, "SHOWFLOOR_STRIPE_PUBLISHABLE_KEY": "pk_live_1"},
+            "_PUBLISHABLE_KEY: one key is live",
+        ),
+        ({**LIVE, "SHOWFLOOR_STRIPE_WEBHOOK_SECRET": ""}, "SHOWFLOOR_STRIPE_WEBHOOK_SECRET: a live key needs"),
+        (
+            {**LIVE, "SHOWFLOOR_STRIPE_API_BASE": "http://127.0.0.1:1"},
+            "SHOWFLOOR_STRIPE_API_BASE: a live key",
+        ),
         ({"SHOWFLOOR_WORKERS": "65"}, "SHOWFLOOR_WORKERS: Expected `int` <= 64"),
         (
             {"SHOWFLOOR_WORKERS": "2", "SHOWFLOOR_MEDIA_UDP_PORT": "65535"},

@@ -42,18 +42,13 @@ class Target:
 class Faulty:
     """The port's socket, with an error in front."""
 
-    def __init__(self, real, error, only_sendmsg=False):
-        self.real, self.error, self.only_sendmsg = real, error, only_sendmsg
+    def __init__(self, real, error):
+        self.real, self.error = real, error
 
-    def sendmsg(self, *args):
-        if self.error:
+    def sendmsg(self, parts, control, *args):
+        if control:
             raise self.error
-        return self.real.sendmsg(*args)
-
-    def sendto(self, *args):
-        if self.error and not self.only_sendmsg:
-            raise self.error
-        return self.real.sendto(*args)
+        return self.real.sendmsg(parts, control, *args)
 
     def __getattr__(self, name):
         return getattr(self.real, name)
@@ -170,7 +165,7 @@ def test_a_path_without_offload_gets_its_packets_one_by_one_and_is_remembered(eg
 @pytest.mark.parametrize("number", sorted(_NO_GSO), ids=errno.errorcode.get)
 def test_each_error_that_speaks_of_offload_is_taken_so(port, inbox, target, number):
     egress = Egress(port)
-    real, port.socket = port.socket, Faulty(port.socket, OSError(number, "no offload"), only_sendmsg=True)
+    real, port.socket = port.socket, Faulty(port.socket, OSError(number, "no offload"))
     egress.send([target], plan(video(500, 500, 300)))
     port.socket = real
     assert [len(datagram) for datagram in received(inbox, 3)] == [528, 528, 328]

@@ -220,6 +220,44 @@ async def test_newcomers_get_a_bounded_step_and_are_forgotten_when_they_leave(ho
     assert newcomers.waiting() == []
 
 
+async def overtaken(host, peers, floor, wait_until, monkeypatch):
+    """A viewer that had to wait for others, while the host began its next group of pictures; it is live."""
+    monkeypatch.setattr("media.relay.STEP_MS", 400)  # a round that others use up
+    viewer = await peers.viewer()
+    await shown(floor, host, 1, wait_until, keyframe=True)
+    monkeypatch.setattr("media.relay.STEP_MS", 5)
+    await go_live(floor, host, viewer, wait_until)
+    had = len(video(viewer))
+    await shown(floor, host, 5, wait_until)
+    await wait_until(lambda: len(video(viewer)) >= had + 15, "live pictures arrive")
+    return viewer
+
+
+async def test_who_is_far_behind_when_a_keyframe_comes_goes_on_with_that_one(
+    host, peers, floor, wait_until, monkeypatch
+):
+    viewer = await overtaken(host, peers, floor, wait_until, monkeypatch)
+    second = kinds(viewer).index("K", 1)
+    assert second < 61 - 64 // 3, "of the old pictures only those that had left"
+    assert numbers(viewer) == list(range(len(video(viewer)))), "without a gap"
+    stamps = [header.timestamp - video(viewer)[0].timestamp & 0xFFFFFFFF for header in video(viewer)]
+    assert stamps == sorted(stamps)
+
+    for at in (3 * second - 1, 3 * second + 1):  # the last of the old pictures, one of the new
+        header, _, datagram = [item for item in viewer.seen if item[0].payload_type == 96][at]
+        viewer.send_rtcp(rtcp.nack(1, header.ssrc, [header.sequence]))
+        await wait_until(
+            lambda header=header, datagram=datagram: [i[2] for i in viewer.seen if i[0] == header] == [datagram] * 2,
+            "it is sent again, the same bits",
+        )
+
+
+async def test_without_the_jump_all_the_old_pictures_come_first(host, peers, floor, wait_until, monkeypatch):
+    monkeypatch.setattr("media.newcomers.SKIPPED_PACKETS", 1 << 30)
+    viewer = await overtaken(host, peers, floor, wait_until, monkeypatch)
+    assert kinds(viewer).index("K", 1) == 61
+
+
 class Joiner:
     """A newcomer as the relay's rounds see it: a real way to live, and nobody at its end."""
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checkout.core.order import TERMINAL, TRANSITIONS, refund
+from checkout.core.order import TERMINAL, TRANSITIONS, cancel, refund
 from schema.errors import Conflict
 from schema.order import OrderState
 
@@ -13,13 +13,21 @@ EVERY_MOVE = [(before, after) for before in OrderState for after in OrderState i
 
 
 def test_what_is_refunded_or_never_captured_is_final():
-    assert {OrderState.REFUNDED, OrderState.CAPTURE_FAILED} == TERMINAL
+    assert {OrderState.REFUNDED, OrderState.CAPTURE_FAILED, OrderState.CANCELLED} == TERMINAL
 
 
-@pytest.mark.parametrize("state", [OrderState.PAID, OrderState.CAPTURE_FAILED, OrderState.REFUNDED])
+@pytest.mark.parametrize("state", [OrderState.PAID, *sorted(TERMINAL)])
 def test_only_captured_money_can_be_given_back(state):
     with pytest.raises(Conflict):
         refund(state, total=100, refunded=0, quantity=1, amount=1)
+
+
+@pytest.mark.parametrize("state", sorted(set(OrderState) - {OrderState.PAID}))
+def test_only_money_that_was_not_taken_can_be_left_alone(state):
+    assert cancel(OrderState.PAID) is OrderState.CANCELLED
+    with pytest.raises(Conflict) as refused:
+        cancel(state)
+    assert refused.value.extra == {"order_state": state}
 
 
 def test_more_than_is_left_is_refused_with_what_is_left():

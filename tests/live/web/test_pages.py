@@ -6,6 +6,7 @@ import httpx2
 import pytest
 from starlette.applications import Starlette
 
+from live.security import STRIPE
 from live.web.pages import PAGES, ROOT, digest_of, page_routes
 
 
@@ -38,6 +39,45 @@ async def test_a_page_has_its_nonce_and_the_address_of_its_files(http, root):
     assert (file.status_code, file.text) == (200, "export {}")
     assert "immutable" in file.headers["cache-control"]
     assert file.headers["content-type"].startswith("text/javascript")
+
+
+PLAIN = (
+    "default-src 'none'; script-src 'self' 'nonce-N'; style-src 'self' 'nonce-N'; img-src 'self' data: blob:; "
+    "media-src 'self' blob:; font-src 'self'; connect-src 'self'; manifest-src 'self'; base-uri 'none'; "
+    "form-action 'self'; frame-ancestors 'none'"
+)
+
+
+async def policies(**told) -> dict[str, str]:
+    transport = httpx2.ASGITransport(app=Starlette(routes=page_routes(**told)))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://t") as one:
+        answers = {path: await one.get(path.format(show="gala")) for path in PAGES}
+    found = {path: answer.headers["content-security-policy"] for path, answer in answers.items()}
+    return {path: re.sub(r"nonce-[\w-]+", "nonce-N", policy) for path, policy in found.items()}
+
+
+async def test_with_the_test_network_no_page_lets_anybody_in():
+    assert await policies() == dict.fromkeys(PAGES, PLAIN)
+
+
+async def test_with_stripe_the_watch_page_alone_lets_stripe_in():
+    found = await policies(payments="stripe pk_test_1", origins=STRIPE)
+    paying = found.pop("/watch/{show}")
+    assert set(found.values()) == {PLAIN}
+    assert "script-src 'self' 'nonce-N' https://js.stripe.com https://*.js.stripe.com;" in paying
+    assert "frame-src https://js.stripe.com https://*.js.stripe.com https://hooks.stripe.com;" in paying
+    assert "connect-src 'self' https://api.stripe.com;" in paying
+    assert "unsafe" not in paying
+
+
+async def test_the_watch_page_is_told_who_moves_the_money():
+    for told, text in (({}, "fake"), ({"payments": "stripe pk_test_1"}, "stripe pk_test_1")):
+        transport = httpx2.ASGITransport(app=Starlette(routes=page_routes(**told)))
+        async with httpx2.AsyncClient(transport=transport, base_url="http://t") as one:
+            page = await one.get("/watch/gala")
+        assert f'<meta name="payments" content="{text}" />' in page.text
+        assert "{{" not in page.text
+        assert "stripe.com" not in page.text  # its script comes only when somebody pays
 
 
 async def test_images_have_a_lasting_address(http):

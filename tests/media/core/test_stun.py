@@ -43,6 +43,31 @@ def test_a_nominating_check_says_so():
     assert stun.is_authentic(check, PASSWORD)
 
 
+def with_crc(datagram):
+    return datagram[:-4] + struct.pack("!I", binascii.crc32(datagram[:-8]) ^ 0x5354554E)
+
+
+def test_a_check_that_says_the_same_again_is_read_as_from_scratch():
+    for extra in (b"", attribute(0x25, b"") + attribute(0x24, b"prio")):
+        first = request(extra=extra)
+        second = with_crc(first[:8] + b"x" * 12 + first[20:-28] + b"m" * 20 + first[-8:])
+        assert stun.again(second, stun.parse_check(first)) == stun.parse_check(second)
+        assert stun.again(second, stun.parse_check(first)).transaction == b"x" * 12
+        assert stun.again(second[:-1] + bytes((second[-1] ^ 1,)), stun.parse_check(first)) is None
+
+
+@given(st.data())
+def test_whatever_else_it_says_it_is_never_read_otherwise_than_from_scratch(data):
+    before = request(extra=attribute(0x24, b"prio"), after=data.draw(st.sampled_from([b"", attribute(0x25, b"")])))
+    changed = bytearray(before)
+    for at in data.draw(st.lists(st.integers(0, len(before) - 1), max_size=3)):
+        changed[at] = data.draw(st.integers(0, 255))
+    cut = data.draw(st.sampled_from([0, 0, 0, 4, 8, 32]))
+    datagram = with_crc(bytes(changed[: len(changed) - cut]))
+    assert stun.again(datagram, stun.parse_check(before)) in (None, stun.parse_check(datagram))
+    assert stun.again(data.draw(st.binary(max_size=100)), stun.parse_check(before)) is None
+
+
 def test_what_is_not_a_complete_check_is_none():
     table = {
         "no user name": request(user=b""),

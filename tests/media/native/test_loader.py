@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import structlog
 
 from media import native
 from media.core.srtp import GcmSender
@@ -59,6 +60,38 @@ def test_without_the_extension_the_pure_one_serves_and_a_demand_for_the_native_o
         egress_for(port, native=True)
 
 
+def test_an_extension_of_another_source_is_not_taken_and_says_so(port, monkeypatch):
+    stale = SimpleNamespace(source=lambda: loader.SOURCE.read_bytes() + b"\n", use_crypto=lambda *_: None)
+    monkeypatch.setitem(sys.modules, "media.native._fanout", stale)
+    monkeypatch.setattr(loader, "_is_right", lambda _: True)
+    with structlog.testing.capture_logs() as said:
+        found = load.__wrapped__()
+    assert found.fanout is None
+    assert "another source" in found.reason
+    assert [line["log_level"] for line in said] == ["warning"]
+    monkeypatch.setattr(native, "load", lambda: found)
+    assert type(egress_for(port)) is Egress
+    del stale.source  # one from before the text was built in
+    assert load.__wrapped__().fanout is None
+
+
+def test_without_looking_at_its_source_it_would_be(monkeypatch):
+    stale = SimpleNamespace(source=lambda: b"", use_crypto=lambda *_: None)
+    monkeypatch.setitem(sys.modules, "media.native._fanout", stale)
+    monkeypatch.setattr(loader, "_is_right", lambda _: True)
+    monkeypatch.setattr(loader, "_is_current", lambda _: True)
+    assert load.__wrapped__().fanout is stale
+
+
+def test_a_change_of_the_source_is_noticed(monkeypatch, tmp_path):
+    for fanout in [found.fanout for found in (load(),) if found.fanout]:
+        assert loader._is_current(fanout)
+        changed = tmp_path / "_fanout.c"
+        changed.write_bytes(loader.SOURCE.read_bytes().replace(b"BUFFER = 65536", b"BUFFER = 65537"))
+        monkeypatch.setattr(loader, "SOURCE", changed)
+        assert not loader._is_current(fanout)
+
+
 def test_without_a_libcrypto_the_pure_one_serves(monkeypatch):
     monkeypatch.setattr(loader, "_libraries", list)
     found = load.__wrapped__()
@@ -76,10 +109,8 @@ def test_an_extension_is_taken_only_if_it_gives_the_references_bytes(spoil):
             assert (key, salt) == (self.sender.rtp_key, self.sender.rtp_salt)
 
         def seal(self, ssrc, index, header, payload):
-            out = memoryview(bytearray(256))
-            end = self.sender.seal_into(ssrc << 48 | index, header, payload, out, 0)
-            out[end - 1] ^= spoil
-            return bytes(out[:end])
+            sealed = self.sender.seal(ssrc << 48 | index, header, payload)
+            return sealed[:-1] + bytes((sealed[-1] ^ spoil,))
 
     assert loader._is_right(SimpleNamespace(Cipher=Cipher)) is not bool(spoil)
 
