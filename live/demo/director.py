@@ -91,6 +91,16 @@ class Director:
                 return await host.delete(f"{api}/pins/{cue.variant}")
             case "price":
                 return await host.put(f"{api}/items/{cue.variant}/price", json={"price_amount": value})
+            case "flash":
+                flash = {
+                    "price_amount": value,
+                    "quantity": cue.units,
+                    "ends_at_ms": time.time_ns() // 1_000_000 + int(cue.lasts_s * 1000),
+                }
+                headers = {"Idempotency-Key": f"demo-{cue.at_s}"}
+                return await host.put(f"{api}/items/{cue.variant}/flash-price", json=flash, headers=headers)
+            case "coupon":
+                return await host.put(f"{api}/coupon", json={"code": value})
             case "slow":
                 return await host.put(f"{api}/chat-settings", json={"slow_mode_ms": value})
             case "restock":
