@@ -10,7 +10,7 @@ from msgspec import Struct
 from live.demo.shop import APRON, BUNDLE, COOKBOOK, COUPON, KNIFE, POT_BLUE, POT_CREAM, POT_RED, SPICE
 from schema.ids import VariantId
 
-Deed = Literal["pin", "unpin", "price", "flash", "coupon", "restock", "say", "slow", "refund", "sales", "state"]
+Deed = Literal["pin", "unpin", "flash", "coupon", "restock", "say", "slow", "refund", "sales", "state"]
 
 
 class Cue(Struct, frozen=True):
