@@ -64,6 +64,10 @@ class BundleBook:
             await self._announcer.announce(show, version)
         return (await self.of(show, bundle))[0]
 
+    async def copy(self, show: ShowId, rehearsal: ShowId) -> None:
+        """The same bundles in a rehearsal that has the same items; once."""
+        await self._pool.execute(sql("bundles_copy"), show, rehearsal)
+
 
 def _bundle(row: asyncpg.Record, stocks: Mapping[VariantId, Stock]) -> Bundle:
     parts = [

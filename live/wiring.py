@@ -186,7 +186,9 @@ async def open_services(
     return Services(
         shows=shows,
         recent=recent,
-        rehearsals=Rehearsals(pool, turns, shows, catalog, book, play_money=not takes_real_money(settings)),
+        rehearsals=Rehearsals(
+            pool, turns, shows, catalog, book, bundles=bundles, play_money=not takes_real_money(settings)
+        ),
         reads=reads,
         catalog=catalog,
         pins=pins,

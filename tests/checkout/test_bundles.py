@@ -151,3 +151,18 @@ async def test_without_redis_it_is_decided_by_postgres_alone(shop):
     await bundle(shop, ("pot", 1), ("apron", 1))
     outcomes = await asyncio.gather(*(shop.outcome(shop.tap(f"b{i}", variant="set")) for i in range(5)))
     assert Counter(outcomes) == {"ok": 1, "sold_out": 4}
+
+
+@pytest.mark.parametrize(
+    "deed",
+    [
+        "UPDATE holds SET bundle_hold_id = NULL WHERE variant_id = 'pot'",
+        "UPDATE holds SET order_id = NULL WHERE variant_id = 'pot'",
+        "UPDATE holds SET goods = goods + 1 WHERE variant_id = 'pot'",
+    ],
+)
+async def test_a_bundle_that_was_torn_apart_is_found(kitchen, desk, deed):
+    await kitchen.captured(await kitchen.pay_for("ann", await kitchen.tap("ann", variant="set")))
+    assert (await kitchen.verify()).problems == []
+    await kitchen.pg.execute(deed)
+    assert (await kitchen.verify()).problems != []

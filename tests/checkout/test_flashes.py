@@ -184,3 +184,12 @@ class TestHonestUrgency:
         assert await knife.pg.fetchval("SELECT count(*) FROM flash_prices") == 1
         with pytest.raises(IdempotencyMismatch):
             await begin(knife, key="k", price=3800)
+
+
+@pytest.mark.parametrize("deed", ["UPDATE flash_prices SET used = 0", "UPDATE holds SET unit_amount = 1"])
+async def test_a_flash_price_that_was_counted_wrong_is_found(knife, deed):
+    await begin(knife)
+    await knife.tap("ann")
+    assert (await knife.verify()).problems == []
+    await knife.pg.execute(deed)
+    assert (await knife.verify()).problems != []

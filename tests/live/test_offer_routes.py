@@ -56,6 +56,21 @@ class TestBundles:
         assert after["bundles"][0]["available"] == 3
         assert [item["stock"]["sold"] for item in after["items"]] == [1, 2]
 
+    async def test_a_rehearsal_has_it_too(self, bundled):
+        show = {"title": "Soon", "starts_at_ms": 1000, "show_id": "soon"}
+        await bundled.ask("POST", "/api/v1/shows", show, Role.OPERATOR)
+        for variant in ("red", "blue"):
+            item = {"variant_id": variant, "opening_stock": 4}
+            await bundled.ask("POST", "/api/v1/shows/soon/items", item, Role.OPERATOR)
+        parts = [{"variant_id": "red"}, {"variant_id": "blue"}]
+        duo = {"bundle_id": "duo", "title": "Two pots", "price_amount": 9000, "parts": parts}
+        assert (await bundled.ask("POST", "/api/v1/shows/soon/bundles", duo, Role.OPERATOR)).status_code == 201
+        rehearsals = bundled.services["rehearsals"]
+        rehearsal = await rehearsals.begin("soon")
+        assert await rehearsals.begin("soon") == rehearsal
+        (copied,) = (await bundled.ask("GET", f"/api/v1/shows/{rehearsal}")).json()["bundles"]
+        assert (copied["bundle_id"], copied["available"], len(copied["parts"])) == ("duo", 4, 2)
+
     async def test_it_is_pinned_like_an_item(self, bundled):
         assert (await bundled.ask("POST", f"{SHOW}/pins", {"variant_id": "trio"}, Role.HOST)).status_code == 201
         assert (await show(bundled))["pins"] == ["trio"]
