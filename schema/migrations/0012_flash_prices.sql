@@ -33,7 +33,7 @@ END $$;
 CREATE TRIGGER flash_prices_keep BEFORE UPDATE ON flash_prices FOR EACH ROW EXECUTE FUNCTION guard_flash_price();
 
 -- The flash price of an item this moment, if its time is not over; what is left of it may be nothing.
--- Caller: the functions below; sql/items_of.sql and sql/flash_now.sql of live.
+-- Caller: the functions below.
 CREATE FUNCTION flash_now(p_show text, p_variant text) RETURNS flash_prices LANGUAGE sql VOLATILE AS $$
     SELECT f.* FROM flash_prices f WHERE f.show_id = p_show AND f.variant_id = p_variant AND f.until_ms > clock_ms()
     ORDER BY f.until_ms DESC LIMIT 1;
