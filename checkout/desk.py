@@ -16,6 +16,7 @@ from msgspec import Struct
 from redis.asyncio import Redis
 
 from checkout.baskets import Baskets
+from checkout.bundles import Bundles
 from checkout.charges import ChargesBook
 from checkout.clock import wall_ms
 from checkout.confirming import Confirming
@@ -24,7 +25,10 @@ from checkout.core.reservation import HoldEvent, move
 from checkout.core.soldout import Refusals
 from checkout.core.taps import Code, Tap, refusal
 from checkout.counts import Counts
+from checkout.coupons import Coupons
+from checkout.flashes import Flashes
 from checkout.gate import Gate, Product, key_of
+from checkout.givebacks import give_back
 from checkout.lead import Lead
 from checkout.news import News
 from checkout.outbox import Outbox, refund_id_for
@@ -127,7 +131,8 @@ class Desk:
         self.waitlist = Waitlist(self._truth, self._shelf_of, self.release)
         self.stockroom = Stockroom(self._truth, self._shelf_of)
         self._outbox = Outbox(self._truth, provider, self.counts, self._shelf_of)
-        self.charges = ChargesBook(self._truth)
+        self.bundles = Bundles(self._truth, self._shelf_of, hold_ms)
+        self.charges, self.coupons, self.flashes = ChargesBook(self._truth), Coupons(self._truth), Flashes(self._truth)
         self._baskets = Baskets(self._truth, self.charges)
         self._till = Till(self._truth, provider, self.counts, self._shelf_of, self._outbox.work.set)
         self._shelves: dict[Product, Shelf] = {}
@@ -226,6 +231,8 @@ class Desk:
         if not key:
             raise IdempotencyKeyMissing
         product = Product(show_id, request.variant_id)
+        if product not in self._shelves and await self.bundles.parts(show_id, request.variant_id):
+            return await self.bundles.hold(principal, show_id, request, key)
         shelf = self._shelves.get(product) or await self._shelf_on_sale(product)
         for attempt in range(FENCES_IN_A_ROW):
             tap = Tap(
@@ -233,6 +240,7 @@ class Desk:
                 buyer_id=principal.account_id,
                 buyer_name=principal.name.replace("\0", ""),  # one of these would fail its whole batch
                 quantity=request.quantity,
+                price_seen=request.unit_price_amount,
             )
             decision = await shelf.take(tap)
             if decision.code is Code.FENCED:
@@ -257,7 +265,7 @@ class Desk:
                 return _seen_by(principal, waiting)
             raise
         if row is not None:
-            return hold_of(row)
+            return await self.bundles.whole(hold_of(row))
         if waiting := await self._confirming.elsewhere(hold_id):
             return _seen_by(principal, waiting)
         raise NotFound("There is no such hold")
@@ -283,9 +291,8 @@ class Desk:
         if row["code"] == "busy":
             move(HoldState(row["hold"]["state"]), HoldEvent.RELEASE)  # the table says why not
         if row["code"] == "ok":
-            self.counts.released += 1
-            shelf = self._shelf_of(Product(hold.show_id, hold.variant_id))
-            await shelf.ended(row["item"], [(hold_id, hold.quantity)])
+            self.counts.released += len(row["basket"])
+            await give_back(self._shelf_of, row["items"], row["basket"])
 
     def _give_back(self, hold_id: HoldId) -> None:
         if not self._confirming.give_back(hold_id):

@@ -11,6 +11,7 @@ from msgspec import Struct
 from schema.errors import (
     IdempotencyMismatch,
     LimitReached,
+    PriceWasChanged,
     SalesClosed,
     ShowfloorError,
     SoldOutError,
@@ -25,6 +26,8 @@ class Tap(Struct, frozen=True, kw_only=True):
     buyer_id: str
     buyer_name: str
     quantity: int
+    price_seen: int | None = None
+    """What the buyer thinks one unit costs; None: whatever it does."""
     refused_before: bool = False
     """This process has refused it by itself (soldout.py): it is a hold by now, or stays refused."""
 
@@ -39,14 +42,18 @@ class Code(IntEnum):
     """Known to the truth, and its units are not off the shelf any more. Only told to the gate."""
     CONFIRMING = 4
     """Admitted by the gate, and written down for a truth that does not answer. Only told to the buyer."""
+    AGAIN = 0
+    """Not decided: from this tap on the price was another one than for those before it. Only said by the truth."""
     SOLD_OUT = -1
     OVER_LIMIT = -2
     CLOSED = -3
     MISMATCH = -4
     FENCED = -5
     """The id was given up after a failure; take the next one."""
-    UNDECIDED = -6
+    UNDECIDED = -7
     """The truth does not answer, and may know it already. Only told to the buyer."""
+    OTHER_PRICE = -6
+    """It costs another amount than the buyer saw."""
 
 
 BY_NUMBER = {int(code): code for code in Code}
@@ -58,6 +65,7 @@ _REFUSALS: dict[Code, type[ShowfloorError]] = {
     Code.CLOSED: SalesClosed,
     Code.MISMATCH: IdempotencyMismatch,
     Code.UNDECIDED: Unavailable,
+    Code.OTHER_PRICE: PriceWasChanged,
 }
 
 

@@ -3,6 +3,8 @@ const WORDS = {
   network: "We could not reach the shop. Check your connection and try again.",
   sold_out: "Sold out. Wait in line: what comes back is offered in order.",
   limit_reached: "You have reached the limit for this item.",
+  price_changed: "The price has just changed. Nothing was bought; look at the new one.",
+  coupon_refused: "The coupon cannot be used any more. Look at the new total.",
   sales_closed: "Sales are closed at the moment.",
   unconfirmed: "It could not be confirmed. Nothing was charged; try again.",
   hold_confirming: "It is not confirmed yet. A moment, please.",
