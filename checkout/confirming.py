@@ -65,6 +65,11 @@ class Confirming:
         """True if taps can be written down."""
         return self._journal is not None and self._journal.is_open and len(self._undecided) < MOST
 
+    @property
+    def is_needed(self) -> bool:
+        """True while any tap waits for the truth."""
+        return len(self._undecided) > 0
+
     def waits(self, product: Product) -> bool:
         """True while taps on this product wait for the truth: later ones stand behind them."""
         return len(self._undecided) > 0 and self._undecided.waits(product.show_id, product.variant_id)

@@ -509,6 +509,8 @@ class Desk:
         The first one had perhaps happened, and nobody told the gate. Two such silences may leave its sums right and its
         holds wrong, which no reconciliation sees.
         """
+        if self._truth.is_down or self._confirming.is_needed:
+            return  # nothing can be built yet, and what the gate admits meanwhile is written down (confirming.py)
         seen, self._retries_seen = self._retries_seen, self.counts.truth_retries
         if seen != self._retries_seen:
             for shelf in self._shelves.values():
