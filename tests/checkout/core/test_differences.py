@@ -29,12 +29,13 @@ THERE = {
     "refunded": Payment(payment_id="p", state=S.CAPTURED, amount=100, captured=100, refunded=100),
 }
 _ENDED = ["unknown", "declined", "cancelled", "capture_failed", "let go of in vain"]
+_GONE = ["unknown", "declined", "cancelled"]
 EXPECTED = {
     **{(here, "authorized"): D.STRAY_AUTHORIZATION for here in _ENDED},
     **{(here, "pending"): D.STRAY_AUTHORIZATION for here in _ENDED},
     **{(here, "captured"): D.STRAY_CAPTURE for here in _ENDED},
     **{("paid", there): D.NOT_CAPTURED for there in THERE},
-    **{(here, there): D.CAPTURE_MISSING for here in ("captured", "refunded") for there in ("unknown", "declined", "cancelled")},
+    **{(here, there): D.CAPTURE_MISSING for here in ("captured", "refunded") for there in _GONE},
     **{(here, "authorized"): D.NOT_CAPTURED for here in ("captured", "refunded")},
     ("captured", "refunded"): D.REFUND_UNKNOWN,
     ("refunded", "captured"): D.REFUND_MISSING,

@@ -123,8 +123,9 @@ export const api = {
   leaveLine: (entry, token) => call(`/api/v1/waitlist/${id(entry)}`, { method: "DELETE", token }),
   getHold: (hold, token) => body(call(`/api/v1/holds/${id(hold)}`, { token })),
   release: (hold, token) => call(`/api/v1/holds/${id(hold)}`, { method: "DELETE", token }),
-  pay: (hold, token, key, payment_method) =>
-    call(`/api/v1/holds/${id(hold)}/pay`, { method: "POST", token, key, body: { payment_method } }),
+  pay: (hold, token, key, payment_method, email = "") =>
+    call(`/api/v1/holds/${id(hold)}/pay`, { method: "POST", token, key, body: { payment_method, ...(email && { email }) } }),
+  payment: (hold, token) => body(call(`/api/v1/holds/${id(hold)}/payment`, { token })),
   order: (order, token) => body(call(`/api/v1/orders/${id(order)}`, { token })),
 
   setState: (showId, token, state) => body(call(show(showId, "/state"), { method: "PUT", token, body: { state } })),

@@ -1,10 +1,12 @@
 /** The watch page: the video first; items, chat and a purchase of at most three taps beside it. */
 import { BuyPanel, isOpen } from "./buy.js";
+import { answerBank } from "./card.js";
 import { ChatForm, ChatList, Voice } from "./chat.js";
 import { Questions } from "./dialog.js";
 import { Frames } from "./frames.js";
 import { Bag, Cross } from "./icons.js";
 import { ItemRow, PinCard } from "./items.js";
+import { STRIPE_KEY } from "./payments.js";
 import { PinGate } from "./pingate.js";
 import { Purchase } from "./purchase.js";
 import { sendReports } from "./report.js";
@@ -38,7 +40,8 @@ function behindPictures(apply) {
 }
 
 const { store, socket, status, problem } = joinRoom({ show: showId, session, through: behindPictures });
-const purchase = new Purchase({ show: showId, token });
+const answersBank = STRIPE_KEY && ((secret) => answerBank(STRIPE_KEY, secret));
+const purchase = new Purchase({ show: showId, token, answerBank: answersBank || null });
 const waiting = new Waiting({
   show: showId,
   token,
