@@ -2,7 +2,8 @@
 
     python benchmarks/join.py                              # 20 joins/s while 50 watch, under a minute
     python benchmarks/join.py --watchers 200 --rate 50 --repeats 5
-    python benchmarks/join.py --control                    # and a server that keeps no group of pictures, in turn
+    python benchmarks/join.py --server cache "no cache"    # and a server that keeps no group of pictures, in turn
+    python benchmarks/join.py --server cache product       # and the whole product: tokens, middleware, Redis
 
 The host has 4 s between its keyframes and answers no PLI. Viewers are light peers over real HTTP, ICE, DTLS and SRTP.
 The server has one core, load and host another. `decodable`: POST until all packets of a keyframe are there. `live`:
@@ -19,10 +20,12 @@ import json
 import os
 import platform
 import random
+import secrets
 import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable
 from itertools import pairwise
@@ -40,14 +43,20 @@ sys.path.insert(0, str(Path(__file__).parent))
 from light_peer import LightHost, LightPeer
 from relay import FRAME, Anybody, pin
 
+from live.auth import Tokens
 from media.config import RelayConfig
 from media.core.demux import Kind, classify
 from media.core.rtp import parse_header
 from media.dtls import Certificate
 from media.relay import Relay
 from media.routes import routes
+from schema.ids import AccountId, ShowId
+from schema.people import Principal, Role
 
+SECRET = "SHOWFLOOR_TOKEN_SECRET"
 PICTURES, GOP = 25, 100
+OFFER = (Path(__file__).parent / "chromium_offer.sdp").read_text()
+"""What Chromium 156 offers to play sound and picture, in 190 lines: a server reads them all."""
 VIDEO = 96
 PATIENCE_S = 8
 BEHIND = 3
@@ -66,6 +75,13 @@ async def serve(port: int, gop_packets: int) -> None:
         await uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning", access_log=False)).serve()
 
 
+def token(name: str, role: Role) -> str:
+    """The product wants it signed."""
+    secret = os.environ.get(SECRET)
+    person = Principal(account_id=AccountId(name), role=role, name=name, show_id=ShowId("bench"))
+    return Tokens(secret).issue(person) if secret else name
+
+
 async def publish(bases: list[str]) -> None:
     """The same pictures to each server. The number of a picture stands in it."""
     hosts = []
@@ -73,7 +89,7 @@ async def publish(bases: list[str]) -> None:
         host = LightHost(Certificate.generateCertificate())
         async with httpx2.AsyncClient(base_url=base) as http:
             offer = host.offer("opus", "VP8", direction="sendonly")
-            headers = {"Content-Type": "application/sdp", "Authorization": "Bearer host"}
+            headers = {"Content-Type": "application/sdp", "Authorization": f"Bearer {token('host', Role.HOST)}"}
             await host.connect((await http.post("/whip/bench", content=offer, headers=headers)).text)
         hosts.append(host)
     began, source, sound, picture = time.monotonic(), random.Random(7), 0, 0
@@ -110,7 +126,7 @@ class Viewer:
     """The newest picture that the scout, the first of the watchers, has."""
 
     def __init__(self, certificate: Certificate, name: str, wants: str = "joins") -> None:
-        self.name = name
+        self.token = token(name, Role.VIEWER)
         self.wants = wants
         """`sound`: that alone, so that there is nothing to catch up with."""
         self.peer = LightPeer(certificate, on_media=self._media)
@@ -124,9 +140,13 @@ class Viewer:
         self.hurried = 0
 
     async def join(self, http: httpx2.AsyncClient) -> None:
-        offer = self.peer.offer("opus", *([] if self.wants == "sound" else ["VP8"]))
+        offer = OFFER.format(
+            ufrag=self.peer.ufrag, password=self.peer.password, fingerprint=self.peer.certificate.sha256
+        )
+        if self.wants == "sound":
+            offer = offer.partition("m=video")[0].replace("BUNDLE 0 1", "BUNDLE 0")
         self.posted = time.monotonic()
-        headers = {"Content-Type": "application/sdp", "Authorization": f"Bearer {self.name}"}
+        headers = {"Content-Type": "application/sdp", "Authorization": f"Bearer {self.token}"}
         await self.peer.connect((await http.post("/whep/bench", content=offer, headers=headers)).text)
 
     def _media(self, data: bytes) -> None:
@@ -275,43 +295,59 @@ def figures(watching: list[Viewer], joining: list[Viewer]) -> dict[str, Any]:
     }
 
 
-def main(watchers: int, rate: float, repeats: int, seconds: float, pairs: int, *, control: bool) -> None:
-    children: list[subprocess.Popen[bytes]] = []
-    servers: dict[str, tuple[str, int]] = {}
+def main(watchers: int, rate: float, repeats: int, seconds: float, pairs: int, names: list[str]) -> None:
     load = os.getloadavg()[0]
     pin(0, server=False)
-    try:
-        for name, packets in (("cache", 2000), ("no cache", 0))[: 2 if control else 1]:
-            with socket.create_server(("127.0.0.1", 0)) as door:
-                port = door.getsockname()[1]
-            arguments = ["--role", "serve", "--port", str(port), "--gop-packets", str(packets)]
-            children.append(subprocess.Popen([sys.executable, __file__, *arguments]))
-            wait_for(port)
-            pin(children[-1].pid, server=True)
-            servers[name] = (f"http://127.0.0.1:{port}", children[-1].pid)
+    if "product" in names:
+        os.environ[SECRET] = secrets.token_hex(32)
+    with contextlib.ExitStack() as stack:
+        servers = {name: start(stack, name) for name in names}
         bases = [base for base, _ in servers.values()]
-        children.append(subprocess.Popen([sys.executable, __file__, "--role", "publish", "--base", *bases]))
+        publisher = subprocess.Popen([sys.executable, __file__, "--role", "publish", "--base", *bases])
+        stack.callback(end, publisher)
         time.sleep(1)
         found: dict[str, list[dict[str, Any]]] = {name: [] for name in servers}
         for _ in range(repeats):
             for name, (base, pid) in servers.items():
                 found[name].append(run(base, pid, watchers, rate, seconds, pairs))
         show(found, watchers, rate, seconds, load)
-    finally:
-        for child in children:
-            child.terminate()
-            child.wait()
+
+
+def start(stack: contextlib.ExitStack, name: str) -> tuple[str, int]:
+    """The relay with its routes alone, with or without a cache; or all of the product, with its stores."""
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        port = door.getsockname()[1]
+    command = [__file__, "--role", "serve", "--gop-packets", "0" if name == "no cache" else "2000"]
+    if name == "product":
+        command = ["-m", "live", "serve", "--host", "127.0.0.1"]
+        command += ["--data-dir", stack.enter_context(tempfile.TemporaryDirectory(prefix="join"))]
+    child = subprocess.Popen([sys.executable, *command, "--port", str(port)], cwd=Path(__file__).parent.parent)
+    stack.callback(end, child)
+    wait_for(port)
+    base = f"http://127.0.0.1:{port}"
+    if name == "product":
+        person = Principal(account_id=AccountId("operator"), role=Role.OPERATOR, name="")
+        headers = {"Authorization": f"Bearer {Tokens(os.environ[SECRET]).issue(person)}"}
+        show = {"show_id": "bench", "title": "Bench", "starts_at_ms": 0}
+        httpx2.post(f"{base}/api/v1/shows", json=show, headers=headers).raise_for_status()
+    pin(child.pid, server=True)
+    return base, child.pid
+
+
+def end(child: subprocess.Popen[bytes]) -> None:
+    child.terminate()
+    child.wait()
 
 
 def run(base: str, pid: int, watchers: int, rate: float, seconds: float, pairs: int) -> dict[str, Any]:
-    arguments = ["--role", "measure", "--base", base, "--server", str(pid), "--watchers", str(watchers)]
+    arguments = ["--role", "measure", "--base", base, "--pid", str(pid), "--watchers", str(watchers)]
     arguments += ["--rate", str(rate), "--seconds", str(seconds), "--pairs", str(pairs)]
     done = subprocess.run([sys.executable, __file__, *arguments], stdout=subprocess.PIPE, check=True, timeout=240)
     return json.loads(done.stdout.splitlines()[-1])
 
 
 def wait_for(port: int) -> None:
-    until = time.monotonic() + 20
+    until = time.monotonic() + 40
     while time.monotonic() < until:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return
@@ -327,13 +363,14 @@ def show(found: dict[str, list[dict[str, Any]]], watchers: int, rate: float, sec
         f"{platform.system()} {platform.release()}, {os.cpu_count()} cores, Python {platform.python_version()}, ",
         end="",
     )
-    windows = sum(len(r["cpu"]) for r in found["cache"])
+    windows = len(runs := next(iter(found.values()))) * len(runs[0]["cpu"])
     print(f"load before {load:.2f}, after {os.getloadavg()[0]:.2f}; {windows} windows, interleaved\n")
     for title, row in (("| | " + " | ".join(WAIT), waits), ("\n| | " + " | ".join(COST), cost)):
         print(f"{title} |\n" + "|---" * title.count("|") + "|")
         for name, runs in found.items():
             print(f"| {name} | {' | '.join(row(runs))} |")
-    print(f"\nnewcomers' own packets lost: {sum(r['newcomers_lost'] for r in found['cache'])}")
+    lost = ", ".join(str(sum(r["newcomers_lost"] for r in runs)) for runs in found.values())
+    print(f"\nnewcomers' own packets lost: {lost}")
 
 
 WAIT = ("joins", "decodable ms: median, p95", "live ms: median, p95", "never", "watchers: packets lost of")
@@ -375,17 +412,17 @@ if __name__ == "__main__":
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--pairs", type=int, default=2)
-    parser.add_argument("--control", action="store_true")
+    parser.add_argument("--server", nargs="+", default=["cache"], choices=["cache", "no cache", "product"])
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--gop-packets", type=int, default=2000)
     parser.add_argument("--base", nargs="+", default=[])
-    parser.add_argument("--server", type=int, default=0)
+    parser.add_argument("--pid", type=int, default=0)
     given = parser.parse_args()
     if given.role == "serve":
         uvloop.run(serve(given.port, given.gop_packets))
     elif given.role == "publish":
         uvloop.run(publish(given.base))
     elif given.role == "measure":
-        uvloop.run(measure(given.base[0], given.server, given.watchers, given.rate, given.seconds, given.pairs))
+        uvloop.run(measure(given.base[0], given.pid, given.watchers, given.rate, given.seconds, given.pairs))
     else:
-        main(given.watchers, given.rate, given.repeats, given.seconds, given.pairs, control=given.control)
+        main(given.watchers, given.rate, given.repeats, given.seconds, given.pairs, given.server)

@@ -6,6 +6,7 @@ started is left, and the way down is bounded.
 
 import asyncio
 import contextlib
+import gc
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 
@@ -89,6 +90,7 @@ async def serve_app(
         relay = getattr(app.state, "relay", None)  # an app without media has none
         bound = msgspec.structs.replace(settings, media_udp_port=relay.udp_port) if relay else settings
         tcp_port = relay.tcp_port if relay else None
+        _settle_memory()
         log.info("serving", base_url=bound.base_url, media_udp_port=bound.media_udp_port, media_tcp_port=tcp_port)
         if ready:
             await ready(bound)
@@ -97,6 +99,12 @@ async def serve_app(
         if hasattr(app.state, "health"):
             app.state.health.draining = True
         await server.down(running)
+
+
+def _settle_memory() -> None:
+    """Whatever is there now stays: without this each full collection looks at all of it, and all wait meanwhile."""
+    gc.collect()
+    gc.freeze()
 
 
 class Server(uvicorn.Server):

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from OpenSSL import SSL, crypto
 
 from media.core.sdp import Fingerprint
-from media.core.srtp import GcmReceiver, GcmSender
+from media.core.srtp import MAX_SOURCES, GcmReceiver, GcmSender
 from media.dtls_client import DtlsClient, HandshakeError
 
 # The server's order decides (RFC 5764 section 4.1.2). AES-GCM first: 2.1 us a packet against 7 for CM and SHA-1.
@@ -52,7 +52,10 @@ class Sender(Protocol):
 
 
 class Receiver(Protocol):
-    """Decrypts what one peer sends; None for whatever is not authentic or not new."""
+    """Decrypts what one peer sends; None for whatever is not authentic or not new, or of one source too many."""
+
+    surplus: int
+    """Authentic packets of sources beyond `MAX_SOURCES`."""
 
     def unprotect(self, packet: bytes, header_size: int) -> bytes | None: ...
 
@@ -86,13 +89,15 @@ class CmReceiver:
 
     def __init__(self, key: bytes, salt: bytes) -> None:
         self._session = pylibsrtp.Session(_policy(key + salt, pylibsrtp.Policy.SSRC_ANY_INBOUND))
+        self.surplus = 0
+        self._sources: set[bytes] = set()
 
     def unprotect(self, packet: bytes, header_size: int) -> bytes | None:
         try:
             plain: bytes = self._session.unprotect(packet)
         except (pylibsrtp.Error, ValueError):
             return None
-        return plain[header_size:]
+        return plain[header_size:] if self._knows(packet[8:12]) else None
 
     def unprotect_rtcp(self, packet: bytes) -> bytes | None:
         try:
@@ -100,6 +105,15 @@ class CmReceiver:
         except (pylibsrtp.Error, ValueError):
             return None
         return plain
+
+    def _knows(self, source: bytes) -> bool:
+        if source in self._sources:
+            return True
+        if len(self._sources) >= MAX_SOURCES:
+            self.surplus += 1
+            return False
+        self._sources.add(source)
+        return True
 
 
 def _policy(key: bytes, direction: int) -> pylibsrtp.Policy:

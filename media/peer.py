@@ -16,7 +16,8 @@ from media.core import stun
 from media.core.demux import Address, OverTcp, is_plain_alert
 from media.core.rtp import Header
 from media.core.sdp import Offer, our_setup
-from media.dtls import Association, Certificate, Receiver, Sender, associate
+from media.dtls import Association, Certificate, Sender, associate
+from media.hearing import Hearing
 
 DTLS_QUEUE: Final = 64
 MAX_PROBES: Final = 4
@@ -83,7 +84,7 @@ class Peer:
         self.setup = our_setup(offer.setup)
         self.address: Address | None = None
         self.sender: Sender | None = None
-        self.receiver: Receiver | None = None
+        self.receiver: Hearing | None = None
         self.seen_ms = now_ms()
         self.is_closed = False
         self.uses_gso = True
@@ -138,7 +139,8 @@ class Peer:
                 return
             self._dtls = associate(self, self._wire.certificate, self._fingerprint, is_client=self.setup == "active")
             if await self._dtls.shake_hands():
-                self.sender, self.receiver = self._dtls.sender, self._dtls.receiver
+                assert self._dtls.receiver is not None, "the handshake yields the keys"
+                self.sender, self.receiver = self._dtls.sender, Hearing(self._dtls.receiver)
                 if self.listener and not self.is_closed:
                     self.listener.connected()
                 return

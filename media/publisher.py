@@ -29,7 +29,9 @@ from media.peer import Peer
 from media.repairs import Repairs
 
 SOURCE_SILENCE_MS: Final = 500
-"""After this long another SSRC of the same stream may take over (an encoder that restarted)."""
+"""After this long another SSRC of the same stream takes over (an encoder that restarted)."""
+CHALLENGE_PACKETS: Final = 512
+"""Of it are kept until then: its first keyframe is among them, and who hears no PLI sends the next in seconds."""
 MAX_AGE_MS: Final = 30_000
 """Between a picture's capture and its arrival; more is a clock that we do not know."""
 _NTP_BYTES: Final = 8
@@ -46,6 +48,14 @@ class Source:
         self.reception = Reception(ssrc, CLOCK_HZ[stream.kind])
         self.gaps = Gaps()
         self.seen = Window()
+
+
+class Challenger:
+    """Another SSRC of a stream, while the one on air may still go on."""
+
+    def __init__(self, ssrc: int, layer: int) -> None:
+        self.ssrc, self.layer = ssrc, layer
+        self.packets: list[tuple[Header, bytes, int]] = []
 
 
 class Publisher:
@@ -77,6 +87,7 @@ class Publisher:
         self.repaired = 0
         """Packets that were lost and came as retransmissions."""
         self._by_ssrc: dict[int, Source] = {}
+        self._challengers: dict[tuple[Kind, int], Challenger] = {}
         self._wishes = [KeyframeRequests() for _ in rids or ("",)]
         self._stage = stage
         self._ssrc = secrets.randbits(31) + 1
@@ -121,7 +132,7 @@ class Publisher:
     def _take(self, header: Header, payload: bytes, now_ms: int) -> bool:
         """Take a packet, however it came; False if it is nobody's, or was there before."""
         codec = self.codecs.get(header.payload_type)
-        source = self._source(header, codec, now_ms) if codec else None
+        source = self._source(header, payload, codec, now_ms) if codec else None
         if source is None:
             return False
         # The original and its repair come under two SSRCs, so SRTP lets both in; browsers repeat what was never lost.
@@ -152,12 +163,21 @@ class Publisher:
             return None  # by a clock that is not that of its reports: another host's, behind this one
         return captured_ms
 
-    def _source(self, header: Header, codec: Codec, now_ms: int) -> Source | None:
+    def _source(self, header: Header, payload: bytes, codec: Codec, now_ms: int) -> Source | None:
         held = self._by_ssrc.get(header.ssrc)
         if held is not None and held.stream.codec is codec:
+            if self._challengers:
+                self._challengers.pop((held.stream.kind, held.stream.layer), None)
             return held
         layer = self._layer(header) if codec.kind is Kind.VIDEO else 0
-        return self._bind(header.ssrc, Stream(codec.kind, layer, codec), now_ms) if layer is not None else None
+        if layer is None:
+            return None
+        stream = Stream(codec.kind, layer, codec)
+        incumbent = self.sources.get((stream.kind, stream.layer))
+        if incumbent is not None and now_ms - incumbent.reception.arrived_ms < SOURCE_SILENCE_MS:
+            self._challenge(stream, header, payload, now_ms)
+            return None
+        return self._bind(header.ssrc, stream)
 
     def _layer(self, header: Header) -> int | None:
         """Which layer a new SSRC is; None for one that does not say so, though the offer named layers."""
@@ -165,18 +185,31 @@ class Publisher:
             return 0
         rid = extension(header.extensions, self._rid_extension) if self._rid_extension else None
         name = rid.decode("ascii", "replace") if rid else ""
+        if not name:  # after the first packets it may say so no more
+            return next((one.layer for one in self._challengers.values() if one.ssrc == header.ssrc), None)
         return self.rids.index(name) if name in self.rids else None
 
-    def _bind(self, ssrc: int, stream: Stream, now_ms: int) -> Source | None:
+    def _challenge(self, stream: Stream, header: Header, payload: bytes, now_ms: int) -> None:
+        """Keep a packet of another SSRC; whatever still comes of the one on air, a ghost or a straggler, ends that."""
+        place = stream.kind, stream.layer
+        challenger = self._challengers.get(place)
+        if challenger is None or challenger.ssrc != header.ssrc:
+            challenger = self._challengers[place] = Challenger(header.ssrc, stream.layer)
+        if len(challenger.packets) < CHALLENGE_PACKETS:
+            challenger.packets.append((header, payload, now_ms))
+
+    def _bind(self, ssrc: int, stream: Stream) -> Source:
         place = stream.kind, stream.layer
         held = self.sources.get(place)
         if held is not None:
-            if now_ms - held.reception.arrived_ms < SOURCE_SILENCE_MS:
-                return None
             self._by_ssrc.pop(held.reception.ssrc, None)
             self._stage.begin(stream)
-        self.sources[place] = self._by_ssrc[ssrc] = Source(ssrc, stream)
-        return self.sources[place]
+        source = self.sources[place] = self._by_ssrc[ssrc] = Source(ssrc, stream)
+        challenger = self._challengers.pop(place, None)
+        if challenger is not None and challenger.ssrc == ssrc:
+            for earlier in challenger.packets:
+                self._take(*earlier)
+        return source
 
     def rtcp(self, compound: bytes, now_ms: int) -> None:
         """Take one authentic compound packet."""

@@ -22,6 +22,7 @@ from media.core import sdp
 from media.core.catchup import STEP_MS
 from media.core.formats import Codec, Kind
 from media.core.history import Packet
+from media.core.srtp import MAX_SOURCES
 from media.layer import Layer
 from media.links import Links
 from media.native import egress_for
@@ -93,6 +94,8 @@ class Relay:
         self._sessions: dict[SessionId, Session] = {}
         self._watched_by: dict[AccountId, dict[SessionId, Session]] = {}
         """Each account's sessions as a viewer, the oldest first."""
+        self._loud: set[SessionId] = set()
+        """Those that sent more reports than are heard; they are told of once."""
         self._joining: dict[SessionId, Peer] = {}
         """Sessions that had not finished ICE and DTLS when it was last looked at."""
         self._ready: dict[Show, None] = {}
@@ -108,6 +111,7 @@ class Relay:
         self._port = MediaPort(self.config.bind_host, self.config.port)
         if self.config.tcp_port is not None:
             await self._port.open_tcp(self.config.tcp_port)
+        self._numbers = self._port.number, self._port.tcp.number
         self._egress = egress_for(self._port, native=self.config.native)
         await self._tasks.__aenter__()
         self._background = [
@@ -135,12 +139,12 @@ class Relay:
 
     @property
     def udp_port(self) -> int:
-        return self._port.number
+        return self._numbers[0]
 
     @property
     def tcp_port(self) -> int | None:
         """Where peers without UDP connect to; None where TCP is off."""
-        return self._port.tcp.number
+        return self._numbers[1]
 
     def stats(self, show_id: ShowId) -> ShowStats:
         """A show's numbers. Raises NotFound for one that has no media here."""
@@ -247,6 +251,7 @@ class Relay:
         """End a session; its packets stop at once."""
         session.peer.close()
         self._joining.pop(session.session_id, None)
+        self._loud.discard(session.session_id)
         if self._sessions.pop(session.session_id, None) is not None and not session.is_publisher:
             held = self._watched_by[session.account_id]
             del held[session.session_id]
@@ -421,11 +426,27 @@ class Relay:
         for session in list(self._sessions.values()):
             if session.peer.sender is not None and now - session.peer.seen_ms > self.config.consent_ms:
                 session.peer.close()
+            self._listen_to(session)
         for show in self.shows.values():
             show.watch(now, self.config.silence_ms)
         self._forget_empty(now)
         for show in list(self.shows.values()):
             await self._report(show)
+
+    def _listen_to(self, session: Session) -> None:
+        """Whoever floods us is told of in the log, once; a host that has used up its sources comes anew with others.
+
+        Nothing of a further source would be shown, and nobody would know why.
+        """
+        hearing = session.peer.receiver
+        if hearing is None:
+            return
+        if hearing.unheard and session.session_id not in self._loud:
+            self._loud.add(session.session_id)
+            log.warning("media_reports_dropped", session_id=session.session_id, show=session.show_id)
+        if hearing.surplus and session.is_publisher:
+            log.warning("media_sources_used_up", session_id=session.session_id, show=session.show_id, most=MAX_SOURCES)
+            session.peer.close()
 
     def _forget_empty(self, now: int) -> None:
         """A show that a session still names stays, or its publisher, in a long handshake, would go on air unseen."""

@@ -15,8 +15,11 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 TAG_BYTES: Final = 16
 SALT_BYTES: Final = 12
 WINDOW: Final = 1024
-MAX_SOURCES: Final = 16
-"""SSRCs accepted from one peer; a publisher needs two, and more with simulcast and RTX."""
+MAX_SOURCES: Final = 32
+"""SSRCs accepted from one peer, ever: of one that was forgotten everything could be replayed.
+
+Sound, eight layers and their retransmissions are 17; an encoder that begins anew takes another one.
+"""
 
 _SEEN: Final = (1 << WINDOW) - 1
 _RTP_KEY, _RTP_SALT, _RTCP_KEY, _RTCP_SALT = 0, 2, 3, 5
@@ -125,9 +128,11 @@ class GcmSender:
 class GcmReceiver:
     """Decrypts what one peer sends."""
 
-    __slots__ = ("_keys", "_rtcp", "_rtp")
+    __slots__ = ("_keys", "_rtcp", "_rtp", "surplus")
 
     def __init__(self, key: bytes, salt: bytes) -> None:
+        self.surplus = 0
+        """Authentic packets that were refused because their source was one too many."""
         self._keys = Keys(key, salt)
         self._rtp: dict[int, Window] = {}
         self._rtcp: dict[int, Window] = {}
@@ -144,7 +149,7 @@ class GcmReceiver:
             payload = self._keys.rtp.decrypt(nonce, packet[header_size:], packet[:header_size])
         except InvalidTag:
             return None
-        return payload if _mark(self._rtp, ssrc, window, index) else None
+        return payload if self._mark(self._rtp, ssrc, window, index) else None
 
     def unprotect_rtcp(self, packet: bytes) -> bytes | None:
         """The compound RTCP packet in an SRTCP one; None as above."""
@@ -161,7 +166,16 @@ class GcmReceiver:
             plain = self._keys.rtcp.decrypt(nonce, packet[8:-4], packet[:8] + trailer)
         except InvalidTag:
             return None
-        return packet[:8] + plain if _mark(self._rtcp, ssrc, window, index) else None
+        return packet[:8] + plain if self._mark(self._rtcp, ssrc, window, index) else None
+
+    def _mark(self, windows: dict[int, Window], ssrc: int, window: Window, index: int) -> bool:
+        if ssrc not in windows:
+            if len(windows) >= MAX_SOURCES:
+                self.surplus += 1
+                return False
+            windows[ssrc] = window
+        window.mark(index)
+        return True
 
 
 def _guess(sequence: int, highest: int) -> int:
@@ -170,12 +184,3 @@ def _guess(sequence: int, highest: int) -> int:
         return sequence
     step = (sequence - highest) & 0xFFFF
     return highest + (step if step < 0x8000 else step - 0x10000)
-
-
-def _mark(windows: dict[int, Window], ssrc: int, window: Window, index: int) -> bool:
-    if ssrc not in windows:
-        if len(windows) >= MAX_SOURCES:
-            return False
-        windows[ssrc] = window
-    window.mark(index)
-    return True

@@ -433,10 +433,11 @@ class TestStoresFailing:
         assert await shop.gate_available() == 9
         assert (await shop.verify()).problems == []
 
-    async def test_a_unit_admitted_and_never_committed_is_fenced_and_given_back(self, shop):
+    @pytest.mark.parametrize("at_ms", [1, 4_000_000_000_000], ids=["long ago", "by a clock that was set back since"])
+    async def test_a_unit_admitted_and_never_committed_is_fenced_and_given_back(self, shop, at_ms):
         dying = await shop.open(pace=shop.idle)
         await shop.item(stock=1)
-        gate = Gate(shop.redis, clock=lambda: 1)  # long ago
+        gate = Gate(shop.redis, clock=lambda: at_ms)
         product = Product(shop.show_id, "pot")
         epoch = int(await shop.redis.hget("sf:{gala}:gate:pot", "epoch"))
         orphan = Tap(hold_id="hold_orphan", buyer_id="ann", buyer_name="Ann", quantity=1)

@@ -16,6 +16,8 @@ from faults.judge import Told
 TRY_S = 8.0
 GIVE_UP_S = 40.0
 HOARDERS = 4
+LEAVE_FOR_EVER = 0.25
+"""How likely somebody who got no answer never asks again."""
 METHODS = ["fake_ok"] * 9 + ["fake_slow"] * 6 + ["fake_declined"] * 2 + ["fake_capture_fails"]
 LAST_WORDS = {400, 401, 402, 403, 404, 405, 410, 422}
 
@@ -93,21 +95,45 @@ class Buyer:
             await asyncio.sleep(self.dice.random())  # a page that was closed and opened again
             await self.ask("hold", "POST", f"/api/v1/shows/{crowd.show_id}/holds", key, body)
         choice = self.dice.random()
+        if choice < 0.12 and await self.buy_both(hold):
+            return
+        choice = self.dice.random()
         if choice < 0.12:
             await self.ask("release", "DELETE", f"/api/v1/holds/{hold.hold_id}", "", None, hold.hold_id)
         elif choice < 0.9:
             await self.pay(hold.hold_id)
 
-    async def pay(self, hold_id: str) -> None:
-        key, body = self.key("pay"), {"payment_method": self.dice.choice(METHODS)}
-        path = f"/api/v1/holds/{hold_id}/pay"
+    async def buy_both(self, first: Told) -> bool:
+        """Another product, and one payment for the two."""
+        crowd = self.crowd
+        other = next(variant for variant in crowd.variants if variant != first.variant_id)
+        body = {"variant_id": other, "quantity": 1}
+        second = await self.ask("hold", "POST", f"/api/v1/shows/{crowd.show_id}/holds", self.key("tap"), body)
+        if second.status == 201:
+            wish = {"hold_ids": [first.hold_id, second.hold_id], "total": first.amount + second.amount}
+            await self.pay(first.hold_id, f"/api/v1/shows/{crowd.show_id}/baskets/pay", wish)
+        return second.status == 201
+
+    async def pay(self, hold_id: str, path: str = "", wish: dict | None = None) -> None:
+        key, body = self.key("pay"), (wish or {}) | {"payment_method": self.dice.choice(METHODS)}
+        path = path or f"/api/v1/holds/{hold_id}/pay"
         answer = await self.ask("pay", "POST", path, key, body, hold_id)
         end = time.monotonic() + GIVE_UP_S
         while answer.status == 202 and self.crowd.is_open and time.monotonic() < end:
             await asyncio.sleep(0.7)
             answer = await self.ask("pay", "POST", path, key, body, hold_id)
-        if answer.status == 200 and self.dice.random() < 0.15:
-            await self.refund(answer)
+        if answer.status == 200:
+            await self.regret(answer)
+
+    async def regret(self, paid: Told) -> None:
+        """Some want it undone at once, some their money back."""
+        choice = self.dice.random()
+        if choice < 0.06:
+            await self.ask(
+                "cancel", "POST", f"/api/v1/orders/{paid.order_id}/cancel", self.key("cancel"), {}, paid.hold_id
+            )
+        elif choice < 0.2:
+            await self.refund(paid)
 
     async def refund(self, paid: Told) -> None:
         body = {} if self.dice.random() < 0.5 else {"amount": max(1, paid.amount // 3)}
@@ -128,7 +154,8 @@ class Buyer:
             for answer in answers:
                 if _is_last_word(answer):
                     return answer
-            if time.monotonic() > end or not self.crowd.is_open:
+            gone = answers[0].status == 0 and self.dice.random() < LEAVE_FOR_EVER
+            if gone or time.monotonic() > end or not self.crowd.is_open:
                 return answers[0]
             await asyncio.sleep(0.1 + self.dice.random() * 0.5)
 

@@ -45,6 +45,8 @@ class Found:
     opening: dict[str, int]
     """By variant."""
     limit: int
+    lines: Rows = field(default_factory=list)
+    """Which holds a payment is for."""
     clock_jumped: bool = False
     """The clock of Postgres, by which holds expire, was moved."""
 
@@ -83,10 +85,13 @@ def judge(told: list[Told], found: Found) -> Verdict:
 
 def _by_hold(found: Found) -> dict[str, Rows]:
     """The provider knows a hold as the reference of an authorization; of one that never came it has the id alone."""
-    of_payment = {row["payment_id"]: row["hold_id"] for row in found.payments}
+    of_payment = defaultdict(set)
+    for row in (*found.payments, *found.lines):
+        of_payment[row["payment_id"]].add(row["hold_id"])
     charges = defaultdict(list)
     for charge in found.charges:
-        charges[charge["reference"] or of_payment.get(charge["payment_id"], "")].append(charge)
+        for hold_id in of_payment[charge["payment_id"]] | {charge["reference"]}:
+            charges[hold_id].append(charge)
     return charges
 
 
@@ -146,15 +151,20 @@ def _orders(told, found, orders, verdict) -> None:
             verdict.lost.append(f"{each.order_id} was told to {each.who} and is not there")
         elif (row["buyer_id"], row["hold_id"], row["total"]) != (each.who, each.hold_id, each.amount):
             verdict.lost.append(f"{each.order_id} is not what was told")
-    for row in found.orders:
+    for row in (*found.orders, *(row for row in found.holds if row["order_id"])):
         by_hold[row["hold_id"]].add(row["order_id"])
     for what, ids in (*by_key.items(), *by_hold.items()):
         if len(ids) > 1:
             verdict.duplicate.append(f"{what} has the orders {sorted(ids)}")
-    states = {row["hold_id"]: row["state"] for row in found.holds}
+    sold = [row for row in found.holds if row["state"] == "sold"]
+    thrown_away = [row for row in found.payments if row["state"] in {"authorized", "cancelled"}]
+    paid = {row["payment_id"] for row in found.orders}
     verdict.lost += [
-        f"{hold} is sold without an order" for hold, s in states.items() if s == "sold" and hold not in by_hold
+        f"{row['hold_id']} was paid for with {row['payment_id']}, and gone"
+        for row in thrown_away
+        if row["payment_id"] not in paid
     ]
+    verdict.lost += [f"{row['hold_id']} is sold without an order" for row in sold if row["order_id"] not in orders]
 
 
 def _money(told, found, orders, charges, verdict) -> None:
@@ -190,8 +200,13 @@ def _money(told, found, orders, charges, verdict) -> None:
 
 
 def _one_order(order, charge, verdict) -> None:
-    due = 0 if order["state"] in {"paid", "capture_failed"} else order["total"]
-    if (charge["captured"], charge["refunded"]) != (due, order["refunded"]):
+    due = 0 if order["state"] in {"paid", "capture_failed", "cancelled"} else order["total"]
+    moved = (charge["captured"], charge["refunded"])
+    if order["state"] == "cancelled":
+        if charge["state"] == "authorized":
+            verdict.charged_without_order.append(f"{charge['payment_id']}, of a cancelled order, is still authorized")
+        moved = (moved[0] - moved[1], 0)  # a capture that was on its way is given back
+    if moved != (due, order["refunded"]):
         verdict.money.append(
             f"{order['order_id']} is {order['state']} over {order['total']}, {order['refunded']} given back; the"
             f" provider took {charge['captured']} and gave back {charge['refunded']}"

@@ -124,7 +124,7 @@ REMOVED = {
         REDIS,
         sql=(
             rewritten("reserve_one_by_one", ("had + tap.quantity > most", "false")),
-            rewritten("reserve_many", ("had.units > product.limit_per_buyer", "false")),
+            rewritten("reserve_many", ("HAVING sum(h.quantity) > product.limit_per_buyer", "HAVING false")),
         ),
     ),
     "a hold's id follows from its key": Removed(("requests cancelled", "retry storm"), patch=_fresh_ids),

@@ -82,6 +82,13 @@ def test_a_hold_whose_payment_was_cancelled_before_it_reached_the_provider_is_no
     assert findings(told=TOLD[:1], holds=[HOLD | {"state": "released"}], orders=[], charges=[charge]) == set()
 
 
+def test_a_payment_that_was_authorized_for_a_hold_that_had_gone_is_a_loss():
+    payment, charge = PAYMENT | {"state": "cancelled"}, CHARGE | {"state": "cancelled", "captured": 0, "captures": 0}
+    assert "lost" in findings(
+        told=[], holds=[HOLD | {"state": "expired"}], orders=[], payments=[payment], charges=[charge]
+    )
+
+
 def test_two_holds_for_one_key_are_a_duplicate():
     assert "duplicate" in findings(told=[*TOLD, replace(TOLD[0], hold_id="h2")])
 
@@ -111,6 +118,14 @@ def test_money_taken_twice_is_found(twice):
 @pytest.mark.parametrize("apart", [{"captured": 49}, {"refunded": 10}, {"captured": 0, "captures": 0}])
 def test_a_provider_who_moved_another_sum_is_found(apart):
     assert "money" in findings(charges=[CHARGE | apart])
+
+
+def test_both_holds_of_a_basket_are_paid_for_by_its_one_payment():
+    both = {"holds": [HOLD, HOLD | {"hold_id": "h2"}], "opening": {"pot": 2}}
+    lines = [{"payment_id": "p1", "hold_id": "h1"}, {"payment_id": "p1", "hold_id": "h2"}]
+    assert findings(**both, lines=lines) == set()
+    again = CHARGE | {"payment_id": "p2", "reference": "h2"}
+    assert "charged_twice" in findings(**both, lines=lines, charges=[CHARGE, again])
 
 
 def test_a_buyer_over_the_limit_is_found():

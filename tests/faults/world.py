@@ -24,7 +24,7 @@ from faults.removed import REMOVED
 from faults.stores import Stores, may_mount
 
 from live.auth import Tokens
-from live.wiring import webhook_secret
+from live.providers import webhook_secret
 from schema.ids import AccountId, ShowId
 from schema.people import Principal, Role
 
@@ -200,13 +200,14 @@ class World:
         connection = await asyncpg.connect(self.stores.database_url, timeout=5)
         try:
             tables = {}
-            for name in ("holds", "orders", "payments", "refunds", "restocks"):
+            for name in ("holds", "orders", "payments", "refunds", "restocks", "payment_lines"):
                 tables[name] = [dict(row) for row in await connection.fetch(f"SELECT * FROM {name}")]
             now_ms = await connection.fetchval("SELECT clock_ms()")
         finally:
             await connection.close()
         return Found(
             now_ms=now_ms,
+            lines=tables.pop("payment_lines"),
             **tables,
             charges=self.charges(),
             opening=OPENING,

@@ -5,7 +5,7 @@ import time
 import jwt
 import pytest
 
-from live.auth import ALGORITHM, AUDIENCE, ISSUER, TOKEN_TYPE, Tokens, issue_token
+from live.auth import ALGORITHM, AUDIENCE, ISSUER, KNOWN_MAX, TOKEN_TYPE, Tokens, issue_token
 from live.settings import Settings
 from schema.errors import Unauthenticated
 from schema.people import Principal, Role
@@ -56,6 +56,28 @@ def test_whatever_differs_is_refused(token):
     with pytest.raises(Unauthenticated) as refused:
         Tokens(SECRET).verify(token)
     assert refused.value.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
+
+
+def test_a_token_that_held_is_known_until_it_lapses(monkeypatch):
+    def lapsed(*_, **__):
+        raise jwt.ExpiredSignatureError
+
+    tokens, now_s = Tokens(SECRET), int(time.time())
+    holds, lapses = forged(exp=now_s + 60), forged(exp=now_s - 1)  # the leeway lets both pass once
+    assert tokens.verify(holds) == tokens.verify(lapses)
+    monkeypatch.setattr(jwt, "decode_complete", lapsed)
+    assert tokens.verify(holds).account_id == "a"
+    with pytest.raises(Unauthenticated, match="expired"):
+        tokens.verify(lapses)
+    with pytest.raises(Unauthenticated):
+        tokens.verify(holds + "x")
+
+
+def test_of_the_tokens_that_held_only_so_many_are_kept():
+    tokens = Tokens(SECRET)
+    for number in range(KNOWN_MAX + 10):
+        tokens.verify(forged(name=str(number)))
+    assert len(tokens._known) == KNOWN_MAX
 
 
 def test_a_changed_letter_anywhere_is_refused():

@@ -11,7 +11,7 @@ from media.core.rtcp import KeyframeRequest, SenderReport, parse
 from media.core.rtp import Header
 from media.core.srtp import Window
 from media.feed import Stream
-from media.publisher import SOURCE_SILENCE_MS, Publisher
+from media.publisher import CHALLENGE_PACKETS, SOURCE_SILENCE_MS, Publisher
 from media.repairs import Repairs
 
 
@@ -60,7 +60,43 @@ def test_another_source_takes_over_only_when_the_first_has_been_silent(publisher
     assert (stage.taken, stage.begun) == ([(0, 10)], [])
     video(publisher, 2, 501, 1000 + SOURCE_SILENCE_MS)
     video(publisher, 1, 11, 1000 + SOURCE_SILENCE_MS + 1)
-    assert (stage.taken, stage.begun) == ([(0, 10), (0, 501)], [Stream(Kind.VIDEO, 0, Codec.VP8)])
+    assert (stage.taken, stage.begun) == ([(0, 10), (0, 500), (0, 501)], [Stream(Kind.VIDEO, 0, Codec.VP8)])
+
+
+def restart(publisher, packets):
+    """An encoder begins anew, with a keyframe, under another SSRC; what comes of it, with its times."""
+    video(publisher, 1, 10, 1000)
+    for number in range(packets):
+        video(publisher, 2, 500 + number, 1020 + number)
+    return [(sequence, packet.now_ms) for (_, sequence), packet in taken_since_the_first(publisher)]
+
+
+def taken_since_the_first(publisher):
+    return list(zip(publisher._stage.taken, publisher._stage.packets, strict=True))[1:]
+
+
+def test_an_encoder_that_begins_anew_loses_nothing_of_its_first_keyframe(publisher):
+    assert restart(publisher, SOURCE_SILENCE_MS) == [(500 + n, 1020 + n) for n in range(SOURCE_SILENCE_MS)]
+
+
+def test_without_what_is_kept_it_would(publisher, monkeypatch):
+    monkeypatch.setattr(publisher_module, "CHALLENGE_PACKETS", 0)
+    assert restart(publisher, SOURCE_SILENCE_MS)[0] == (500 + SOURCE_SILENCE_MS - 20, 1000 + SOURCE_SILENCE_MS)
+
+
+def test_nothing_is_kept_of_another_source_while_the_first_goes_on(publisher):
+    for number in range(100):
+        video(publisher, 1, number, 1000 + 20 * number)
+        video(publisher, 2, 500 + number, 1001 + 20 * number)
+    assert publisher._stage.taken == [(0, number) for number in range(100)]
+    assert sum(len(one.packets) for one in publisher._challengers.values()) == 1
+
+
+def test_of_what_waits_to_take_over_only_so_much_is_kept(publisher):
+    video(publisher, 1, 10, 1000)
+    for number in range(2 * CHALLENGE_PACKETS):
+        video(publisher, 2, number, 1001)
+    assert [len(one.packets) for one in publisher._challengers.values()] == [CHALLENGE_PACKETS]
 
 
 def test_without_the_silence_two_sources_would_take_turns(publisher, monkeypatch):
@@ -117,7 +153,16 @@ def test_a_layer_whose_encoder_restarted_is_bound_again_after_a_silence():
     with_rid(publisher, 7, 100, "h")
     with_rid(publisher, 8, 1, "h", now_ms=1000 + SOURCE_SILENCE_MS - 1)
     with_rid(publisher, 8, 2, "h", now_ms=1000 + SOURCE_SILENCE_MS)
-    assert publisher._stage.taken == [(1, 100), (1, 2)]
+    assert publisher._stage.taken == [(1, 100), (1, 1), (1, 2)]
+
+
+def test_a_layer_that_restarted_need_not_name_itself_in_every_packet():
+    publisher = layered()
+    with_rid(publisher, 7, 100, "h")
+    with_rid(publisher, 8, 1, "h", now_ms=1001)
+    with_rid(publisher, 8, 2, "", now_ms=1002)
+    with_rid(publisher, 8, 3, "", now_ms=1001 + SOURCE_SILENCE_MS)
+    assert publisher._stage.taken == [(1, 100), (1, 1), (1, 2), (1, 3)]
 
 
 def test_each_layer_is_asked_for_its_keyframe_once_a_second():

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from media.core import srtp
-from media.core.srtp import WINDOW, GcmReceiver, GcmSender, Window, derive
+from media.core.srtp import MAX_SOURCES, WINDOW, GcmReceiver, GcmSender, Window, derive
 
 KEY, SALT = bytes(range(16)), bytes(range(16, 28))
 
@@ -87,7 +87,16 @@ def test_rtcp_in_the_clear_is_refused():
 
 
 def test_a_peer_has_at_most_so_many_sources():
-    assert sources_taken_of_forty() == [16, 16]
+    assert sources_taken_of_forty() == [32, 32]
+
+
+def test_a_source_too_many_is_told_from_a_forgery():
+    sender, receiver = GcmSender(KEY, SALT), GcmReceiver(KEY, SALT)
+    for ssrc in range(MAX_SOURCES + 2):
+        receiver.unprotect(sealed(sender, 1, ssrc=ssrc), 12)
+    receiver.unprotect(sealed(sender, 1, ssrc=0)[:-1] + b"x", 12)
+    receiver.unprotect(sealed(sender, 1, ssrc=1), 12)
+    assert receiver.surplus == 2
 
 
 def test_without_the_bound_it_would_have_any_number(monkeypatch):
