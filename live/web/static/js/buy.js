@@ -78,7 +78,7 @@ function Card({ hold, purchase, disabled }) {
     purchase.payByCard(form, email.current.value.trim());
   };
   return html`<form class="card-form" onSubmit=${pay}>
-    <div ref=${place} class="card" data-testid="card"></div>
+    <div ref=${place} class="place" data-testid="card"></div>
     <label>E-mail for your receipt, if you like <input ref=${email} type="email" autocomplete="email" maxlength="254" data-testid="pay-email" /></label>
     ${problem.value && html`<p class="notice" role="alert" data-testid="card-problem">${problem.value}</p>
       <button type="button" class="quiet" data-testid="card-again" onClick=${mount}>Try again</button>`}
