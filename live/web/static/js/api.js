@@ -144,6 +144,9 @@ export const api = {
   media: (showId, token) => body(call(show(showId, "/media"), { token })),
   worstSessions: (showId, token, limit) => body(call(show(showId, `/media/sessions?order=worst&limit=${limit}`), { token })),
   holds: (showId, token) => body(call(show(showId, "/holds"), { token })),
+  parked: (showId, token) => body(call(show(showId, "/outbox"), { token })),
+  retryParked: (showId, token, entry) => body(call(show(showId, `/outbox/${id(entry)}/retry`), { method: "POST", token })),
+  differences: (showId, token) => body(call(show(showId, "/payments/differences"), { token })),
   refund: (order, token, key, amount = null) =>
     body(call(`/api/v1/orders/${id(order)}/refund`, { method: "POST", token, key, body: amount === null ? {} : { amount } })),
 };

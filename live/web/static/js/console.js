@@ -7,6 +7,7 @@ import { Pin } from "./icons.js";
 import { Name } from "./items.js";
 import { mediaPanel } from "./media.js";
 import { decimal, digits, minorUnits, money } from "./money.js";
+import { providerPanel } from "./provider.js";
 import { joinRoom } from "./room.js";
 import { showOfPath, StaffSession } from "./session.js";
 import { attempt, gateWords, isLockedOut, TokenGate, TopBar } from "./staff.js";
@@ -23,6 +24,7 @@ const ORDER_WORDS = {
   paid: "Paid",
   captured: "Paid",
   capture_failed: "Capture failed",
+  cancelled: "Cancelled",
   partially_refunded: "Partly refunded",
   refunded: "Refunded",
 };
@@ -42,6 +44,7 @@ function start() {
   const voice = new Voice({ show: showId, token, socket });
 
   const MediaPanel = mediaPanel({ show: showId, token });
+  const ProviderPanel = providerPanel({ show: showId, token });
 
   let refetching = null;
 
@@ -185,7 +188,7 @@ function start() {
   function RefundForm({ order }) {
     const field = useRef();
     const { order_id: id, total, refunded } = order;
-    if (refunded.amount >= total.amount) return null;
+    if (refunded.amount >= total.amount || ["cancelled", "capture_failed"].includes(order.state)) return null;
     const part = async (event) => {
       event.preventDefault();
       const amount = minorUnits(field.current.value, total.currency);
@@ -259,6 +262,7 @@ function start() {
       <main class="console">
         <div class="wide"><${SalesSwitch} /><${Totals} /></div>
         <${Board} />
+        <${ProviderPanel} />
         <${MediaPanel} state=${store.show.value?.state} />
         <${Orders} />
         <${Holds} />
