@@ -3,19 +3,22 @@
     python benchmarks/freeze.py                                    # ours, VP8, round trip + 50 ms, under two minutes
     python benchmarks/freeze.py --codecs VP8 H264 --delays 25 50 --repeats 3 --mediamtx PATH
     python benchmarks/freeze.py --peer NAME=http://HOST:PORT,/whip/path,/whep/path
+    python benchmarks/freeze.py --janus http://HOST:PORT/janus,AUDIO_PORT,VIDEO_PORT      # VP8 alone
+    python benchmarks/freeze.py --calm 1 --again 3         # a window whose control froze for over 1 % is made anew
 
 The host is a Chromium too: a file with moving noise as its camera, 640x360 at 30 pictures a second, at most 2 Mb/s, so
 that it answers PLI and paces as real hosts do. In each window the same stream is watched by one viewer per loss at
 once, each behind a seeded relay of its own (`tests/netem`) that loses that share in both directions and delays by
 `--delays` ms in each; the one at 0 % is the control, behind the same delay. Servers take turns and start afresh. The
-same seed loses packets of the same numbers for every server.
+same seed loses packets of the same numbers for every server. Janus takes no WHIP: `janus_page.forwarder` gives it what
+our relay has.
 
 `frozen`     share of the window that `totalFreezesDuration` of getStats grew by: an interval between two pictures over
              max(3 x the mean, the mean + 150 ms) is a freeze (W3C webrtc-stats)
 `gaps`       the same rule over the times of requestVideoFrameCallback: what was truly put on the screen, the end of
              the window included: getStats counts a freeze only once it is over
 `lost`       packets as the receiver counts them: without RTX a repaired one is not among them
-`buffer`     the delay of its jitter buffer over the window
+`buffer`     the delay of its jitter buffer over the window; `target`: what that aims at
 """
 
 import argparse
@@ -42,6 +45,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.append(str(Path(__file__).parent.parent / "tests"))
 
+from janus_page import JanusViewer, Place, forwarder
 from join import serve, wait_for
 from netem.front import Front
 from netem.link import Conditions
@@ -81,13 +85,16 @@ async function publish(path, codec, video, maxBitrate) {
     }
     await exchange(path);
 }
-async function play(path, codec) {
-    pc = new RTCPeerConnection();
+function listen() {
     const video = Object.assign(document.body.appendChild(document.createElement('video')), {autoplay: true});
     video.srcObject = new MediaStream();
     pc.ontrack = event => video.srcObject.addTrack(event.track);
     const note = (_, frame) => { shown.push(frame.presentationTime); video.requestVideoFrameCallback(note); };
     video.requestVideoFrameCallback(note);
+}
+async function play(path, codec) {
+    pc = new RTCPeerConnection();
+    listen();
     for (const kind of ['audio', 'video']) {
         const transceiver = pc.addTransceiver(kind, {direction: 'recvonly'});
         if (kind === 'video') prefer(transceiver, codec, RTCRtpReceiver.getCapabilities('video').codecs);
@@ -107,6 +114,8 @@ class Server(NamedTuple):
     base: str
     whip: str
     whep: str
+    janus: Place | None = None
+    """Where to play instead."""
 
 
 class Window(NamedTuple):
@@ -140,6 +149,19 @@ class Window(NamedTuple):
         return 1000 * self.grew("jitterBufferDelay") / max(1, self.grew("jitterBufferEmittedCount"))
 
     @property
+    def target_ms(self) -> float:
+        """What the buffer aims at: for jitter, for lip sync, or because it was told to."""
+        return 1000 * self.grew("jitterBufferTargetDelay") / max(1, self.grew("jitterBufferEmittedCount"))
+
+    @property
+    def stood(self) -> list[str]:
+        """When it stood still and for how long, as `second: ms`."""
+        between = [(sooner, later - sooner) for sooner, later in itertools.pairwise(self.shown)]
+        usual = statistics.median(gap for _, gap in between)
+        far = max(3 * usual, usual + 150)
+        return [f"{(at - self.shown[0]) / 1000:.1f}: {gap:.0f}" for at, gap in between if gap > far]
+
+    @property
     def rate_bps(self) -> float:
         return 8 * self.grew("bytesReceived") / self.seconds
 
@@ -171,6 +193,12 @@ async def mediamtx(program: str) -> AsyncIterator[Server]:
 @contextlib.asynccontextmanager
 async def given_peer(place: str) -> AsyncIterator[Server]:
     yield Server(*place.split(","))
+
+
+@contextlib.asynccontextmanager
+async def janus(place: Place) -> AsyncIterator[Server]:
+    async with ours() as server:
+        yield server._replace(janus=place)
 
 
 @contextlib.contextmanager
@@ -213,6 +241,9 @@ async def measure(server: Server, browser: Browser, what: dict[str, Any], losses
         size = {"width": WIDTH, "height": HEIGHT, "frameRate": FPS}
         await page.evaluate("args => publish(...args)", [server.whip.format(show=show), what["codec"], size, RATE_BPS])
         await asyncio.sleep(2)  # a server may refuse viewers until media has come
+        whep = server.whep.format(show=show)
+        if server.janus:
+            await stack.enter_async_context(forwarder(server.base + whep, server.janus))
         viewers = []
         for loss in losses:
             way = Conditions(loss=loss, delay_ms=what["delay_ms"])
@@ -220,7 +251,10 @@ async def measure(server: Server, browser: Browser, what: dict[str, Any], losses
             calm = Conditions(delay_ms=what["delay_ms"])
             front = await stack.enter_async_context(Front(server.base, seed=what["seed"], down=calm, up=calm))
             viewer = await blank(browser, front.base_url, stack)
-            await viewer.evaluate("args => play(...args)", [server.whep.format(show=show), what["codec"]])
+            if server.janus:
+                await (await stack.enter_async_context(JanusViewer(server.janus.url))).play(viewer, front)
+            else:
+                await viewer.evaluate("args => play(...args)", [whep, what["codec"]])
             viewers.append((viewer, front, way))
         for viewer, _, _ in viewers:
             await viewer.wait_for_function("shown.length > 10", timeout=DEADLINE_S * 1000)
@@ -254,7 +288,12 @@ async def main(given: argparse.Namespace) -> None:
     for peer in given.peer:
         name, _, place = peer.partition("=")
         servers[name] = lambda place=place: given_peer(place)
+    for number, place in enumerate(given.janus):
+        url, audio, video = place.split(",")
+        where = Place(url, int(audio), int(video))
+        servers[f"Janus {number}" if number else "Janus"] = lambda where=where: janus(where)
     found: dict[tuple[str, str, float, float], list[Window]] = {}
+    made_anew = 0
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
         camera = Path(folder) / "camera.y4m"
@@ -265,18 +304,33 @@ async def main(given: argparse.Namespace) -> None:
                 for delay_ms in given.delays:
                     for codec in given.codecs:
                         for name, start in servers.items():
+                            if name.startswith("Janus") and codec != "VP8":
+                                continue
                             what = {"codec": codec, "delay_ms": delay_ms, "seed": given.seed + repeat}
                             what["seconds"] = given.seconds
-                            # A new browser each time: the rate estimate of the last must not help this one.
-                            browser = await playwright.chromium.launch(executable_path=find_chromium(), args=arguments)
-                            async with start() as server:
-                                windows = await measure(server, browser, what, given.losses)
-                            await browser.close()
+                            for again in range(given.again + 1):
+                                # A new browser each time: the rate estimate of the last must not help this one.
+                                browser = await playwright.chromium.launch(
+                                    executable_path=find_chromium(), args=arguments
+                                )
+                                async with start() as server:
+                                    windows = await measure(server, browser, what, given.losses)
+                                await browser.close()
+                                if is_calm(given.losses, windows, given.calm) or again == given.again:
+                                    break
+                                made_anew += 1
                             for loss, one in zip(given.losses, windows, strict=True):
                                 found.setdefault((name, codec, delay_ms, loss), []).append(one)
                                 if given.verbose:
-                                    print(name, codec, delay_ms, loss, line([one]), file=sys.stderr)
+                                    print(name, codec, delay_ms, loss, line([one]), one.stood, file=sys.stderr)
     show(found, given, load)
+    print(f"\nMade anew because the control froze: {made_anew}")
+
+
+def is_calm(losses: list[float], windows: list[Window], most_percent: float) -> bool:
+    """False if the viewer without loss froze for longer: then the machine did it, and to all of them."""
+    controls = [one for loss, one in zip(losses, windows, strict=True) if loss == 0]
+    return all(100 * max(one.gaps, one.frozen) <= most_percent for one in controls)
 
 
 def show(found: dict[tuple[str, str, float, float], list[Window]], given: argparse.Namespace, load: float) -> None:
@@ -286,8 +340,8 @@ def show(found: dict[tuple[str, str, float, float], list[Window]], given: argpar
     print(
         "| server | codec | delay each way ms | loss each way | frozen %: median (range) | gaps % | freezes | ", end=""
     )
-    print("over control % | lost | NACK | PLI | buffer ms | Mb/s |")
-    print("|---|---|---|---|---|---|---|---|---|---|---|---|---|")
+    print("over control % | lost | NACK | PLI | buffer ms | target ms | Mb/s |")
+    print("|---|---|---|---|---|---|---|---|---|---|---|---|---|---|")
     for (name, codec, delay_ms, loss), windows in sorted(found.items()):
         control = found.get((name, codec, delay_ms, 0.0), windows)
         over = statistics.mean(one.gaps for one in windows) - statistics.mean(one.gaps for one in control)
@@ -299,10 +353,12 @@ def line(windows: list[Window], over: float = 0.0) -> str:
     freezes, lost, nacks, plis = (
         sum(one.grew(name) for one in windows) for name in ("freezeCount", "packetsLost", "nackCount", "pliCount")
     )
-    buffered, rate = (statistics.median(getattr(one, name) for one in windows) for name in ("buffered_ms", "rate_bps"))
+    names = ("buffered_ms", "target_ms", "rate_bps")
+    buffered, target, rate = (statistics.median(getattr(one, name) for one in windows) for name in names)
     return (
         f"{statistics.median(frozen):.2f} ({min(frozen):.2f} - {max(frozen):.2f}) | {statistics.median(gaps):.2f} | "
-        f"{freezes:.0f} | {100 * over:+.2f} | {lost:.0f} | {nacks:.0f} | {plis:.0f} | {buffered:.0f} | {rate / 1e6:.2f}"
+        f"{freezes:.0f} | {100 * over:+.2f} | {lost:.0f} | {nacks:.0f} | {plis:.0f} | {buffered:.0f} | "
+        f"{target:.0f} | {rate / 1e6:.2f}"
     )
 
 
@@ -318,6 +374,9 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--mediamtx", help="its program")
     parser.add_argument("--peer", action="append", default=[], help="NAME=BASE,WHIP,WHEP")
+    parser.add_argument("--janus", action="append", default=[], help="URL,AUDIO_PORT,VIDEO_PORT of its mountpoint 1")
+    parser.add_argument("--calm", type=float, default=100, help="most %% that the control may stand still")
+    parser.add_argument("--again", type=int, default=0, help="how often a window that was not calm is made anew")
     parser.add_argument("--verbose", action="store_true")
     given = parser.parse_args()
     if given.role == "serve":

@@ -31,6 +31,7 @@ from checkout.ports import StockListener
 from checkout.reconciler import Reconciler
 from checkout.rows import hold_of, order_of, stock_of, totals_of
 from checkout.shelf import Shelf
+from checkout.stockroom import Stockroom
 from checkout.till import Till
 from checkout.truth import Truth, sql
 from checkout.waitlist import Waitlist, owner
@@ -119,6 +120,7 @@ class Desk:
         self._provider = provider
         self.provider = provider.name
         self.waitlist = Waitlist(self._truth, self._shelf_of, self.release)
+        self.stockroom = Stockroom(self._truth, self._shelf_of)
         self._outbox = Outbox(self._truth, provider, self.counts, self._shelf_of)
         self.charges = ChargesBook(self._truth)
         self._baskets = Baskets(self._truth, self.charges)
@@ -416,7 +418,7 @@ class Desk:
 
     async def _recover(self) -> None:
         """What a dead desk left: units nobody committed, payments nobody heard of, words not said."""
-        if await self._leads():
+        if await self.leads():
             await self._truth.fetch(sql("outbox_unpark"))
         for shelf in await self._on_sale():
             await shelf.refresh()
@@ -426,7 +428,8 @@ class Desk:
         rows = await self._truth.fetch(sql("on_sale"))
         return [self._shelf_of(Product(row["show_id"], row["variant_id"])) for row in rows]
 
-    async def _leads(self) -> bool:
+    async def leads(self) -> bool:
+        """True if this desk looks after what one of several has to."""
         return self._lead is None or await self._lead.is_mine()
 
     def _keep(self) -> list["asyncio.Task[None]"]:
@@ -447,14 +450,14 @@ class Desk:
             return act
 
         async def led() -> None:
-            if await self._leads():
+            if await self.leads():
                 await act()
 
         return led
 
     async def _drain(self) -> None:
         """What this desk decided it says at once, whoever leads; what others left undone is the leader's."""
-        if self._outbox.work.is_set() or await self._leads():
+        if self._outbox.work.is_set() or await self.leads():
             await self._outbox.drain()
 
     async def _sweep(self) -> None:

@@ -18,6 +18,9 @@ class StockListener(Protocol):
         `version` rises with each change, over all processes: another's newer one may have been told before.
         """
 
+    def stock_low(self, show_id: ShowId, variant_id: VariantId, since_ms: int | None, version: int) -> None:
+        """Called when a product's stock has run low, at `since_ms`, and when it no longer is (None); like the above."""
+
 
 class Limiter(Protocol):
     """The limits per account and address."""

@@ -186,7 +186,10 @@ async def get_totals(call: Call[None]) -> Answer:
 async def refund_order(call: Call[RefundRequest]) -> Answer:
     """200 the refund."""
     order_id = OrderId(call.path("order"))
-    return Answer(body=await _desk(call).refund(call.who, order_id, call.body.amount, call.key, call.body.lines))
+    call.note.before = (await _desk(call).get_order(call.who, order_id)).refunded
+    refund = await _desk(call).refund(call.who, order_id, call.body.amount, call.key, call.body.lines)
+    call.note.after = refund
+    return Answer(body=refund)
 
 
 async def fake_webhook(call: Call[None]) -> Answer:

@@ -62,6 +62,7 @@ class Shelf:
         self._must_rebuild = False
         self._refreshing = False
         self._told_version = 0
+        self._told_low: int | None = None
         self._drift_rounds = 0
         # One batch at a time: they would only queue for the same row lock, holding a connection each.
         self._at_truth: Batcher[Tap, Decision] = Batcher(
@@ -117,6 +118,11 @@ class Shelf:
         self._listener.stock_changed(
             ShowId(product.show_id), VariantId(product.variant_id), stock_of(item), item["version"]
         )
+        if item["low_since_ms"] != self._told_low:
+            self._told_low = item["low_since_ms"]
+            self._listener.stock_low(
+                ShowId(product.show_id), VariantId(product.variant_id), self._told_low, item["version"]
+            )
 
     async def ended(self, item: Row, holds: list[tuple[str, int]], *, fenced: bool = False) -> None:
         """Holds (id, units) have ended in the truth, which read `item` then: their units go back to the gate."""

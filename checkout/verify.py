@@ -10,6 +10,7 @@ from typing import Any
 import asyncpg
 from msgspec import Struct
 
+from checkout.core import audit
 from checkout.core.ledger import Entry, Sums, broken_links, sums
 from checkout.truth import sql
 
@@ -28,6 +29,9 @@ RULES = {
 """Files of sql/verify/, each of which answers with the rows that break its rule."""
 
 
+AUDIT_AT_ONCE = 5_000
+
+
 class Line(Struct, frozen=True, kw_only=True):
     """One product in one show: units, and money in minor units."""
 
@@ -37,6 +41,7 @@ class Line(Struct, frozen=True, kw_only=True):
     restocked: int
     returned: int
     sold: int
+    withdrawn: int = 0
     on_hand: int
     held: int
     available: int
@@ -57,6 +62,8 @@ class Report(Struct, frozen=True, kw_only=True):
     pending_captures: int
     pending_refunds: int
     """Decided, and not yet said to the provider."""
+    audited: int = 0
+    """Entries of the audit log, of all shows: it is one chain."""
 
 
 async def verify(database_url: str, show_id: str | None = None) -> Report:
@@ -80,6 +87,8 @@ async def _verify(connection: Any, show_id: str | None) -> Report:
     for name, rule in RULES.items():
         broken = await connection.fetch(sql(f"verify/{name}"), show_id)
         problems += [f"{rule}: {', '.join(map(str, row.values()))}" for row in broken]
+    audited, found = await _audit(connection)
+    problems += found
     pending = await connection.fetchrow(sql("verify/unsettled"), show_id)
     return Report(
         ok=not problems,
@@ -88,7 +97,18 @@ async def _verify(connection: Any, show_id: str | None) -> Report:
         ledger_hash=heads.hexdigest(),
         pending_captures=pending["captures"],
         pending_refunds=pending["refunds"],
+        audited=audited,
     )
+
+
+async def _audit(connection: Any) -> tuple[int, list[str]]:
+    """How long the audit log is, and what is wrong with it."""
+    chain, problems, seen = audit.Chain(), list[str](), 0
+    while rows := await connection.fetch(sql("verify/audit_entries"), seen, AUDIT_AT_ONCE):
+        problems += chain.problems(audit.Entry(**dict(row)) for row in rows)
+        seen = rows[-1]["seq"]
+    end = await connection.fetchrow(sql("verify/audit_ends"))
+    return seen, [*problems, *chain.ends(end["seq"], end["hash"])]
 
 
 async def _product(connection: Any, row: Any) -> tuple[Line, list[str]]:
@@ -105,6 +125,7 @@ async def _product(connection: Any, row: Any) -> tuple[Line, list[str]]:
         restocked=total.restocked,
         returned=total.returned,
         sold=total.sold,
+        withdrawn=total.withdrawn,
         on_hand=total.on_hand,
         held=row["taken"] - row["sold"],
         available=row["stocked"] - row["taken"],
@@ -120,9 +141,13 @@ def _apart(row: Any, holds: Any, total: Sums) -> list[str]:
     """Each pair of figures that ought to be equal and is not."""
     available = row["stocked"] - row["taken"]
     pairs = {
-        "opening + restocked + returned - sold against available + held": (total.on_hand, available + holds["held"]),
+        "opening + restocked + returned - sold - withdrawn against available + held": (
+            total.on_hand,
+            available + holds["held"],
+        ),
         "units sold in the ledger against the stock row": (total.sold, row["sold"]),
         "units returned in the ledger against the stock row": (total.returned, row["returned"]),
+        "units withdrawn in the ledger against the stock row": (total.withdrawn, row["withdrawn"]),
         "units held against the stock row": (holds["held"], row["taken"] - row["sold"]),
         "units of sold holds against the ledger": (holds["sold"], total.sold),
         "money captured against the orders": (total.captured, holds["captured"]),

@@ -98,10 +98,15 @@ def verify(
     show: Annotated[str | None, Parameter(help="One show; without: all.")] = None,
     *,
     json: Annotated[bool, Parameter(help="Print the whole report as one JSON line.", negative="")] = False,
+    file: Annotated[Path | None, Parameter(help="Check this public ledger instead, offline.")] = None,
+    receipt: Annotated[Path | None, Parameter(help="Check this receipt instead, offline; with --file, in it.")] = None,
+    key: Annotated[str | None, Parameter(help="The shop's public key that both must have.")] = None,
     data_dir: DataDir = None,
     config: ConfigFile = None,
 ) -> int:
-    """Reconcile the ledger with stock and orders; works beside a running service."""
+    """Reconcile the ledger with stock and orders; works beside a running service. Or check a file, offline."""
+    if file or receipt:
+        return _verify_offline(file, receipt, key)
 
     async def reconcile(settings: Settings) -> int:
         from checkout.verify import verify as verify_database
@@ -119,6 +124,18 @@ def verify(
         return 0 if report.ok else 1
 
     return _with_settings(reconcile, config=config, data_dir=data_dir, make_secret=False)
+
+
+def _verify_offline(file: Path | None, receipt: Path | None, key: str | None) -> int:
+    from live.offline import Unreadable, check
+
+    try:
+        text, ok = check(file, receipt, key)
+    except Unreadable as error:
+        print(f"showfloor: {error}", file=sys.stderr)
+        return 2
+    print(text)
+    return 0 if ok else 1
 
 
 @app.command

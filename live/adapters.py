@@ -141,6 +141,10 @@ class StockTeller:
             self._waiting[one] = stock.available
             self._work.set()
 
+    def stock_low(self, show_id: ShowId, variant_id: VariantId, since_ms: int | None, version: int = 0) -> None:
+        """For the operator's page. Whoever watches could count as well: there is no secret in it."""
+        self._hub.set_state(show_id, f"low.{variant_id}", since_ms, version=version)
+
     async def run(self) -> None:
         """Publish crossings for ever; its owner cancels it."""
         while True:
@@ -196,6 +200,16 @@ class DeskBook:
     async def restock(self, show: ShowId, variant: VariantId, units: int, *, by: AccountId, key: str) -> None:
         """Units that arrived."""
         await self._desk.restock(show, variant, units, account_id=by, key=key)
+
+    async def withdraw(
+        self, show: ShowId, variant: VariantId, units: int, reason: str, *, by: AccountId, key: str
+    ) -> None:
+        """Units that are not for sale after all."""
+        await self._desk.stockroom.withdraw(show, variant, units, reason, account_id=by, key=key)
+
+    async def copy_terms(self, show: ShowId, rehearsal: ShowId) -> None:
+        """What a show adds to its prices, and its coupons."""
+        await self._desk.stockroom.copy_terms(show, rehearsal)
 
     async def set_sales(self, show: ShowId, *, open: bool) -> None:  # noqa: A002
         """The kill switch."""

@@ -16,10 +16,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+import checkout.audit_routes
+import checkout.office_routes
+import checkout.open_books_routes
 import checkout.routes
+import checkout.webhook_routes
 import media.routes
 import realtime.routes
-from live import health, media_numbers, metrics, routes, thumbnail
+from live import health, media_numbers, metrics, rehearsal_routes, routes, stockroom_routes, thumbnail
 from live.asyncapi import asyncapi
 from live.auth import Authentication, Tokens
 from live.docs_page import docs_page
@@ -82,6 +86,12 @@ def api_routes() -> list[BaseRoute]:
         *routes.routes,
         *realtime.routes.routes,
         *checkout.routes.routes,
+        *checkout.audit_routes.routes,
+        *checkout.webhook_routes.routes,
+        *checkout.office_routes.routes,
+        *checkout.open_books_routes.routes,
+        *stockroom_routes.routes,
+        *rehearsal_routes.routes,
         *health.routes,
         *metrics.routes,
         *thumbnail.routes,

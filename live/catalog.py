@@ -128,6 +128,14 @@ class Catalog:
         await self._stock.restock(show, variant, units, by=by, key=key)
         return await self.item(show, variant)
 
+    async def withdraw(
+        self, show: ShowId, variant: VariantId, units: int, reason: str, *, by: AccountId, key: str = ""
+    ) -> Item:
+        """Take units off the shelf unsold; with a key, once. Raises NotFound, Conflict, IdempotencyMismatch."""
+        await self.item(show, variant)
+        await self._stock.withdraw(show, variant, units, reason, by=by, key=key)
+        return await self.item(show, variant)
+
 
 async def _insert_variants(pg: Connection, product_id: ProductId, asked: ProductRequest, ids: Sequence[str]) -> None:
     try:

@@ -42,6 +42,7 @@ RULES: dict[str, Rule] = {
     "pin": Rule(200_000, 5),
     "whep": Rule(10_000_000, 6, per_address=True),
     # An address may be a household, an office or a carrier's whole NAT: a burst of joins at the start is honest.
+    "books": Rule(1_000_000, 10, per_address=True),
     "guest": Rule(1_000_000, 30, per_address=True),
 }
 

@@ -119,7 +119,9 @@ def _answers(operation: Operation, refs: dict[type, Json]) -> Json:
     for status, kind in operation.answers.items():
         answers[str(status)] = {"description": _REASONS.get(status, "Answered")}
         if kind is not None:
-            answers[str(status)]["content"] = {"application/json": {"schema": refs[kind]}}
+            answers[str(status)]["content"] = {operation.media_type: {"schema": refs[kind]}}
+        elif operation.media_type != "application/json":
+            answers[str(status)]["content"] = {operation.media_type: {"schema": {"type": "string"}}}
     return answers
 
 

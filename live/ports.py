@@ -37,6 +37,17 @@ class StockBook(Protocol):
         Raises NotFound for a variant without a book, IdempotencyMismatch.
         """
 
+    async def withdraw(
+        self, show: ShowId, variant: VariantId, units: int, reason: str, *, by: AccountId, key: str
+    ) -> None:
+        """Take `units` off the books unsold, never held ones; a key stands for one withdrawal.
+
+        Raises NotFound, Conflict where so many are not available, IdempotencyMismatch.
+        """
+
+    async def copy_terms(self, show: ShowId, rehearsal: ShowId) -> None:
+        """Copy what a show adds to its prices, and its coupons, to its rehearsal; once."""
+
     async def set_sales(self, show: ShowId, *, open: bool) -> None:  # noqa: A002 - the word of the interface
         """Take new holds, or refuse them; what is promised stays promised."""
 

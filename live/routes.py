@@ -152,7 +152,10 @@ async def set_state(call: Call[StateRequest]) -> Answer:
     """PUT /api/v1/shows/{show}/state."""
     shows: ShowService = call.request.state.shows
     versions = versions_asked(call.request.headers)
-    return _tagged(await shows.set_state(_show(call), call.body.state, versions))
+    call.note.before = {"state": (await shows.row(_show(call))).state}
+    show = await shows.set_state(_show(call), call.body.state, versions)
+    call.note.after = {"state": show.state}
+    return _tagged(show)
 
 
 SET_SALES = Operation(
@@ -171,7 +174,10 @@ async def set_sales(call: Call[SalesRequest]) -> Answer:
     """PUT /api/v1/shows/{show}/sales."""
     shows: ShowService = call.request.state.shows
     versions = versions_asked(call.request.headers)
-    return _tagged(await shows.set_sales(_show(call), open=call.body.open, versions=versions))
+    call.note.before = {"open": (await shows.row(_show(call))).sales_open}
+    show = await shows.set_sales(_show(call), open=call.body.open, versions=versions)
+    call.note.after = {"open": show.sales_open}
+    return _tagged(show)
 
 
 SET_CHAT = Operation(
@@ -318,7 +324,10 @@ SET_PRICE = Operation(
 async def set_price(call: Call[PriceRequest]) -> Answer:
     """PUT /api/v1/shows/{show}/items/{variant}/price."""
     catalog: Catalog = call.request.state.catalog
-    return Answer(body=await catalog.set_price(_show(call), _variant(call), call.body.price_amount))
+    call.note.before = (await catalog.item(_show(call), _variant(call))).price
+    item = await catalog.set_price(_show(call), _variant(call), call.body.price_amount)
+    call.note.after = item.price
+    return Answer(body=item)
 
 
 RESTOCK = Operation(
@@ -337,11 +346,10 @@ RESTOCK = Operation(
 async def restock(call: Call[RestockRequest]) -> Answer:
     """POST /api/v1/shows/{show}/items/{variant}/restock."""
     catalog: Catalog = call.request.state.catalog
-    return Answer(
-        body=await catalog.restock(
-            _show(call), _variant(call), call.body.quantity, by=call.who.account_id, key=call.key
-        )
-    )
+    call.note.before = (await catalog.item(_show(call), _variant(call))).stock
+    item = await catalog.restock(_show(call), _variant(call), call.body.quantity, by=call.who.account_id, key=call.key)
+    call.note.after = item.stock
+    return Answer(body=item)
 
 
 LIST_PRODUCTS = Operation(

@@ -26,6 +26,7 @@ CONFIG_VARIABLE = "SHOWFLOOR_CONFIG"
 DEFAULT_CONFIG = Path("showfloor.toml")
 UNPREFIXED = {"REDIS_URL": "redis_url", "DATABASE_URL": "database_url"}
 SECRET_FILE = "token_secret"  # noqa: S105
+RECEIPT_FILE = "receipt_key"
 SECRET_MIN_CHARS = 32
 WILDCARDS = {"0.0.0.0", "::", ""}  # noqa: S104
 
@@ -55,6 +56,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Also DATABASE_URL. Empty: an embedded server."""
     token_secret: str = ""
     """Signs the tokens; at least 32 characters. Empty: generated once, into the data directory."""
+    receipt_key: str = ""
+    """Signs receipts and public ledgers; at least 32 characters. Empty: generated once, into the data directory."""
     media_host: str = ""
     """The address the media port binds. Empty: `host`."""
     media_addresses: tuple[str, ...] = ()
@@ -96,6 +99,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Origins, besides our own, whose pages may open sockets and call the API."""
     trusted_proxies: tuple[str, ...] = ()
     """Addresses or networks of reverse proxies whose X-Forwarded-For and -Proto are believed. Empty: nobody's."""
+    webhook_addresses: Literal["auto", "public", "loopback", "any"] = "auto"
+    """Where webhooks may go: public addresses, those and loopback, or private networks too. auto: loopback, while
+    `base_url` is a loopback address itself."""
     workers: Annotated[int, Meta(ge=1, le=64)] = 1
     """Processes that serve. More than one: worker n has the media port `media_udp_port` + n."""
 
@@ -105,8 +111,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         force(self, "media_host", self.media_host or self.host)
         force(self, "media_addresses", self.media_addresses or _addresses_of(self.media_host))
         force(self, "base_url", self.base_url or derive_base_url(self.host, self.port))
-        if self.token_secret and len(self.token_secret) < SECRET_MIN_CHARS:
-            raise ValueError(f"at least {SECRET_MIN_CHARS} characters are needed - at `$.token_secret`")
+        for name in ("token_secret", "receipt_key"):
+            if 0 < len(getattr(self, name)) < SECRET_MIN_CHARS:
+                raise ValueError(f"at least {SECRET_MIN_CHARS} characters are needed - at `$.{name}`")
         for name in ("media_udp_port", "media_tcp_port"):
             if getattr(self, name) and getattr(self, name) + self.workers > PORT_MAX + 1:
                 raise ValueError(f"each worker has a port of its own, and the last is {PORT_MAX} - at `$.{name}`")
@@ -206,9 +213,9 @@ def derive_base_url(host: str, port: int) -> str:
     return f"http://{f'[{name}]' if ':' in name else name}:{port}"
 
 
-def stored_secret(data_dir: Path) -> str:
-    """The secret in the data directory, mode 0600; made there, whole or not at all, by whoever comes first."""
-    path = data_dir / SECRET_FILE
+def stored_secret(data_dir: Path, name: str = SECRET_FILE) -> str:
+    """A secret in the data directory, mode 0600; made there, whole or not at all, by whoever comes first."""
+    path = data_dir / name
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not path.exists():
@@ -217,7 +224,7 @@ def stored_secret(data_dir: Path) -> str:
     except OSError as error:
         raise SettingsError(
             f"{PREFIX}DATA_DIR: {path} cannot be kept there: {error.strerror}. "
-            f"Choose another directory, or set {PREFIX}TOKEN_SECRET."
+            f"Choose another directory, or set {PREFIX}{name.upper()}."
         ) from None
 
 

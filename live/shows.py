@@ -44,11 +44,13 @@ class ShowRow(Struct, frozen=True, kw_only=True):
     slow_mode_ms: int
     sales_open: bool
     version: int
+    rehearsal_of: ShowId | None = None
 
     @property
     def sells(self) -> bool:
-        """True if new holds may be taken."""
-        return lifecycle.sells(self.state, sales_open=self.sales_open)
+        """True if new holds may be taken. A show that ended goes on with its replay; a rehearsal has none."""
+        is_over = self.rehearsal_of is not None and self.state is ShowState.ENDED
+        return lifecycle.sells(self.state, sales_open=self.sales_open) and not is_over
 
     @property
     def shown(self) -> dict[str, object]:
@@ -109,6 +111,10 @@ class ShowService:
         )
         if made is None:
             raise Conflict(f"There is a show {show} already")
+        return await self.introduce(show)
+
+    async def introduce(self, show: ShowId) -> Show:
+        """Make a show known that has just been stored."""
         row = await self.row(show)
         await self.settle_sales(row)
         self._announcer.state(show, row.shown)
@@ -178,6 +184,7 @@ class ShowService:
             host_present=self._presence.host_present(row.show_id),
             slow_mode_ms=row.slow_mode_ms,
             version=row.version,
+            rehearsal_of=row.rehearsal_of,
             pins=[pin.variant_id for pin in pins],
             items=await self._catalog.items(row.show_id),
         )

@@ -4,33 +4,9 @@ Owns: nothing. Invariant: the last line begins with PASS or FAIL, and FAIL lines
 """
 
 from checkout.verify import Line, Report
+from schema.money import decimal_of
 
-MINOR_DIGITS = dict.fromkeys(
-    (
-        "BIF",
-        "CLP",
-        "DJF",
-        "GNF",
-        "ISK",
-        "JPY",
-        "KMF",
-        "KRW",
-        "PYG",
-        "RWF",
-        "UGX",
-        "UYI",
-        "VND",
-        "VUV",
-        "XAF",
-        "XOF",
-        "XPF",
-    ),
-    0,
-) | dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3)
-"""ISO 4217's currencies whose minor unit is not a hundredth."""
-
-
-COLUMNS = ("opening", "restocked", "returned", "sold", "on_hand", "available", "held", "entries")
+COLUMNS = ("opening", "restocked", "returned", "sold", "withdrawn", "on_hand", "available", "held", "entries")
 
 
 def verdict(report: Report) -> str:
@@ -45,7 +21,10 @@ def verdict(report: Report) -> str:
 
 
 def _table(products: list[Line]) -> list[str]:
-    """A row a product: opening + restocked + returned - sold = on hand = available + held, and the money."""
+    """A row a product, and the money.
+
+    opening + restocked + returned - sold - withdrawn = on hand = available + held.
+    """
     head = ["show/item", *(name.replace("_", " ") for name in COLUMNS), "captured", "refunded"]
     rows = [head, *(_row(line) for line in products)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
@@ -60,11 +39,5 @@ def _table(products: list[Line]) -> list[str]:
 
 def _row(line: Line) -> list[str]:
     units = [str(getattr(line, name)) for name in COLUMNS]
-    money = [f"{_major(amount, line.currency)} {line.currency}" for amount in (line.captured, line.refunded)]
+    money = [f"{decimal_of(amount, line.currency)} {line.currency}" for amount in (line.captured, line.refunded)]
     return [f"{line.show_id}/{line.variant_id}", *units, *money]
-
-
-def _major(amount: int, currency: str) -> str:
-    """Minor units as people write them: 2 decimals, unless ISO 4217 gives the currency another number."""
-    digits = MINOR_DIGITS.get(currency, 2)
-    return f"{amount / 10**digits:.{digits}f}" if digits else str(amount)

@@ -4,9 +4,11 @@ Owns: the adapters, and the order of opening. Invariant: a room meets another on
 """
 
 import asyncio
+import ipaddress
 from collections.abc import Coroutine, Mapping
 from contextlib import AsyncExitStack
 from typing import Any, Protocol, TypedDict
+from urllib.parse import urlsplit
 
 import asyncpg
 import structlog
@@ -16,9 +18,19 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 
+from checkout.audit import Audit
+from checkout.core.receipt import Signer
+from checkout.counts import Counts
 from checkout.desk import Desk
+from checkout.exports import Exports
 from checkout.lead import Lead
+from checkout.open_books import OpenBooks
 from checkout.payments import WebhookForged
+from checkout.postman import Postman, Reach
+from checkout.price_errors import PriceErrors
+from checkout.receipts import Receipts
+from checkout.truth import Truth
+from checkout.webhooks import Webhooks
 from live.adapters import DeskBook, Gate, HostBoard, HubAnnouncer, PageReports, StockTeller
 from live.auth import Tokens
 from live.catalog import Catalog
@@ -33,8 +45,9 @@ from live.pipeline import Pipeline
 from live.place import Place
 from live.providers import open_provider
 from live.recent_shows import RecentShows
+from live.rehearsals import Rehearsals
 from live.republish import Republisher
-from live.settings import Settings
+from live.settings import RECEIPT_FILE, Settings, is_live, stored_secret
 from live.shared_stock import SharedStockTeller
 from live.shows import ShowService
 from live.siblings import Others, session_suffix
@@ -82,6 +95,7 @@ class Services(TypedDict):
 
     shows: ShowService
     recent: RecentShows
+    rehearsals: Rehearsals
     reads: Flights[ShowId, Show]
     catalog: Catalog
     pins: Pins
@@ -95,6 +109,12 @@ class Services(TypedDict):
     health: Health
     hub: Hub
     desk: Desk
+    audit: Audit
+    webhooks: Webhooks
+    exports: Exports
+    price_errors: PriceErrors
+    open_books: OpenBooks
+    receipts: Receipts
     chat: ChatService
     relay: Relay
     media_gate: Gate
@@ -121,6 +141,11 @@ async def open_services(
     announcer, hosts = HubAnnouncer(hub, redis), HostBoard(hub)
 
     desk = await open_desk(stack, settings, stores, teller)
+    books = Truth(pool, Counts())  # for what is read and written beside the sale
+    audit = Audit(books)
+    postman = await stack.enter_async_context(Postman(webhook_reach(settings)))
+    signer = Signer(settings.receipt_key or stored_secret(settings.data_dir, RECEIPT_FILE))
+    webhooks = Webhooks(books, postman, audit, leads=desk.leads)
     book = DeskBook(desk)
     catalog, pins = Catalog(pool, turns, book, announcer), Pins(pool, turns, announcer)
     links = await open_links(stack, settings, hosts, place) if place else None
@@ -137,6 +162,7 @@ async def open_services(
     jobs = {
         "republisher": republisher.run(),
         "stock-teller": teller.run(),
+        "webhooks": webhooks.run(),
         "thumbnails": thumbnails.run(),
         "media-statistics": statistics.run(),
     }
@@ -144,6 +170,7 @@ async def open_services(
     return Services(
         shows=shows,
         recent=recent,
+        rehearsals=Rehearsals(pool, turns, shows, catalog, book, play_money=not takes_real_money(settings)),
         reads=reads,
         catalog=catalog,
         pins=pins,
@@ -157,6 +184,12 @@ async def open_services(
         health=Health(pool, redis),
         hub=hub,
         desk=desk,
+        audit=audit,
+        webhooks=webhooks,
+        exports=Exports(books),
+        price_errors=PriceErrors(books, desk),
+        open_books=OpenBooks(books, signer),
+        receipts=Receipts(books, signer),
         chat=ChatService(hub, limiter, recent),
         relay=relay,
         media_gate=Gate(tokens, recent, limiter),
@@ -195,6 +228,27 @@ async def open_links(stack: AsyncExitStack, settings: Settings, hosts: HostBoard
     """The links to the other workers, and what they have on air."""
     config = LinkConfig(worker=place.worker, others=tuple(place.others), folder=place.folder)
     return await stack.enter_async_context(Links(config, hosts, gop_packets=relay_config(settings).gop_packets))
+
+
+def webhook_reach(settings: Settings) -> Reach:
+    """Where webhooks may go. A service that browsers reach on loopback alone is a developer's."""
+    if settings.webhook_addresses == "auto":
+        return "loopback" if is_loopback(settings.base_url) else "public"
+    return settings.webhook_addresses
+
+
+def takes_real_money(settings: Settings) -> bool:
+    """True if a payment here costs somebody something."""
+    return settings.payment_provider != "fake" and is_live(settings.stripe_secret_key)
+
+
+def is_loopback(url: str) -> bool:
+    """True if `url` leads to the machine that asks."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def relay_config(settings: Settings, place: Place | None = None) -> RelayConfig:

@@ -3,17 +3,17 @@
 Owns: the `Operation` record and the adapter that turns it into a Starlette route.
 Invariant: a handler runs only with a principal whose role covers the operation's and whose token is for
 the show in the path (a token for one show reaches no operation on all of them), a body that decoded into its struct,
-and, where asked for, an Idempotency-Key.
+and, where asked for, an Idempotency-Key. Whatever a host or an operator changes goes through the auditor.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any, Generic, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 from msgspec import Struct
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from schema.errors import (
@@ -39,6 +39,13 @@ IDEMPOTENCY_KEY_MAX_CHARS = 255
 _json_encoder = msgspec.json.Encoder()
 
 
+class Note(Struct, kw_only=True):
+    """What a handler tells the audit log of its act, beside what was asked. Anything that msgspec writes as JSON."""
+
+    before: Any = None
+    after: Any = None
+
+
 class Call(Struct, Generic[B], frozen=True, kw_only=True):
     """One request, checked and decoded. `request.state` holds the rooms' services."""
 
@@ -47,6 +54,7 @@ class Call(Struct, Generic[B], frozen=True, kw_only=True):
     principal: Principal | None
     key: str
     """The Idempotency-Key; empty where the operation asks for none."""
+    note: Note = msgspec.field(default_factory=Note)
 
     @property
     def who(self) -> Principal:
@@ -66,6 +74,8 @@ class Answer(Struct, frozen=True, kw_only=True):
     status: int = 200
     body: Struct | None = None
     headers: dict[str, str] = {}
+    stream: AsyncIterator[bytes] | None = None
+    """In place of a body: what is too long to be kept in memory. Its Content-Type is among the headers."""
 
 
 class Operation(Struct, frozen=True, kw_only=True):
@@ -87,11 +97,25 @@ class Operation(Struct, frozen=True, kw_only=True):
     query: dict[str, str] = {}
     """Query parameters with their description."""
     tag: str = "show"
+    media_type: str = "application/json"
+    """Of its answers; another one has no struct."""
+
+    @property
+    def audited(self) -> bool:
+        """True if it is the staff's, and changes something."""
+        return self.role is not None and self.role.covers(Role.HOST) and self.method != "GET"
 
     @property
     def of_all_shows(self) -> bool:
         """True if its path names neither a show nor anything of one (a hold, an order: their handlers compare)."""
         return self.role is not None and "{" not in self.path
+
+
+class Auditor(Protocol):
+    """Writes down what the staff do; `request.state.audit`."""
+
+    async def around(self, operation: Operation, call: Call[Any], act: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Write what is asked, do it, write how it ended. Nothing is done that could not be written down before."""
 
 
 def route(operation: Operation, handler: Callable[[Call[Any]], Awaitable[Answer]]) -> Route:
@@ -107,7 +131,10 @@ def route(operation: Operation, handler: Callable[[Call[Any]], Awaitable[Answer]
         if len(key) > IDEMPOTENCY_KEY_MAX_CHARS:
             raise BadRequest(f"Idempotency-Key is longer than {IDEMPOTENCY_KEY_MAX_CHARS} characters")
         body = await decode(request, operation.body, optional=operation.body_optional) if operation.body else None
-        answer = await handler(Call(request=request, body=body, principal=principal, key=key))
+        call = Call(request=request, body=body, principal=principal, key=key)
+        # A room's own tests serve its routes without the others' services; a test of live asks that it is there.
+        auditor: Auditor | None = getattr(request.state, "audit", None) if operation.audited else None
+        answer = await (auditor.around(operation, call, lambda: handler(call)) if auditor else handler(call))
         return encode(answer)
 
     made = Route(operation.path, endpoint, methods=[operation.method], name=operation.name)
@@ -170,6 +197,8 @@ async def decode(request: Request, kind: type[Struct], *, optional: bool = False
 
 def encode(answer: Answer) -> Response:
     """The HTTP response of an answer."""
+    if answer.stream is not None:
+        return StreamingResponse(answer.stream, status_code=answer.status, headers=answer.headers)
     if answer.body is None:
         return Response(status_code=answer.status, headers=answer.headers)
     return Response(

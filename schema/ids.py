@@ -18,6 +18,7 @@ OrderId = NewType("OrderId", str)
 RefundId = NewType("RefundId", str)
 MessageId = NewType("MessageId", str)
 WaitlistEntryId = NewType("WaitlistEntryId", str)
+EndpointId = NewType("EndpointId", str)
 SessionId = NewType("SessionId", str)
 
 SLUG_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"

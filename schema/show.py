@@ -30,7 +30,7 @@ class Stock(Struct, frozen=True, kw_only=True):
 
     Invariant: on_hand = available + held, and none is negative.
     `sold` counts every unit ever sold; a unit that comes back raises `returned` and on_hand,
-    so opening + restocked + returned - sold = on_hand at all times.
+    so opening + restocked + returned - sold - withdrawn = on_hand at all times.
     """
 
     on_hand: int
@@ -72,6 +72,8 @@ class Show(Struct, frozen=True, kw_only=True):
     """Rises with each write; the ETag."""
     pins: list[VariantId]
     items: list[Item]
+    rehearsal_of: ShowId | None = None
+    """The show that this one rehearses: nothing is really sold here."""
 
 
 class ShowSummary(Struct, frozen=True, kw_only=True):
@@ -162,6 +164,35 @@ class ChatSettingsRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Slow mode: the least time between two messages of one account; 0 is off."""
 
     slow_mode_ms: Annotated[int, Meta(ge=0, le=600_000)]
+
+
+class WithdrawRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Units that are not for sale after all: broken, promised elsewhere, miscounted."""
+
+    quantity: Units
+    reason: Annotated[str, Meta(min_length=1, max_length=500)]
+
+
+class LowStockRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """At how few units left the operator is told; 0: never."""
+
+    low_at: Annotated[int, Meta(ge=0, le=1_000_000)]
+
+
+class LowStock(Struct, frozen=True, kw_only=True):
+    """The low-stock alert of one item."""
+
+    variant_id: VariantId
+    low_at: int
+    low_since_ms: int | None
+    """When it was told; null while there is nothing to tell. Units that come onto the shelf arm it again."""
+    available: int
+
+
+class LowStocks(Struct, frozen=True, kw_only=True):
+    """The low-stock alerts of a show."""
+
+    items: list[LowStock]
 
 
 class RestockRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

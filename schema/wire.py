@@ -8,8 +8,8 @@ and a snapshot.
 Three lanes. *Must* and *chat* events carry an offset `o`, one sequence for both, and can be replayed.
 *State* (`st`) is the last value of a key and has none.
 
-State keys: `stock.<variant>` (a `Stock`), `viewers` (int), `show` (a `ShowState`), `sales` (bool),
-`host` (bool: video is arriving), `slow` (slow mode in ms).
+State keys: `stock.<variant>` (a `Stock`), `low.<variant>` (since when its stock is low, in ms, or null), `viewers`
+(int), `show` (a `ShowState`), `sales` (bool), `host` (bool: video is arriving), `slow` (slow mode in ms).
 """
 
 from typing import Annotated, Any

@@ -1,17 +1,15 @@
 """The ledger's arithmetic: the hash chain, and what must agree with it.
 
 Owns: the canonical form of an entry (0002_checkout.sql computes the same in SQL) and the sums of a chain.
-Invariant: opening + restocked + returned - sold = on_hand; money = captures - refunds.
+Invariant: opening + restocked + returned - sold - withdrawn = on_hand; money = captures - refunds.
 """
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
-GENESIS = bytes(32)
-_SEPARATOR = "\x1f"
+from checkout.core.chain import GENESIS, link
 
 
 class Entry(Struct, frozen=True, kw_only=True):
@@ -47,8 +45,7 @@ def entry_hash(prev_hash: bytes, entry: Entry) -> bytes:
         entry.refund_id,
         entry.at_ms,
     )
-    text = _SEPARATOR.join("" if field is None else str(field) for field in fields)
-    return hashlib.sha256(prev_hash + text.encode()).digest()
+    return link(prev_hash, fields)
 
 
 def broken_links(entries: Iterable[Entry], *, last_seq: int, last_hash: bytes) -> Iterator[str]:
@@ -74,13 +71,14 @@ class Sums(Struct, frozen=True, kw_only=True):
     restocked: int
     sold: int
     returned: int
+    withdrawn: int
     captured: int
     """Minor units."""
     refunded: int
 
     @property
     def on_hand(self) -> int:
-        return self.opening + self.restocked + self.returned - self.sold
+        return self.opening + self.restocked + self.returned - self.sold - self.withdrawn
 
     @property
     def money(self) -> int:
@@ -99,6 +97,7 @@ def sums(entries: Iterable[Entry]) -> Sums:
         restocked=units["restocked"],
         sold=units["sold"],
         returned=units["returned"],
+        withdrawn=units["withdrawn"],
         captured=money["capture"],
         refunded=money["refund"],
     )

@@ -54,10 +54,12 @@ class Track:
 
         `captured_ms`: when the source says that it captured this, in our wall time.
         """
+        newest = self._splice.newest
         placed = self._splice.place(sequence, timestamp, now_ms)
         if placed is None:
             return None
         number, stamp = placed
+        is_first = number == self.highest + 1 and stamp != newest and bool(payload)
         self.highest = max(self.highest, number)
         self._mapping.guess(stamp, now_ms)
         if captured_ms is not None:
@@ -65,16 +67,23 @@ class Track:
         begins = begins_keyframe(codec, payload) and stamp != self._keyframe_timestamp
         if begins:  # one a picture: H264 sends parameter sets and several IDR slices of one, each by itself
             self._keyframe_timestamp = stamp
-        capture = self._capture(stamp, now_ms, begins=begins)
+        is_stamped = begins or (is_first and self._is_due(now_ms))
+        capture = self._capture(stamp, now_ms) if is_stamped else 0
         return packet_of(
             (self.kind, codec, number, stamp, marker, payload or _ONLY_PADDING, not payload, begins, capture)
         )
 
-    def _capture(self, timestamp: int, now_ms: int, *, begins: bool) -> int:
-        """What `Packet.capture` says: on a keyframe's first packet, and on one packet a second."""
+    def _is_due(self, now_ms: int) -> bool:
+        """Only the first packet of a picture bears it: of the others a browser reads no playout delay.
+
+        On whichever packet came after a second, it stayed behind the first for half a minute at a time: a picture every
+        33 ms is at the same place of its packets after a second, and viewers that lose packets were not held back.
+        """
+        return self._stamped_ms is None or now_ms - self._stamped_ms >= CAPTURE_EVERY_MS
+
+    def _capture(self, timestamp: int, now_ms: int) -> int:
+        """What `Packet.capture` says: on a keyframe's first packet, and on that of one picture a second."""
         if self.kind is not Kind.VIDEO:
-            return 0
-        if not begins and self._stamped_ms is not None and now_ms - self._stamped_ms < CAPTURE_EVERY_MS:
             return 0
         self._stamped_ms = now_ms
         return ntp(round(self.captured_ms(timestamp) or now_ms))

@@ -16,6 +16,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from checkout import audit_routes, office_routes, webhook_routes
 from checkout.desk import Desk, Pace
 from checkout.fake_client import FakeProvider
 from checkout.fakepay import FakePay
@@ -55,10 +56,14 @@ async def eventually(check: Callable[[], Awaitable[bool]], within_s: float = 15.
 @dataclass
 class Listener:
     seen: list[tuple[str, str, Stock]] = field(default_factory=list)
+    low: list[tuple[str, int | None]] = field(default_factory=list)
 
     def stock_changed(self, show_id: ShowId, variant_id: VariantId, stock: Stock, version: int) -> None:
         assert stock.on_hand == stock.available + stock.held
         self.seen.append((show_id, variant_id, stock))
+
+    def stock_low(self, show_id: ShowId, variant_id: VariantId, since_ms: int | None, version: int) -> None:
+        self.low.append((variant_id, since_ms))
 
 
 class NoLimit:
@@ -78,6 +83,8 @@ class Shop:
     listener: Listener
     stack: AsyncExitStack
     desk: Desk = None  # type: ignore[assignment]
+    audit: object = None
+    services: dict[str, object] = field(default_factory=dict)
     limits = NoLimit
     show_id = SHOW
     operator = OPERATOR
@@ -190,14 +197,17 @@ class Shop:
             assert isinstance(error, ShowfloorError)
             return JSONResponse({"code": error.code, "detail": error.detail, **error.extra}, status_code=error.status)
 
-        app = Starlette(routes=routes, exception_handlers={ShowfloorError: problem})
+        app = Starlette(
+            routes=[*routes, *audit_routes.routes, *webhook_routes.routes, *office_routes.routes],
+            exception_handlers={ShowfloorError: problem},
+        )
 
         async def with_state(scope, receive, send):
             who = dict(scope["headers"]).get(b"x-who", b"").decode()
             if who:
                 role, _, account = who.partition(":")
                 scope["principal"] = Principal(account_id=AccountId(account), role=Role(role), name=account)
-            scope["state"] = {"desk": self.desk, "limiter": NoLimit()}
+            scope["state"] = {"desk": self.desk, "limiter": NoLimit(), "audit": self.audit, **self.services}
             await app(scope, receive, send)
 
         return with_state  # type: ignore[return-value]
@@ -330,3 +340,57 @@ async def wired_redis(redis, redis_wire) -> AsyncIterator[redis.asyncio.Redis]:
     database = redis.connection_pool.connection_kwargs["db"]
     async with type(redis)(unix_socket_path=redis_wire.path, db=database) as client:
         yield client
+
+
+@dataclass
+class Receiver:
+    """A webhook receiver on loopback: what it heard, and what it is to answer, 200 in the end."""
+
+    port: int = 0
+    heard: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+    answers: list[tuple[int, str, dict[str, str]]] = field(default_factory=list)
+    silent: bool = False
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/hook"
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+            head = {":path": lines[0].split()[1]}
+            head |= {name.lower(): value for name, _, value in (line.partition(": ") for line in lines[1:] if line)}
+            self.heard.append((head, await reader.readexactly(int(head.get("content-length", 0)))))
+            if self.silent:
+                await reader.read()  # until the caller hangs up
+                return
+            status, text, more = self.answers.pop(0) if self.answers else (200, "", {})
+            fields = "".join(f"{name}: {value}\r\n" for name, value in more.items())
+            writer.write(f"HTTP/1.1 {status} So\r\nContent-Length: {len(text)}\r\n{fields}\r\n{text}".encode())
+            await writer.drain()
+        except (OSError, EOFError):
+            pass  # the caller had enough
+        finally:
+            writer.close()
+
+
+@pytest.fixture
+async def receivers() -> AsyncIterator[Callable[[], Awaitable[Receiver]]]:
+    """Open a receiver."""
+    servers = []
+
+    async def opened() -> Receiver:
+        made = Receiver()
+        server = await asyncio.start_server(made.serve, "127.0.0.1", 0)
+        servers.append(server)
+        made.port = server.sockets[0].getsockname()[1]
+        return made
+
+    yield opened
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture
+async def receiver(receivers: Callable[[], Awaitable[Receiver]]) -> Receiver:
+    return await receivers()

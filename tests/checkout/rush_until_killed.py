@@ -21,6 +21,9 @@ class Silent:
     def stock_changed(self, show_id, variant_id, stock, version) -> None:
         pass
 
+    def stock_low(self, show_id, variant_id, since_ms, version) -> None:
+        pass
+
 
 async def main(database_url: str, redis_url: str, buyers: int) -> None:
     numbers = itertools.count()

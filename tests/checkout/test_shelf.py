@@ -496,6 +496,9 @@ class Listener:
     def stock_changed(self, *what) -> None:
         self.seen.append(what)
 
+    def stock_low(self, *what) -> None:
+        pass
+
 
 async def hold_of_someone(shop, who: str) -> Hold:
     page = await shop.desk.holds(shop.show_id, limit=200)

@@ -1,4 +1,5 @@
-"""The long campaigns: `python -m tests.faults real --seeds 40 --long --resume real.jsonl`, and `controls`.
+"""The long campaigns: `python -m tests.faults real --seeds 40 --long --resume real.jsonl`, `virtual --seeds 10000`, and
+the controls of both: `controls`, `virtual-controls`.
 
 Exits with 1 if anything was found, or if a control was not caught. A seed prints its plan before it begins.
 """
@@ -19,13 +20,16 @@ from faults.plan import LONG, SHORT, Pace, Plan, plan_of
 from faults.record import Record
 from faults.removed import REMOVED
 from faults.stores import make_template
+from faults.virtual.campaign import Outcome as VirtualOutcome
+from faults.virtual.campaign import run_seed as run_virtual
+from faults.virtual.removed import REMOVED as VIRTUALLY_REMOVED
 
 CONTROL_SEEDS = 20
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["real", "controls"])
+    parser.add_argument("what", choices=["real", "controls", "virtual", "virtual-controls"])
     parser.add_argument("--seeds", type=int, default=40)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--resume", type=Path, help="a file of finished seeds; it grows")
@@ -33,8 +37,12 @@ def main() -> int:
     parser.add_argument("--only", default="", help="one control")
     parser.add_argument("--keep", type=Path, help="keep the folder of a seed that found something there")
     given = parser.parse_args()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
-    record, pace = Record(given.resume), LONG if given.long else SHORT
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    if given.what == "virtual":
+        return virtual(given, Record(given.resume, VirtualOutcome))
+    if given.what == "virtual-controls":
+        return virtual_controls(given)
+    record, pace = Record(given.resume, Outcome), LONG if given.long else SHORT
     with tempfile.TemporaryDirectory(prefix="sf-") as folder:
         run = {"real": real, "controls": controls}[given.what]
         return asyncio.run(run(given, record, pace, Path(folder)))
@@ -89,6 +97,39 @@ async def controls(given: argparse.Namespace, record: Record, pace: Pace, folder
                 break
         else:
             missed.append(name)
+    print(f"not caught: {missed or 'none'}")
+    return 1 if missed else 0
+
+
+def virtual(given: argparse.Namespace, record: Record) -> int:
+    began = time.monotonic()
+    for seed in range(given.first, given.first + given.seeds):
+        if not record.has(seed):
+            outcome = run_virtual(seed)
+            record.add(outcome)
+            if not outcome.ok:
+                print(f"seed {seed}: {outcome.done}: {outcome.findings}", flush=True)
+    outcomes = record.outcomes
+    print(record.table())
+    print(
+        f"{len(outcomes)} seeds, {time.monotonic() - began:.0f} s now; {sum(o.holds for o in outcomes)} holds told,",
+        end=" ",
+    )
+    print(f"{sum(o.orders for o in outcomes)} orders; settled after at most {max(o.settled_s for o in outcomes)} s")
+    return 0 if all(outcome.ok for outcome in outcomes) else 1
+
+
+def virtual_controls(given: argparse.Namespace) -> int:
+    missed = []
+    for name in VIRTUALLY_REMOVED:
+        if given.only in {"", name}:
+            seeds = range(given.first, given.first + CONTROL_SEEDS)
+            found = next((outcome for seed in seeds if not (outcome := run_virtual(seed, name)).ok), None)
+            print(
+                f"without '{name}': {f'seed {found.seed}, {list(found.findings)}' if found else 'not caught'}",
+                flush=True,
+            )
+            missed += [] if found else [name]
     print(f"not caught: {missed or 'none'}")
     return 1 if missed else 0
 

@@ -2,25 +2,28 @@
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import msgspec
-from faults.campaign import Outcome
 
 
 class Record:
     """Lines of `file`, if there is one; without, they are kept in memory only."""
 
-    def __init__(self, file: Path | None) -> None:
+    def __init__(self, file: Path | None, kind: type[Any]) -> None:
+        """`kind`: what a line is; it has `seed`, `removed`, `done` and `ok`."""
         self._file = file
-        self.outcomes: list[Outcome] = []
+        self.outcomes: list[Any] = []
         if file and file.exists():
-            self.outcomes = [msgspec.json.decode(line, type=Outcome) for line in file.read_bytes().splitlines()]
+            self.outcomes = [msgspec.json.decode(line, type=kind) for line in file.read_bytes().splitlines()]
+        self._seen = {(outcome.seed, outcome.removed) for outcome in self.outcomes}
 
     def has(self, seed: int, removed: str = "") -> bool:
-        return any((outcome.seed, outcome.removed) == (seed, removed) for outcome in self.outcomes)
+        return (seed, removed) in self._seen
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, outcome: Any) -> None:
         self.outcomes.append(outcome)
+        self._seen.add((outcome.seed, outcome.removed))
         if self._file:
             with self._file.open("ab") as file:
                 file.write(msgspec.json.encode(outcome) + b"\n")

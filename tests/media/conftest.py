@@ -283,6 +283,7 @@ def _load(path: Path) -> ModuleType:
     return module
 
 
+_layered = _load(HERE / "peers" / "layered.py")
 light = _load(HERE.parent.parent / "benchmarks" / "light_peer.py")
 
 
@@ -346,6 +347,12 @@ class Peers:
         async with asyncio.timeout(DEADLINE_S):
             await peer.connect(answer.text)
         return str(answer.headers["location"])
+
+
+@pytest.fixture
+def layered() -> ModuleType:
+    """A light host with two layers."""
+    return _layered
 
 
 @pytest.fixture

@@ -4,14 +4,18 @@ import asyncio
 import contextlib
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
+from netem.link import Conditions
+from netem.udp import UdpRelay, through
 
 from media.clock import now_ms
 from media.config import LinkConfig, RelayConfig
 from media.core import rtcp
 from media.core.reception import ntp
+from media.core.rtp import parse_header
 
 SIZES = [1180, 1174, 1100]
 BIND = RelayConfig(bind_host="127.0.0.1", tcp_port=None)
@@ -299,3 +303,89 @@ async def test_what_none_of_us_says_ends_the_link_and_nothing_else(pair, host, w
     writer.close()
     viewer = await pair.peers[1].viewer()
     await wait_until(lambda: len(video(viewer)) == 61 * 3, "the others go on")
+
+
+class Watching:
+    """A viewer at a worker behind a network of its own; it reports what it lost twice a second, and its REMB."""
+
+    def __init__(self, peer, relay):
+        self.peer, self.relay = peer, relay
+        self.peer.seen = []
+        self._reported_s, self._before = 0.0, (0, 0)
+
+    def note(self, data):
+        header = parse_header(data)
+        if header is not None and header.payload_type == 96:
+            self.peer.seen.append((header, self.peer.dtls.receiver.unprotect(data, header.size), data))
+
+    def report(self, remb_bps=0):
+        if time.monotonic() - self._reported_s < 0.5 or not self.peer.seen:
+            return
+        self._reported_s = time.monotonic()
+        first, highest = video(self.peer)[0].sequence, max(header.sequence for header in video(self.peer))
+        now, before = (highest - first + 1, len(self.peer.seen)), self._before
+        self._before, expected = now, now[0] - before[0]
+        lost = max(0, expected - now[1] + before[1]) * 256 // max(1, expected)
+        ssrc = video(self.peer)[0].ssrc
+        compound = rtcp.receiver_report(1, [rtcp.ReportBlock(ssrc, min(255, lost), 0, highest, 0, 0, 0)])
+        self.peer.send_rtcp(compound + (rtcp.remb(1, remb_bps, [ssrc]) if remb_bps else b""))
+
+    def newest(self, rid, count=20):
+        """True if the newest packets are all of this layer, by their sizes."""
+        sizes = [len(payload) for _, payload, _ in self.peer.seen[-count:]]
+        return len(sizes) == count and all((size < 600) == (rid == "a") for size in sizes)
+
+
+PICTURE_SIZES = {"a": [300, 200], "b": [1100, 1000]}
+
+
+@contextlib.asynccontextmanager
+async def watching(pair, worker, down):
+    floor, peer = pair.floors[worker], pair.peers[worker].light()
+    async with UdpRelay(("127.0.0.1", floor.relay.udp_port), seed=7) as relay:
+        viewer = Watching(peer, relay)
+        peer.on_media = viewer.note
+        answer = await floor.post("/whep/demo", peer.offer("opus", "VP8"), f"viewer-{down.rate_bps}")
+        await peer.connect(through(answer.text, relay.port))
+        relay.set(down=down)
+        yield viewer
+        await peer.close()
+
+
+async def test_at_another_worker_a_narrow_viewer_gets_the_low_layer_while_its_neighbour_gets_the_high_one(
+    pair, layered, wait_until, monkeypatch
+):
+    monkeypatch.setattr(layered, "SIZES", PICTURE_SIZES)
+    host = pair.peers[0].light_host()
+    answer = await pair.floors[0].post("/whip/demo", layered.offer_of(host), "host-ann")
+    await host.connect(answer.text)
+    layers = layered.Layers(host)
+    layers.show("a", "b", key=layered.RIDS)
+    await wait_until(lambda: pair.floors[1].links.host_present("demo"), "it is on air")
+    async with (
+        watching(pair, 1, Conditions(rate_bps=300_000)) as narrow,
+        watching(pair, 1, Conditions()) as free,
+    ):
+        # Both are told to go up; only the link says that one of them must not stay there.
+        rembs = {narrow: 5_000_000, free: 5_000_000}
+
+        def on_air(condition):
+            def passes():
+                layers.show("a", "b", key=layers.asked())
+                for viewer, remb_bps in rembs.items():
+                    viewer.report(remb_bps)
+                return condition()
+
+            return passes
+
+        await wait_until(on_air(lambda: free.newest("b")), "the free one goes up")
+        await wait_until(on_air(lambda: narrow.newest("a") and narrow.relay.counts()["down_overflowed"]), "down")
+        rembs[narrow] = 0
+        lost, seen = narrow.relay.counts()["down_overflowed"], len(narrow.peer.seen)
+        await wait_until(on_air(lambda: len(narrow.peer.seen) >= seen + 100), "it plays on")
+        assert narrow.newest("a", 100)
+        assert narrow.relay.counts()["down_overflowed"] == lost
+        assert free.newest("b", 100)
+        show = pair.floors[1].relay.shows["demo"]
+        assert sorted(len(layer.viewers) for layer in show.layers) == [1, 1]
+        assert show.feed is pair.floors[1].links._pulled["demo"]  # over the link, both of them

@@ -78,11 +78,12 @@ class Front:
         answer = await self._http.request(request.method, target, content=body, headers=headers)
         content = answer.content
         if answer.headers.get("content-type", "").startswith("application/sdp"):
-            content = (await self._through(answer.text)).encode()
+            content = (await self.through(answer.text)).encode()
         back = {name: value for name, value in answer.headers.items() if name not in HOP}
         return Response(content, answer.status_code, back)
 
-    async def _through(self, answer: str) -> str:
+    async def through(self, answer: str) -> str:
+        """The server's description as the client should see it: its candidates are the relays'."""
         answer = _OVER_TCP.sub("", answer)
         for _, host, port in _CANDIDATE.findall(answer):
             if ":" not in host:  # the relay speaks IPv4

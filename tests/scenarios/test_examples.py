@@ -31,7 +31,7 @@ def test_each_example_is_under_sixty_lines():
 
 
 @pytest.mark.timeout(180)
-async def test_the_examples_publish_listen_and_buy(service):
+async def test_the_examples_publish_listen_receive_and_buy(service):
     await service.start()
     host, _ = await service.sell(SHOW, VARIANT, stock=STOCK)
     listening = await asyncio.create_subprocess_exec(
@@ -43,13 +43,18 @@ async def test_the_examples_publish_listen_and_buy(service):
     publishing = await asyncio.create_subprocess_exec(
         *command("publish", f"{service.base_url}/whip/{SHOW}", host, "60"), cwd=ROOT
     )
+    receiving = await asyncio.create_subprocess_exec(
+        *command("receive", service.base_url, service.token_for_all(), "60"), cwd=ROOT, stdout=asyncio.subprocess.PIPE
+    )
     try:
+        await heard(receiving, b" ping ")
         await heard(listening, b"state host True")
         bought = await asyncio.to_thread(run, *command("buy", service.base_url, SHOW, VARIANT))
         assert re.search(r"^held hold_\w+ .*\nbought ord_\w+ (paid|captured)\n$", bought)
         await heard(listening, b"'sold': 1, 'available': 2")
+        await heard(receiving, b" order.paid ")
     finally:
-        for process in (listening, publishing):
+        for process in (listening, publishing, receiving):
             process.terminate()
             await process.wait()
     assert (await service.stock(SHOW, VARIANT))["sold"] == 1

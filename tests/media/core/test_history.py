@@ -27,6 +27,14 @@ def test_a_late_packet_does_not_push_out_a_newer_one():
     assert history.get(512) is None
 
 
+def test_a_number_keeps_the_packet_that_was_first_put_for_it():
+    """It has been sent: other bits under its number would be a second text under one nonce."""
+    history = History(512)
+    history.put(packet(1024))
+    history.put(packet(1024)._replace(payload=b"other"))
+    assert history.get(1024) == packet(1024)
+
+
 @given(st.lists(st.integers(0, 4000), max_size=300))
 def test_what_comes_back_is_what_was_asked_for(sequences):
     history = History(512)

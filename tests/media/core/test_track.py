@@ -66,6 +66,29 @@ def test_the_capture_time_goes_with_each_keyframe_and_with_one_packet_a_second()
     assert captures(Track(Kind.AUDIO, 512), keys) == {}
 
 
+def pictures(track, *, lost=()):
+    """Three seconds of a host's pictures, 33 ms apart, whose eight packets come 3 ms apart; in each second the clock
+    of the host is 2 ms behind ours. Gives what bears a capture time, as (picture, packet)."""
+    found = []
+    for number in range(90):
+        for part in range(8):
+            at_ms = number * 1000 // 30 - number * 2 // 30 + part * 3 + (2 if number == 0 else 0)
+            payload = KEY if number == part == 0 else b"\x00\x01" if part else DELTA
+            if (number, part) not in lost:
+                sequence = 100 + number * 8 + part
+                found.append((number, part, place(track, sequence, 3000 * number, payload, now_ms=at_ms)))
+    return [(number, part) for number, part, packet in found if packet.capture]
+
+
+def test_only_the_first_packet_of_a_picture_bears_a_capture_time_and_the_delay_that_goes_with_it():
+    """A browser reads the playout delay of a picture's first packet, and of no other."""
+    assert pictures(Track(Kind.VIDEO, 512)) == [(0, 0), (31, 0), (62, 0)]
+
+
+def test_if_the_first_is_lost_the_next_picture_bears_it():
+    assert pictures(Track(Kind.VIDEO, 512), lost={(31, 0), (32, 0)}) == [(0, 0), (33, 0), (64, 0)]
+
+
 def test_the_capture_time_is_by_the_clock_of_the_sources_reports_or_by_its_own_word():
     track = Track(Kind.VIDEO, 512)
     place(track, 100, 0, KEY, now_ms=5000)

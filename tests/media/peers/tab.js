@@ -7,6 +7,7 @@ let tracks = [];
 let shown = []; // [when it was on the screen (ms since 1970), a row of luma from the machine's clock]
 let rewritten = (sdp) => sdp; // what a test makes of an answer on its way: a network that lets no UDP through, say
 let settings = {}; // of the next peer connection
+let kinds = ["audio", "video"]; // what it plays
 const pen = new OffscreenCanvas(640, 1).getContext("2d", { willReadFrequently: true });
 
 function read(video, frame) {
@@ -94,7 +95,7 @@ async function play(show, token, codecs, readsClock) {
     video.requestVideoFrameCallback(count);
   };
   video.requestVideoFrameCallback(count);
-  for (const kind of ["audio", "video"]) {
+  for (const kind of kinds) {
     const transceiver = pc.addTransceiver(kind, { direction: "recvonly" });
     if (kind === "video") askForCaptureTime(transceiver);
     if (kind === "video" && codecs) {

@@ -1,0 +1,99 @@
+"""The negative controls in virtual time: each defence, and the faults under which its absence must show.
+
+Most are taken away in the books, the gatebox or the network, which know them by name; `patch` is for the desk itself.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from checkout import desk, outbox, shelf, till
+from checkout.truth import sql
+
+
+@dataclass(frozen=True)
+class Removed:
+    faults: tuple[str, ...]
+    also: tuple[str, ...] = ()
+    """Defences that stand behind it: either alone is enough."""
+    patch: tuple[tuple[Any, str, Callable], ...] = ()
+
+
+def _fresh(prefix: str, *_: object) -> str:
+    return desk.new_id(prefix)
+
+
+async def _nothing(*_: object, **__: object) -> None:
+    return None
+
+
+async def _said_before_it_is_said(self: outbox.Outbox, entry: Any) -> None:
+    await self._truth.fetch(sql("outbox_done"), entry["outbox_id"])
+    try:
+        await {"capture": self._capture, "refund": self._give_back, "cancel": self._cancel}[entry["kind"]](entry)
+    except (outbox.ProviderFailed, outbox.ProviderRefused):
+        return
+
+
+def _trusting(self: shelf.Shelf) -> None:
+    """What the gate may have missed is not looked into."""
+
+
+REMOVED = {
+    "Postgres counts for itself": Removed(("redis emptied", "redis down", "redis drops"), also=("never oversold",)),
+    "limit in Postgres": Removed(("redis emptied", "redis down", "redis drops")),
+    "a hold ends once": Removed(("requests cancelled", "retry storm", "postgres drops")),
+    "a hold that is paid for does not expire": Removed(("provider delays", "provider times out after success")),
+    "void authorizations are cancelled": Removed(
+        ("provider delays", "provider down"), also=("a hold that is paid for does not expire",)
+    ),
+    "capture after the sale": Removed(
+        ("provider delays", "provider times out after success"), also=("a hold that is paid for does not expire",)
+    ),
+    "one payment at a time": Removed(("retry storm", "provider delays"), also=("void authorizations are cancelled",)),
+    "a payment's id is the provider's key": Removed(("provider times out after success", "retry storm")),
+    "a capture is once": Removed(("provider times out after success", "provider duplicates")),
+    "a refund is once": Removed(("provider times out after success", "retry storm", "postgres drops")),
+    "a commit is on the disk before it is told": Removed(("postgres crashes",)),
+    "a webhook is signed": Removed(("webhooks forged",)),
+    "a rebuild is once": Removed(("redis duplicates", "redis duplicates", "redis emptied", "redis emptied")),
+    "the run of the server": Removed(("redis rolled back",) * 6),
+    "a hold's id follows from its key": Removed(
+        ("requests cancelled", "retry storm"), patch=((desk, "derived_id", _fresh),)
+    ),
+    "undecided payments are asked about": Removed(
+        ("webhooks dropped", "desk killed"), patch=((till.Till, "poll", _nothing),)
+    ),
+    "an entry is said until it is answered": Removed(
+        ("provider drops", "desk killed"), patch=((outbox.Outbox, "_say", _said_before_it_is_said),)
+    ),
+    "orphans are fenced and given back": Removed(
+        ("postgres down", "postgres drops", "desk killed"), patch=((shelf.Shelf, "_free_orphans", _nothing),)
+    ),
+    "the gate is reconciled": Removed(
+        ("redis rolled back", "redis loses its unsynced writes", "desk killed"),
+        patch=((shelf.Shelf, "reconcile", _nothing),),
+    ),
+    "a gate that may have missed something is rebuilt": Removed(
+        ("redis drops", "redis down"),
+        patch=((shelf.Shelf, "distrust", _trusting), (shelf.Shelf, "reconcile", _nothing)),
+    ),
+}
+
+
+@contextmanager
+def without(name: str) -> Iterator[frozenset[str]]:
+    """The names of all that is missing; what is the desk's is missing inside only."""
+    if not name:
+        yield frozenset()
+        return
+    removed = REMOVED[name]
+    before = [(owner, attribute, getattr(owner, attribute)) for owner, attribute, _ in removed.patch]
+    for owner, attribute, instead in removed.patch:
+        setattr(owner, attribute, instead)
+    try:
+        yield frozenset({name, *removed.also})
+    finally:
+        for owner, attribute, value in before:
+            setattr(owner, attribute, value)
