@@ -257,7 +257,7 @@ class TestIdempotency:
         await shop.item(stock=5)
         hold = await shop.tap("ann")
         claim = "SELECT * FROM claim_key('ann', 'pay', 'k', $1, $2)"
-        await shop.pg.execute(claim, fingerprint("pay", hold.hold_id, "fake_ok"), 60_000)
+        await shop.pg.execute(claim, fingerprint("pay", hold.hold_id, "fake_ok"), 15_000)
         with pytest.raises(IdempotencyInFlight):
             await shop.pay_for("ann", hold, key="k")
         await shop.pg.execute("UPDATE idempotency_keys SET lease_until_ms = 0")
