@@ -43,7 +43,8 @@ log = structlog.get_logger()
 SLICE: Final = 16
 """Subscribers served between two looks at the clock."""
 HOLD_S: Final = 0.008
-_REACT_S: Final = 0.02
+_REACT_S: Final = 0.1
+"""Where no packet arrives; else `show.REACT_MS` counts."""
 _WATCH_S: Final = 1.0
 _RETRY_MS: Final = 2000
 

@@ -35,6 +35,8 @@ known yet, and what fills the queue of a narrow one stands still for longer than
 MEANT_AGO_MS: Final = 10_000
 MEANT_AHEAD_MS: Final = 3_000
 """Between the newest picture here and a moment that the host means: its uplink's delay at most."""
+REACT_MS: Final = 20
+"""At most so long after a loss its packets are asked for, while others arrive: their arrival is the clock."""
 RANK_MS: Final = 200
 """How often the layers are ranked; a paused one is left within this time more."""
 
@@ -106,6 +108,7 @@ class Show:
         self._pictures = Pictures()
         self._sound_meter = Meter()
         self._pending_sound: list[Packet] = []
+        self._reacted_ms = 0
         self._waiting = 0
         """Packets for the next flush, of sound and of all layers."""
         self._unreported: set[Subscriber] = set()
@@ -194,6 +197,8 @@ class Show:
         if self._waiting > MAX_PENDING:
             self._give_up_one()
         self._wake(self, placed.marker and layer is not None)
+        if packet.now_ms - self._reacted_ms >= REACT_MS:
+            self.react(packet.now_ms)
 
     def _put_sound(self, packet: Packet, now_ms: int) -> None:
         self._sound_meter.count(len(packet.payload), now_ms)
@@ -379,6 +384,8 @@ class Show:
     # The ticks
 
     def react(self, now_ms: int) -> None:
+        """Ask the host for what is missing; with its packets, and now and then without."""
+        self._reacted_ms = now_ms
         if now_ms - self._ranked_ms >= RANK_MS:
             self._rank(now_ms)
         if self.feed is not None:

@@ -102,6 +102,7 @@ def _believe_webhooks() -> None:
 
 
 REDIS = ("redis emptied", "redis killed", "redis rolled back")
+"""While the gate is away taps go straight to Postgres."""
 
 REMOVED = {
     "a commit is on the disk before it is told": Removed(

@@ -64,6 +64,8 @@ class Result:
 class Open:
     """In the place of a receiver: takes the packet as if it had been decrypted."""
 
+    surplus = unheard = 0
+
     def unprotect(self, packet: bytes, header_size: int) -> bytes | None:
         return packet[header_size:]
 

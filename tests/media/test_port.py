@@ -1,6 +1,7 @@
 """What the one UDP port withstands. Each defence has a test that takes it away and sees the harm."""
 
 import asyncio
+import contextlib
 import random
 import resource
 import socket
@@ -81,6 +82,36 @@ async def test_a_show_plays_on_under_a_hundred_thousand_random_datagrams(floor, 
     assert totals.dropped.get("fault", 0) == 0
     assert totals.dropped["dropped_stranger"] > MANY // 10  # the kernel drops what the loop cannot read in time
     assert await tab.state() == "connected"
+
+
+async def test_what_comes_while_it_gathers_is_taken_together_and_after_a_pause_the_first_at_once(
+    wait_until, monkeypatch
+):
+    monkeypatch.setattr("media.port.GATHER_MS", 3_600_000)
+    port, loop = port_module.MediaPort("127.0.0.1", 0), asyncio.get_running_loop()
+    with contextlib.closing(port), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+        stranger.connect(("127.0.0.1", port.number))
+
+        def taken():
+            return port.counts["dropped_stranger"]
+
+        async def idle():
+            for _ in range(5):
+                await asyncio.sleep(0)
+
+        stranger.send(b"?")
+        await wait_until(lambda: taken() == 1, "the first is taken at once")
+        for _ in range(port_module.BURST + 5):
+            stranger.send(b"?")
+        await idle()
+        assert taken() == 1
+        port._look()
+        await wait_until(lambda: taken() == port_module.BURST + 6, "a full burst is followed up")
+        assert port._next_look.when() > loop.time() + 60
+        port._look()
+        stranger.send(b"?")
+        await wait_until(lambda: taken() == port_module.BURST + 7, "it had found nothing, and was woken again")
+    assert port._next_look.cancelled()
 
 
 async def test_strangers_reach_nobody(floor, peers):

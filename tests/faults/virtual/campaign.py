@@ -15,7 +15,7 @@ from faults.virtual.stockbooks import ALIVE
 
 from schema.errors import ShowfloorError
 
-BUYERS = 12
+BUYERS = 9
 TROUBLE_S = 8.0
 SETTLE_S = 60.0
 KEEP_EVERY_S = 0.4

@@ -58,7 +58,7 @@ REMOVED = {
     "a commit is on the disk before it is told": Removed(("postgres crashes",)),
     "a webhook is signed": Removed(("webhooks forged",)),
     "a rebuild is once": Removed(("redis duplicates", "redis duplicates", "redis emptied", "redis emptied")),
-    "the run of the server": Removed(("redis rolled back",) * 6),
+    "the run of the server": Removed(("redis rolled back",) * 8),
     "a hold's id follows from its key": Removed(
         ("requests cancelled", "retry storm"), patch=((desk, "derived_id", _fresh),)
     ),
@@ -72,7 +72,7 @@ REMOVED = {
         ("postgres down", "postgres drops", "desk killed"), patch=((shelf.Shelf, "_free_orphans", _nothing),)
     ),
     "the gate is reconciled": Removed(
-        ("redis rolled back", "redis loses its unsynced writes", "desk killed"),
+        ("redis rolled back", "redis rolled back", "redis rolled back", "redis delays", "desk killed"),
         patch=((shelf.Shelf, "reconcile", _nothing),),
     ),
     "a gate that may have missed something is rebuilt": Removed(

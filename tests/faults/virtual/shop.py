@@ -22,9 +22,9 @@ from checkout.payments import WebhookForged
 from schema.errors import ShowfloorError, Unavailable
 
 SHOW = "gala"
-OPENING = {"pot": 7, "pan": 4}
+OPENING = {"pot": 5, "pan": 3}
 LIMIT = 2
-PACE = Pace(sweep_s=0.5, poll_s=0.5, outbox_s=1.0, reconcile_s=2.0)
+PACE = Pace(sweep_s=1.0, poll_s=1.0, outbox_s=1.0, reconcile_s=2.0)
 PATIENCE_S = 8.0
 
 
