@@ -138,6 +138,22 @@ export const api = {
     body(call(show(showId, `/items/${id(variant)}/price`), { method: "PUT", token, body: { price_amount } })),
   restock: (showId, token, key, variant, quantity) =>
     body(call(show(showId, `/items/${id(variant)}/restock`), { method: "POST", token, key, body: { quantity } })),
+  withdraw: (showId, token, key, variant, quantity, reason) =>
+    body(call(show(showId, `/items/${id(variant)}/withdraw`), { method: "POST", token, key, body: { quantity, reason } })),
+  setLow: (showId, token, variant, low_at) =>
+    body(call(show(showId, `/items/${id(variant)}/low-stock`), { method: "PUT", token, body: { low_at } })),
+  audit: (showId, token, cursor = "") =>
+    body(call(show(showId, `/audit${cursor ? `?cursor=${id(cursor)}` : ""}`), { token })),
+  priceErrors: (showId, token, { variant_id, amount, from_ms, to_ms }) =>
+    body(call(show(showId, `/price-errors?variant=${id(variant_id)}&amount=${amount}&from=${from_ms}&to=${to_ms}`), { token })),
+  /** Safe to repeat: what was given back is not given back again. */
+  rollBack: (showId, token, wrong) =>
+    body(call(show(showId, "/price-errors/refunds"), { method: "POST", token, body: wrong })),
+  rehearse: (showId, token, on) => body(call(show(showId, "/rehearsal"), { method: "PUT", token, body: { on } })),
+  openBook: (showId) => body(call(show(showId, "/open-book"))),
+  publicLedger: (showId) => body(call(show(showId, "/public-ledger"))),
+  /** An address: the file needs the buyer's token, see download.js. */
+  receipt: (order) => `/api/v1/orders/${id(order)}/receipt`,
   orders: (showId, token, cursor = "") =>
     body(call(show(showId, `/orders${cursor ? `?cursor=${id(cursor)}` : ""}`), { token })),
   totals: (showId, token) => body(call(show(showId, "/totals"), { token })),

@@ -1,5 +1,7 @@
 /** The purchase beside the video: the hold with its timer, the ways to pay, the order. Never a page of its own. */
+import { api } from "./api.js";
 import { tick } from "./clock.js";
+import { download } from "./download.js";
 import { Check, Clock } from "./icons.js";
 import { Name, Thumb } from "./items.js";
 import { money } from "./money.js";
@@ -7,6 +9,7 @@ import { CardForm } from "./card.js";
 import { METHODS, STRIPE_KEY, TEST_NOTICE } from "./payments.js";
 import { countdown } from "./time.js";
 import { html, signal, useEffect, useMemo, useRef } from "./view.js";
+import { explain } from "./words.js";
 
 const SPOKEN_AT_S = [60, 30, 10];
 
@@ -99,11 +102,28 @@ function Held({ purchase, item }) {
     <button type="button" class="link" disabled=${paying} data-testid="release" onClick=${() => purchase.release()}>Let it go</button>`;
 }
 
+/** The signed receipt as a file; whoever has it can check the shop's books. */
+function Receipt({ purchase, order }) {
+  const save = async () => {
+    try {
+      await download(api.receipt(order.order_id), await purchase.token(), `receipt-${order.order_id}.json`);
+    } catch (problem) {
+      purchase.notice.value = explain(problem);
+    }
+  };
+  return html`<p class="receipt">
+    <button type="button" class="link" data-testid="receipt" onClick=${save}>Download the receipt</button>
+    <a class="link" href="/audit/${encodeURIComponent(purchase.show)}" target="_blank" rel="noopener">Check the shop's books</a>
+  </p>
+  ${purchase.notice.value && html`<p class="notice" role="alert">${purchase.notice.value}</p>`}`;
+}
+
 function Done({ purchase, item }) {
   const order = purchase.order.value;
   return html`<header><h2><${Check} /> Order confirmed</h2></header>
     <${Bought} hold=${order} item=${item} />
     <p>Order number <code data-testid="order-id">${order.order_id}</code></p>
+    <${Receipt} purchase=${purchase} order=${order} />
     <button type="button" class="primary" data-testid="order-close" onClick=${() => purchase.dismiss()}>Back to the show</button>`;
 }
 

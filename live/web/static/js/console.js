@@ -8,9 +8,12 @@ import { Name } from "./items.js";
 import { mediaPanel } from "./media.js";
 import { decimal, digits, minorUnits, money } from "./money.js";
 import { providerPanel } from "./provider.js";
+import { LowStock } from "./low.js";
+import { auditPanel, FilesPanel, priceErrorPanel } from "./office.js";
 import { joinRoom } from "./room.js";
 import { showOfPath, StaffSession } from "./session.js";
 import { attempt, gateWords, isLockedOut, TokenGate, TopBar } from "./staff.js";
+import { StockButton, StockForms } from "./stockroom.js";
 import { countdown, timeOfDay } from "./time.js";
 import { toast, Toasts } from "./toast.js";
 import { html, render, signal, useRef } from "./view.js";
@@ -40,16 +43,20 @@ function start() {
   const moreOrders = signal(null);
   const holds = signal([]);
   const totals = signal(null);
+  const low = new LowStock();
   const { store, socket, status, problem, refuse } = joinRoom({ show: showId, session, onFrame: noticeStock });
   const voice = new Voice({ show: showId, token, socket });
 
   const MediaPanel = mediaPanel({ show: showId, token });
   const ProviderPanel = providerPanel({ show: showId, token });
+  const AuditPanel = auditPanel({ show: showId, token });
+  const PriceErrorPanel = priceErrorPanel({ show: showId, token, items: store.items, titleOf: (variant) => titleOf(variant) });
 
   let refetching = null;
 
   /** Stock that moves means that a hold or an order did: ask once for all that happens within a moment. */
   function noticeStock(frame) {
+    low.notice(frame, titleOf, (variant) => frame.st?.[`stock.${variant}`]?.available ?? store.stock.value[variant]?.available ?? "few");
     if (frame.snapshot || Object.keys(frame.st ?? {}).some((key) => key.startsWith("stock."))) refetchSoon();
   }
 
@@ -146,10 +153,11 @@ function start() {
     const { variant_id: variant } = item;
     const stock = store.stock.value[variant] ?? item.stock;
     return html`<tr class=${stock.available === 0 ? "gone" : stock.available <= 5 ? "few" : ""}>
-      <th scope="row"><span class="item-head"><${PinSwitch} item=${item} /><${Name} item=${item} /><span class="muted">${money(item.price)}</span></span></th>
+      <th scope="row"><span class="item-head"><${PinSwitch} item=${item} /><${Name} item=${item} /><span class="muted">${money(item.price)}</span>${low.isLow(variant) && html`<span class="low-note" data-testid="low-${variant}">low</span>`}</span></th>
       ${COLUMNS.map((column) => html`<td key=${column} data-label=${HEADINGS[column]} data-testid="board-${variant}-${column}">${stock[column]}</td>`)}
-      <td class="act"><${Restock} item=${item} /></td>
-    </tr>`;
+      <td class="act"><span class="stock-acts"><${Restock} item=${item} /><${StockButton} item=${item} /></span></td>
+    </tr>
+    <${StockForms} ...${{ show: showId, token, item, stock, columns: COLUMNS.length + 2 }} />`;
   }
 
   function Board() {
@@ -264,6 +272,7 @@ function start() {
         <${Board} />
         <${ProviderPanel} />
         <${MediaPanel} state=${store.show.value?.state} />
+        <${PriceErrorPanel} />
         <${Orders} />
         <${Holds} />
         <section class="panel talk" aria-labelledby="chat-title">
@@ -271,6 +280,8 @@ function start() {
           <${ChatList} messages=${store.chat.value} onDelete=${deleting({ show: showId, session, say: toast })} />
           <${ChatForm} voice=${voice} />
         </section>
+        <${AuditPanel} />
+        <${FilesPanel} ...${{ show: showId, token }} />
       </main>
       <${Questions} /><${Toasts} />`;
   }

@@ -7,6 +7,7 @@ import { captureClock } from "./frames.js";
 import { Pin } from "./icons.js";
 import { Name, StockNote, Thumb } from "./items.js";
 import { decimal, digits, minorUnits, money } from "./money.js";
+import { LowStock } from "./low.js";
 import { joinRoom } from "./room.js";
 import { showOfPath, StaffSession } from "./session.js";
 import { attempt, gateWords, isLockedOut, TokenGate, TopBar } from "./staff.js";
@@ -20,7 +21,13 @@ const root = document.getElementById("app");
 
 function start() {
   const token = () => session.token();
-  const { store, socket, status, problem } = joinRoom({ show: showId, session });
+  const low = new LowStock();
+  const { store, socket, status, problem } = joinRoom({ show: showId, session, onFrame: (frame) => low.notice(frame, nameOf, leftOf) });
+  const leftOf = (variant) => store.stock.value[variant]?.available ?? "few";
+  const nameOf = (variant) => {
+    const item = store.items.value.find((each) => each.variant_id === variant);
+    return item ? `${item.title}${item.option && `, ${item.option}`}` : variant;
+  };
   const voice = new Voice({ show: showId, token, socket });
   const camera = new Camera({ show: showId, token });
   const busy = signal(false);
@@ -53,6 +60,31 @@ function start() {
     if (await changeTo("ended")) camera.stop();
   }
 
+  /** Try everything out in a show of its own; its pages need a token of their own. */
+  async function rehearse() {
+    const yes = await confirm({ title: "Rehearse this show?", text: "You get a copy with the same items and stock. Whatever is bought there counts nowhere.", action: "Rehearse", danger: false });
+    if (!yes) return;
+    const begun = await attempt(async () => api.rehearse(showId, await token(), true));
+    if (begun) location.assign(`/studio/${encodeURIComponent(begun.rehearsal_id)}#token=${begun.token}`);
+  }
+
+  async function endRehearsal() {
+    const ended = await attempt(async () => api.rehearse(showId, await token(), false));
+    if (!ended) return;
+    camera.stop();
+    location.assign(`/studio/${encodeURIComponent(ended.show_id)}`);
+  }
+
+  function RehearsalNote() {
+    const show = store.show.value;
+    if (!show?.rehearsal_of) return null;
+    const watch = `/watch/${encodeURIComponent(showId)}`;
+    return html`<p class="rehearsal-note" role="status" data-testid="rehearsal">
+      <b>Rehearsal.</b> Nothing here counts. <a href=${watch} target="_blank" rel="noopener">See it as a viewer</a>
+      <button type="button" class="quiet" data-testid="rehearsal-end" onClick=${endRehearsal}>End the rehearsal</button>
+    </p>`;
+  }
+
   function Controls() {
     const show = store.show.value;
     const ended = show?.state === "ended";
@@ -60,6 +92,7 @@ function start() {
       ${camera.live
         ? html`<button type="button" class="danger big" data-testid="stop" onClick=${stop}>Stop</button>`
         : html`<button type="button" class="primary big" disabled=${busy.value || ended || !show} data-testid="golive" onClick=${goLive}>Go live</button>`}
+      ${show?.state === "scheduled" && !show.rehearsal_of && html`<button type="button" class="quiet big" data-testid="rehearse" onClick=${rehearse}>Rehearse</button>`}
       ${show?.state === "live" && html`<button type="button" class="quiet big" data-testid="pause" onClick=${() => changeTo("paused")}>Pause</button>`}
       ${show?.state === "paused" && (camera.live || show.host_present) && html`<button type="button" class="primary big" data-testid="resume" onClick=${() => changeTo("live")}>Resume</button>`}
       ${show && show.state !== "ended" && show.state !== "scheduled" && html`<button type="button" class="quiet big" data-testid="end" onClick=${endShow}>End show</button>`}
@@ -108,6 +141,7 @@ function start() {
   function Studio() {
     if (isLockedOut(problem.value)) return html`<${TokenGate} session=${session} role="host" refused=${gateWords(session, "host", problem.value)} />`;
     return html`<${TopBar} title="Studio" show=${store.show.value} viewers=${store.viewers.value} status=${status.value} />
+      <${RehearsalNote} />
       <main class="studio">
         <section class="panel air-panel" aria-label="Camera">
           <${Preview} camera=${camera} />

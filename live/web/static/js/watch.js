@@ -111,6 +111,7 @@ function Shelf() {
   const pinned = store.pinned.value;
   const show = store.show.value;
   return html`<section class="shelf" aria-label="Shown now">
+    ${show?.rehearsal_of && html`<p class="closed" role="status" data-testid="rehearsal">This is a rehearsal: nothing is really sold.</p>`}
     ${show && !show.sales_open && html`<p class="closed" role="status" data-testid="sales-closed">Sales are closed at the moment.</p>`}
     <ul class="cards" data-testid="pins">
       ${pinned.map((item) => html`<${PinCard} key=${item.variant_id} ...${buying(item)} />`)}
