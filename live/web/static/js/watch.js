@@ -106,6 +106,16 @@ function buying(item) {
   };
 }
 
+// On a phone there is room for one card and a bit: what the host has just pinned comes into view.
+function Cards({ pinned }) {
+  const list = useRef();
+  const newest = pinned.at(-1)?.variant_id;
+  useEffect(() => list.current.scrollTo({ left: list.current.scrollWidth, top: list.current.scrollHeight }), [newest]);
+  return html`<ul ref=${list} class="cards" data-testid="pins">
+    ${pinned.map((item) => html`<${PinCard} key=${item.variant_id} ...${buying(item)} />`)}
+  </ul>`;
+}
+
 function Shelf() {
   if (isOpen(purchase)) return html`<${BuyPanel} purchase=${purchase} items=${store.items.value} />`;
   const pinned = store.pinned.value;
@@ -113,9 +123,7 @@ function Shelf() {
   return html`<section class="shelf" aria-label="Shown now">
     ${show?.rehearsal_of && html`<p class="closed" role="status" data-testid="rehearsal">This is a rehearsal: nothing is really sold.</p>`}
     ${show && !show.sales_open && html`<p class="closed" role="status" data-testid="sales-closed">Sales are closed at the moment.</p>`}
-    <ul class="cards" data-testid="pins">
-      ${pinned.map((item) => html`<${PinCard} key=${item.variant_id} ...${buying(item)} />`)}
-    </ul>
+    <${Cards} pinned=${pinned} />
   </section>`;
 }
 
@@ -153,7 +161,7 @@ function Watch() {
         <${Picture} onVideo=${watchVideo} />
         <${Curtain} show=${store.show.value} playback=${playback.value} problem=${problem.value} />
         <${Bar} />
-        <${SoundButton} video=${video} />
+        ${store.show.value?.state !== "ended" && html`<${SoundButton} video=${video} />`}
         <${Statistics} peer=${() => player.value?.peer} frames=${frames} notes=${pinNotes} onRow=${(row) => (marks.statistics = row)} />
       </section>
       <div class="side">
