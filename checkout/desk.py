@@ -15,6 +15,7 @@ from msgspec import Struct
 from redis.asyncio import Redis
 
 from checkout.baskets import Baskets
+from checkout.bundles import Bundles
 from checkout.charges import ChargesBook
 from checkout.clock import wall_ms
 from checkout.core.idempotency import derived_id
@@ -22,7 +23,10 @@ from checkout.core.reservation import HoldEvent, move
 from checkout.core.soldout import Refusals
 from checkout.core.taps import Code, Tap, refusal
 from checkout.counts import Counts
+from checkout.coupons import Coupons
+from checkout.flashes import Flashes
 from checkout.gate import Gate, Product, key_of
+from checkout.givebacks import give_back
 from checkout.lead import Lead
 from checkout.news import News
 from checkout.outbox import Outbox, refund_id_for
@@ -122,7 +126,8 @@ class Desk:
         self.waitlist = Waitlist(self._truth, self._shelf_of, self.release)
         self.stockroom = Stockroom(self._truth, self._shelf_of)
         self._outbox = Outbox(self._truth, provider, self.counts, self._shelf_of)
-        self.charges = ChargesBook(self._truth)
+        self.bundles = Bundles(self._truth, self._shelf_of, hold_ms)
+        self.charges, self.coupons, self.flashes = ChargesBook(self._truth), Coupons(self._truth), Flashes(self._truth)
         self._baskets = Baskets(self._truth, self.charges)
         self._reconciler = Reconciler(self._truth, provider, self.counts, clock, self._outbox.work.set)
         self._till = Till(self._truth, provider, self.counts, self._shelf_of, self._outbox.work.set)
@@ -219,6 +224,8 @@ class Desk:
         if not key:
             raise IdempotencyKeyMissing
         product = Product(show_id, request.variant_id)
+        if product not in self._shelves and await self.bundles.parts(show_id, request.variant_id):
+            return await self.bundles.hold(principal, show_id, request, key)
         shelf = self._shelves.get(product) or await self._shelf_on_sale(product)
         for attempt in range(FENCES_IN_A_ROW):
             tap = Tap(
@@ -226,6 +233,7 @@ class Desk:
                 buyer_id=principal.account_id,
                 buyer_name=principal.name.replace("\0", ""),  # one of these would fail its whole batch
                 quantity=request.quantity,
+                price_seen=request.unit_price_amount,
             )
             decision = await shelf.take(tap)
             if decision.code is Code.FENCED:
@@ -241,7 +249,7 @@ class Desk:
         row = await self._truth.one(sql("hold"), hold_id, *owner(principal))
         if row is None:
             raise NotFound("There is no such hold")
-        return hold_of(row)
+        return await self.bundles.whole(hold_of(row))
 
     async def holds(self, show_id: ShowId, *, cursor: str | None = None, limit: int = 50) -> HoldPage:
         """A show's open holds, oldest first."""
@@ -256,14 +264,13 @@ class Desk:
 
     async def release(self, principal: Principal, hold_id: HoldId) -> None:
         """Give a hold back. Doing it twice is once. Raises Conflict while it is being paid for or sold, NotFound."""
-        hold = await self.get_hold(principal, hold_id)
+        await self.get_hold(principal, hold_id)
         row = await self._truth.one("SELECT * FROM release_hold($1)", hold_id)
         if row["code"] == "busy":
             move(HoldState(row["hold"]["state"]), HoldEvent.RELEASE)  # the table says why not
         if row["code"] == "ok":
-            self.counts.released += 1
-            shelf = self._shelf_of(Product(hold.show_id, hold.variant_id))
-            await shelf.ended(row["item"], [(hold_id, hold.quantity)])
+            self.counts.released += len(row["basket"])
+            await give_back(self._shelf_of, row["items"], row["basket"])
 
     # -- orders -------------------------------------------------------------------------------------------------
 

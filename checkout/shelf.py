@@ -101,6 +101,19 @@ class Shelf:
         """The gate may have something to sell again: taps are no longer refused here before it was asked."""
         self._sold_out.forget()
 
+    async def admit(self, tap: Tap) -> Code | None:
+        """What the gate alone says of a part of something larger; None: it says nothing. `decided` is to follow."""
+        self._counts.taps += 1
+        said = (await self._ask_gate([tap]))[0] if self._trusts_gate() else None
+        return said.code if said else None
+
+    async def decided(self, tap: Tap, code: Code, for_gate: Code, item: Row | None) -> None:
+        """What became of that part; `item` is the truth's row if it was asked."""
+        if item is not None:
+            self.tell(item)
+        epoch = item["epoch"] if item is not None else self._epoch or 0
+        await self._tell_gate([tap], [Decision(code=code, for_gate=for_gate, epoch=epoch)])
+
     def tell(self, item: Row) -> None:
         """Tell the listener of a stock row, unless it knows a newer one. What is free is offered to those who wait."""
         self._show(item)

@@ -131,12 +131,22 @@ class Truth:
         known = await self._known([hold_id for hold_id, code in codes.items() if code is Code.KNOWN])
         verdict = _Verdict(product, made, known, hold_ms)
         decisions = [verdict.on(tap, codes[tap.hold_id], first[tap.hold_id]) for tap in taps]
+        if Code.AGAIN in made["codes"]:
+            return await self._reserve_rest(product, taps, decisions, hold_ms)
         return Batch(decisions=decisions, item=made["item"])
+
+    async def _reserve_rest(self, product: Product, taps: Sequence[Tap], said: list[Decision], hold_ms: int) -> Batch:
+        """A flash price ran out within the batch: what is undecided is decided at the price after it."""
+        rest = await self.reserve_many(
+            product, [tap for tap, one in zip(taps, said, strict=True) if one.code is Code.AGAIN], hold_ms
+        )
+        later = iter(rest.decisions)
+        return Batch(decisions=[next(later) if one.code is Code.AGAIN else one for one in said], item=rest.item)
 
     async def _reserve(self, product: Product, taps: Sequence[Tap], hold_ms: int) -> Any:
         self._counts.truth_transactions += 1
         return await self.one(
-            "SELECT * FROM reserve_many($1, $2, $3::text::text[], $4::text::text[], $5::text::text[], $6, $7)",
+            "SELECT * FROM reserve_many($1, $2, $3::text::text[], $4::text::text[], $5::text::text[], $6, $7, $8)",
             product.show_id,
             product.variant_id,
             _array([tap.hold_id for tap in taps]),
@@ -144,6 +154,7 @@ class Truth:
             _array([tap.buyer_name for tap in taps]),
             [tap.quantity for tap in taps],
             hold_ms,
+            _seen(taps),
         )
 
     async def _reserve_apart(self, product: Product, taps: Sequence[Tap], hold_ms: int) -> Batch:
@@ -196,6 +207,12 @@ class Rebuilding:
 
     async def buyers(self) -> list[tuple[str, int]]:
         return [tuple(row) for row in await self._connection.fetch(sql("buyers"), *self._names)]
+
+
+def _seen(taps: Sequence[Tap]) -> list[int | None] | None:
+    """The prices seen; None if nobody said: then the way is the shorter one."""
+    seen = [tap.price_seen for tap in taps]
+    return None if seen.count(None) == len(seen) else seen
 
 
 def _array(texts: list[str]) -> str:

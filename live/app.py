@@ -23,7 +23,7 @@ import checkout.routes
 import checkout.webhook_routes
 import media.routes
 import realtime.routes
-from live import health, media_numbers, metrics, rehearsal_routes, routes, stockroom_routes, thumbnail
+from live import health, media_numbers, metrics, offer_routes, rehearsal_routes, routes, stockroom_routes, thumbnail
 from live.asyncapi import asyncapi
 from live.auth import Authentication, Tokens
 from live.docs_page import docs_page
@@ -84,6 +84,7 @@ def api_routes() -> list[BaseRoute]:
     return [
         *media.routes.routes,  # ahead of the rest: each join would be held against a hundred patterns before its own
         *routes.routes,
+        *offer_routes.routes,
         *realtime.routes.routes,
         *checkout.routes.routes,
         *checkout.audit_routes.routes,

@@ -33,6 +33,7 @@ from checkout.truth import Truth
 from checkout.webhooks import Webhooks
 from live.adapters import DeskBook, Gate, HostBoard, HubAnnouncer, PageReports, StockTeller
 from live.auth import Tokens
+from live.bundles import BundleBook
 from live.catalog import Catalog
 from live.flights import Flights
 from live.guests import Guests
@@ -40,6 +41,7 @@ from live.health import Health
 from live.limits import Limiter
 from live.link_metrics import LinkMetrics
 from live.metrics import Rooms, make_registry
+from live.offers import Offers
 from live.pins import Pins
 from live.pipeline import Pipeline
 from live.place import Place
@@ -99,6 +101,8 @@ class Services(TypedDict):
     reads: Flights[ShowId, Show]
     catalog: Catalog
     pins: Pins
+    bundles: BundleBook
+    offers: Offers
     guests: Guests
     tokens: Tokens
     tickets: Tickets
@@ -150,7 +154,18 @@ async def open_services(
     catalog, pins = Catalog(pool, turns, book, announcer), Pins(pool, turns, announcer)
     links = await open_links(stack, settings, hosts, place) if place else None
     presence = links or hosts
-    shows = ShowService(pool, turns, catalog=catalog, pins=pins, stock=book, presence=presence, announcer=announcer)
+    bundles, offers = BundleBook(pool, turns, book, announcer), Offers(pool, catalog, announcer)
+    shows = ShowService(
+        pool,
+        turns,
+        catalog=catalog,
+        pins=pins,
+        bundles=bundles,
+        offers=offers,
+        stock=book,
+        presence=presence,
+        announcer=announcer,
+    )
     recent, reads = RecentShows(shows.row), Flights(shows.get)
     stack.push_async_callback(reads.aclose)
     relay = await stack.enter_async_context(Relay(relay_config(settings, place), links or hosts, links))
@@ -161,6 +176,7 @@ async def open_services(
     statistics = Statistics(relay, reports)
     jobs = {
         "republisher": republisher.run(),
+        "offers": offers.run(),
         "stock-teller": teller.run(),
         "webhooks": webhooks.run(),
         "thumbnails": thumbnails.run(),
@@ -170,10 +186,14 @@ async def open_services(
     return Services(
         shows=shows,
         recent=recent,
-        rehearsals=Rehearsals(pool, turns, shows, catalog, book, play_money=not takes_real_money(settings)),
+        rehearsals=Rehearsals(
+            pool, turns, shows, catalog, book, bundles=bundles, play_money=not takes_real_money(settings)
+        ),
         reads=reads,
         catalog=catalog,
         pins=pins,
+        bundles=bundles,
+        offers=offers,
         guests=Guests(tokens, tickets),
         tokens=tokens,
         tickets=tickets,

@@ -7,6 +7,7 @@ from msgspec import Meta, Struct
 
 from schema.ids import AccountId, HoldId, OrderId, RefundId, ShowId, VariantId, WaitlistEntryId
 from schema.money import MinorUnits, Money
+from schema.offers import CouponCode
 from schema.show import CountryCode, Quantity
 
 
@@ -43,7 +44,18 @@ class HoldRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """A viewer's tap."""
 
     variant_id: VariantId
+    """Or a bundle's id."""
     quantity: Quantity = 1
+    unit_price_amount: MinorUnits | None = None
+    """The price the buyer saw: at another one nothing is held (409 `price_changed`)."""
+
+
+class HeldBundle(Struct, frozen=True, kw_only=True):
+    """A bundle that was taken: its parts' holds are paid for, released and refused as one."""
+
+    bundle_id: VariantId
+    hold_ids: list[HoldId]
+    total: Money
 
 
 class Hold(Struct, frozen=True, kw_only=True):
@@ -64,6 +76,8 @@ class Hold(Struct, frozen=True, kw_only=True):
     """The bundle whose component this is; it is paid for and released with the others."""
     bundle_hold_id: HoldId | None = None
     """The first hold of that bundle."""
+    bundle: HeldBundle | None = None
+    """All of that bundle, where the hold is asked for by itself."""
 
 
 class WaitlistState(StrEnum):
@@ -151,7 +165,6 @@ class OrderLine(Line, frozen=True, kw_only=True):
 
 HoldIds = Annotated[list[HoldId], Meta(min_length=1, max_length=20)]
 ShippingMethod = Annotated[str, Meta(min_length=1, max_length=60)]
-CouponCode = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,40}$")]
 
 
 class QuoteRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

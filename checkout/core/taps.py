@@ -11,6 +11,7 @@ from msgspec import Struct
 from schema.errors import (
     IdempotencyMismatch,
     LimitReached,
+    PriceWasChanged,
     SalesClosed,
     ShowfloorError,
     SoldOutError,
@@ -24,6 +25,8 @@ class Tap(Struct, frozen=True, kw_only=True):
     buyer_id: str
     buyer_name: str
     quantity: int
+    price_seen: int | None = None
+    """What the buyer thinks one unit costs; None: whatever it does."""
     refused_before: bool = False
     """This process has refused it by itself (soldout.py): it is a hold by now, or stays refused."""
 
@@ -36,12 +39,16 @@ class Code(IntEnum):
     """This hold id was decided before; the truth has it."""
     OFF_SHELF = 3
     """Known to the truth, and its units are not off the shelf any more. Only told to the gate."""
+    AGAIN = 0
+    """Not decided: from this tap on the price was another one than for those before it. Only said by the truth."""
     SOLD_OUT = -1
     OVER_LIMIT = -2
     CLOSED = -3
     MISMATCH = -4
     FENCED = -5
     """The id was given up after a failure; take the next one."""
+    OTHER_PRICE = -6
+    """It costs another amount than the buyer saw."""
 
 
 BY_NUMBER = {int(code): code for code in Code}
@@ -52,6 +59,7 @@ _REFUSALS: dict[Code, type[ShowfloorError]] = {
     Code.OVER_LIMIT: LimitReached,
     Code.CLOSED: SalesClosed,
     Code.MISMATCH: IdempotencyMismatch,
+    Code.OTHER_PRICE: PriceWasChanged,
 }
 
 

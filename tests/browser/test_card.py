@@ -27,6 +27,7 @@ globalThis.Stripe = (key) => ({
         mount(place) { place.textContent = "the card form"; },
         destroy() { said.push(["destroyed"]); },
       }),
+      update({ amount }) { said.push(["update", amount]); },
       submit: async () => { said.push(["submit"]); return {}; },
     };
   },

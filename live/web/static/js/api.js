@@ -115,8 +115,12 @@ export const api = {
   setSlowMode: (showId, token, ms) =>
     body(call(show(showId, "/chat-settings"), { method: "PUT", token, body: { slow_mode_ms: ms } })),
 
-  hold: (showId, token, key, variant_id, quantity = 1) =>
-    body(call(show(showId, "/holds"), { method: "POST", token, key, body: { variant_id, quantity } })),
+  /** `seen`: the price of one in minor units; at another one nothing is held. */
+  hold: (showId, token, key, variant_id, quantity = 1, seen = null) =>
+    body(call(show(showId, "/holds"), { method: "POST", token, key, body: { variant_id, quantity, ...(seen !== null && { unit_price_amount: seen }) } })),
+  quote: (showId, token, asked) => body(call(show(showId, "/baskets/quote"), { method: "POST", token, body: asked })),
+  payBasket: (showId, token, key, asked) => call(show(showId, "/baskets/pay"), { method: "POST", token, key, body: asked }),
+  charges: (showId) => body(call(show(showId, "/charges"))),
   wait: (showId, token, variant_id, quantity = 1) =>
     body(call(show(showId, "/waitlist"), { method: "POST", token, body: { variant_id, quantity } })),
   place: (entry, token) => body(call(`/api/v1/waitlist/${id(entry)}`, { token })),
@@ -136,6 +140,12 @@ export const api = {
   unpin: (showId, token, variant) => call(show(showId, `/pins/${id(variant)}`), { method: "DELETE", token }),
   setPrice: (showId, token, variant, price_amount) =>
     body(call(show(showId, `/items/${id(variant)}/price`), { method: "PUT", token, body: { price_amount } })),
+  beginFlash: (showId, token, key, variant, flash) =>
+    body(call(show(showId, `/items/${id(variant)}/flash-price`), { method: "PUT", token, key, body: flash })),
+  endFlash: (showId, token, variant) => body(call(show(showId, `/items/${id(variant)}/flash-price`), { method: "DELETE", token })),
+  coupons: (showId, token) => body(call(show(showId, "/coupons"), { token })),
+  pinCoupon: (showId, token, code) => body(call(show(showId, "/coupon"), { method: "PUT", token, body: { code } })),
+  unpinCoupon: (showId, token) => call(show(showId, "/coupon"), { method: "DELETE", token }),
   restock: (showId, token, key, variant, quantity) =>
     body(call(show(showId, `/items/${id(variant)}/restock`), { method: "POST", token, key, body: { quantity } })),
   withdraw: (showId, token, key, variant, quantity, reason) =>

@@ -1,5 +1,6 @@
 /** The purchase beside the video: the hold with its timer, the ways to pay, the order. Never a page of its own. */
 import { api } from "./api.js";
+import { BillView } from "./bill.js";
 import { tick } from "./clock.js";
 import { download } from "./download.js";
 import { Check, Clock } from "./icons.js";
@@ -76,6 +77,7 @@ function Card({ hold, purchase, disabled }) {
     mount();
     return () => form.unmount();
   }, [form]);
+  useEffect(() => form.setAmount(hold.total.amount), [form, hold.total.amount]);
   const pay = (event) => {
     event.preventDefault();
     purchase.payByCard(form, email.current.value.trim());
@@ -89,17 +91,21 @@ function Card({ hold, purchase, disabled }) {
   </form>`;
 }
 
-function Held({ purchase, item }) {
-  const hold = purchase.hold.value;
+function Held({ purchase, item, nameOf }) {
+  const { bill } = purchase;
+  const one = purchase.hold.value;
+  const hold = { ...one, total: bill.total(one) };
   const paying = purchase.stage.value === "paying";
   return html`<header>
       <h2>${paying ? "Paying…" : "It's yours"}</h2>
       ${!paying && html`<${Timer} hold=${hold} onLapse=${() => purchase.lapse()} />`}
     </header>
-    <${Bought} hold=${hold} item=${item} />
+    <${Bought} hold=${{ ...one, total: (one.bundle ?? one).total }} item=${item} />
+    <${BillView} bill=${bill} nameOf=${nameOf} />
     <p class="notice" role="alert" data-testid="buy-notice">${purchase.notice.value}</p>
     <${STRIPE_KEY ? Card : Methods} key=${hold.hold_id} hold=${hold} purchase=${purchase} disabled=${paying} />
-    <button type="button" class="link" disabled=${paying} data-testid="release" onClick=${() => purchase.release()}>Let it go</button>`;
+    <button type="button" class="link" disabled=${paying} data-testid="release" onClick=${() => purchase.release()}>Let it go</button>
+    <button type="button" class="link" disabled=${paying} data-testid="keep" onClick=${() => purchase.keep()}>Keep it and add more</button>`;
 }
 
 /** The signed receipt as a file; whoever has it can check the shop's books. */
@@ -118,10 +124,14 @@ function Receipt({ purchase, order }) {
   ${purchase.notice.value && html`<p class="notice" role="alert">${purchase.notice.value}</p>`}`;
 }
 
-function Done({ purchase, item }) {
+function Done({ purchase, item, nameOf }) {
   const order = purchase.order.value;
+  const bundles = new Set((order.lines ?? []).map((line) => line.bundle_id ?? line.hold_id));
   return html`<header><h2><${Check} /> Order confirmed</h2></header>
-    <${Bought} hold=${order} item=${item} />
+    ${bundles.size > 1
+      ? html`<ul class="kepts" data-testid="order-lines">${order.lines.map((line) => html`<li key=${line.hold_id} class="kept"><span class="name">${nameOf(line)}</span><span class="price">${money(line.total)}</span></li>`)}</ul>
+          <p>Total <b class="price">${money(order.total)}</b></p>`
+      : html`<${Bought} hold=${order} item=${item} />`}
     <p>Order number <code data-testid="order-id">${order.order_id}</code></p>
     <${Receipt} purchase=${purchase} order=${order} />
     <button type="button" class="primary" data-testid="order-close" onClick=${() => purchase.dismiss()}>Back to the show</button>`;
@@ -140,10 +150,12 @@ export function BuyPanel({ purchase, items }) {
   const panel = useRef();
   const stage = purchase.stage.value;
   useFocus(panel, stage);
-  const variant = (purchase.order.value ?? purchase.hold.value)?.variant_id;
-  const item = items.find((each) => each.variant_id === variant);
+  const find = ({ bundle_id, variant_id }) => items.find((each) => each.variant_id === (bundle_id ?? variant_id));
+  const nameOf = (hold) => find(hold)?.title ?? hold.variant_id;
+  const at = purchase.order.value ?? purchase.hold.value;
+  const item = at && find(at.lines?.[0] ?? at);
   return html`<section ref=${panel} class="purchase ${stage}" tabindex="-1" aria-label="Your purchase" data-testid="purchase">
-    <${PANELS[stage]} purchase=${purchase} item=${item} />
+    <${PANELS[stage]} purchase=${purchase} item=${item} nameOf=${nameOf} />
   </section>`;
 }
 

@@ -69,6 +69,12 @@ export class CardForm {
     }
   }
 
+  /** The total changed, by a coupon or by where it goes to; what was typed stays. */
+  setAmount(amount) {
+    if (amount !== this.amount) this.elements?.update({ amount });
+    this.amount = amount;
+  }
+
   unmount() {
     this.element?.destroy();
     this.element = this.elements = null;

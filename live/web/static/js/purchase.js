@@ -16,14 +16,18 @@ const POLL_MS = 1_000;
 const POLLS_MAX = 120;
 
 export class Purchase {
-  /** `answerBank(clientSecret)`: lets the bank ask the buyer, where a provider's payments may come to that. */
-  constructor({ show, token, onSettled = () => {}, answerBank = null }) {
+  /**
+   * `bill(hold)`: what the hold at hand is paid for with (bill.js). `answerBank(clientSecret)`: lets the bank ask the
+   * buyer, where a provider's payments may come to that.
+   */
+  constructor({ show, token, onSettled = () => {}, bill, answerBank = null }) {
     Object.assign(this, { show, token, onSettled, answerBank });
     this.store = saved(`showfloor.hold.${show}`);
     this.stage = signal("none");
     this.hold = signal(null);
     this.order = signal(null);
     this.notice = signal("");
+    this.bill = bill(this.hold);
   }
 
   /** Go on with whatever a reload interrupted. */
@@ -35,29 +39,42 @@ export class Purchase {
   }
 
   /** The one tap. Answers the Problem if it was refused, else null. */
-  async take(variant_id, quantity = 1) {
+  async take(variant_id, quantity = 1, seen = null) {
     if (this.stage.value === "holding" || this.stage.value === "paying") return null;
     if (this.stage.value === "held") {
       this.notice.value = "Pay for this one or let it go before you take another.";
       return null;
     }
-    const tap = { key: intent(), variant_id, quantity };
+    const tap = { key: intent(), variant_id, quantity, seen };
     this.store.set({ tap });
     return this.#place(tap);
   }
 
   /** A hold that was made for us: a place in a line came up. False while another purchase is under way. */
-  async adopt(holdId) {
+  async adopt(holdId, notice = "One came free, and it was your turn. Pay before the time is up.") {
     if (!["none", "done", "lapsed"].includes(this.stage.value)) return false;
     this.store.set({ hold_id: holdId });
-    await this.#look(holdId, "One came free, and it was your turn. Pay before the time is up.");
+    await this.#look(holdId, notice);
     return true;
   }
 
-  async #place({ key, variant_id, quantity }) {
+  /** Set the hold aside, still ours, and go on choosing. */
+  keep() {
+    if (this.stage.value !== "held") return;
+    this.bill.keep(this.hold.value);
+    this.#clear();
+  }
+
+  /** Pay for what was set aside. */
+  async payKept() {
+    const hold = this.bill.takeOut();
+    if (hold && !(await this.adopt(hold.hold_id, ""))) this.bill.keep(hold);
+  }
+
+  async #place({ key, variant_id, quantity, seen }) {
     this.#enter("holding");
     try {
-      this.#held(await api.hold(this.show, await this.token(), key, variant_id, quantity));
+      this.#held(await api.hold(this.show, await this.token(), key, variant_id, quantity, seen));
       return null;
     } catch (problem) {
       if (problem.code !== "network") this.store.set(null);
@@ -88,7 +105,7 @@ export class Purchase {
     const key = kept?.pay?.method === method ? kept.pay.key : intent();
     this.store.set({ hold_id: hold.hold_id, pay: { key, method } });
     try {
-      const { status, body } = await api.pay(hold.hold_id, await this.token(), key, method, email);
+      const { status, body } = await this.bill.pay(hold, await this.token(), key, method, email);
       if (status === 200) this.#done(body);
       else await this.#decide(hold.hold_id);
     } catch (problem) {
@@ -164,6 +181,7 @@ export class Purchase {
       this.#enter("done");
     });
     this.store.set(null);
+    this.bill.clear();
     this.onSettled();
   }
 
@@ -181,7 +199,7 @@ export class Purchase {
 
   #refused(problem, hold) {
     if (problem.code === "hold_lapsed") return this.#lapsed();
-    if (problem.code === "payment_declined" || problem.code === "limit_reached") {
+    if (["payment_declined", "limit_reached", "price_changed", "coupon_refused"].includes(problem.code)) {
       this.store.set({ hold_id: hold.hold_id }); // the next try is another intent, and goes under another key
       return this.#held(hold, explain(problem));
     }

@@ -1,11 +1,14 @@
 /** The watch page: the video first; items, chat and a purchase of at most three taps beside it. */
+import { BasketBar, Bill } from "./bill.js";
 import { BuyPanel, isOpen } from "./buy.js";
 import { answerBank } from "./card.js";
 import { ChatForm, ChatList, Voice } from "./chat.js";
+import { now } from "./clock.js";
 import { Questions } from "./dialog.js";
 import { Frames } from "./frames.js";
 import { Bag, Cross } from "./icons.js";
 import { ItemRow, PinCard } from "./items.js";
+import { priceAt } from "./offers.js";
 import { STRIPE_KEY } from "./payments.js";
 import { PinGate } from "./pingate.js";
 import { Purchase } from "./purchase.js";
@@ -39,9 +42,13 @@ function behindPictures(apply) {
   return (frame) => gate.take(frame);
 }
 
-const { store, socket, status, problem } = joinRoom({ show: showId, session, through: behindPictures });
-const answersBank = STRIPE_KEY && ((secret) => answerBank(STRIPE_KEY, secret));
-const purchase = new Purchase({ show: showId, token, answerBank: answersBank || null });
+const { store, socket, status, problem, reload } = joinRoom({ show: showId, session, through: behindPictures });
+const purchase = new Purchase({
+  show: showId,
+  token,
+  bill: (hold) => new Bill({ show: showId, token, hold, pinned: () => store.show.value?.coupon ?? null }),
+  answerBank: STRIPE_KEY ? (secret) => answerBank(STRIPE_KEY, secret) : null,
+});
 const waiting = new Waiting({
   show: showId,
   token,
@@ -78,8 +85,10 @@ effect(() => {
 
 async function buy(item, quantity) {
   drawerOpen.value = false;
-  const refused = await purchase.take(item.variant_id, quantity);
+  const seen = item.parts ? null : priceAt(item, now()).amount;
+  const refused = await purchase.take(item.variant_id, quantity, seen);
   if (refused) toast(explain(refused), "bad");
+  if (refused?.code === "price_changed") await reload();
 }
 
 async function wait(item) {
@@ -123,6 +132,7 @@ function Shelf() {
   return html`<section class="shelf" aria-label="Shown now">
     ${show?.rehearsal_of && html`<p class="closed" role="status" data-testid="rehearsal">This is a rehearsal: nothing is really sold.</p>`}
     ${show && !show.sales_open && html`<p class="closed" role="status" data-testid="sales-closed">Sales are closed at the moment.</p>`}
+    <${BasketBar} bill=${purchase.bill} onOpen=${() => purchase.payKept()} />
     <${Cards} pinned=${pinned} />
   </section>`;
 }
@@ -183,3 +193,4 @@ function Watch() {
 sendReports({ player: () => player.value, frames, socket, isOn: () => Boolean(player.value?.hostPresent) });
 render(html`<${Watch} />`, document.getElementById("app"));
 purchase.resume();
+purchase.bill.resume();

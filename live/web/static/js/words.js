@@ -3,6 +3,8 @@ const WORDS = {
   network: "We could not reach the shop. Check your connection and try again.",
   sold_out: "Sold out. Wait in line: what comes back is offered in order.",
   limit_reached: "You have reached the limit for this item.",
+  price_changed: "The price has just changed. Nothing was bought; look at the new one.",
+  coupon_refused: "The coupon cannot be used any more. Look at the new total.",
   sales_closed: "Sales are closed at the moment.",
   hold_lapsed: "Your time ran out and the item went back on sale.",
   payment_declined: "The payment was declined. You were not charged, and the item is still yours until the time runs out.",
