@@ -139,6 +139,7 @@ class Desk:
         self._works: set[asyncio.Task[None]] = set()
         self._closing = False
         self._keepers: list[asyncio.Task[None]] = []
+        self._retries_seen = 0
 
     async def __aenter__(self) -> Self:
         await self._recover()
@@ -446,6 +447,7 @@ class Desk:
             _every(pace.sweep_s, self._if_leading(self._sweep)),
             _every(pace.poll_s, self._if_leading(self._till.poll)),
             _every(pace.outbox_s, self._drain, self._outbox.work),
+            _every(pace.reconcile_s, self._doubt),
             _every(pace.reconcile_s, self._if_leading(self._reconcile)),
             _every(pace.tidy_s, self._if_leading(self._tidy)),
             _every(pace.payments_s, self._if_leading(self._reconciler.look)),
@@ -482,6 +484,17 @@ class Desk:
     async def _tidy(self) -> None:
         """Idempotency keys are kept for good; fences need not be."""
         await self._truth.fetch(sql("old_fences"))
+
+    async def _doubt(self) -> None:
+        """Build the gate anew after a call was repeated.
+
+        The first one had perhaps happened, and nobody told the gate. Two such silences may leave its sums right and its
+        holds wrong, which no reconciliation sees.
+        """
+        seen, self._retries_seen = self._retries_seen, self.counts.truth_retries
+        if seen != self._retries_seen:
+            for shelf in self._shelves.values():
+                shelf.distrust()
 
     async def _reconcile(self) -> None:
         before_ms = self._clock() - self._pace.orphan_ms
