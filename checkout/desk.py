@@ -32,6 +32,7 @@ from checkout.news import News
 from checkout.outbox import Outbox, refund_id_for
 from checkout.payments import PaymentProvider
 from checkout.ports import StockListener
+from checkout.reconciler import Reconciler
 from checkout.rows import hold_of, order_of, stock_of, totals_of
 from checkout.shelf import Shelf
 from checkout.stockroom import Stockroom
@@ -58,6 +59,7 @@ from schema.order import (
     OutboxEntry,
     OutboxPage,
     PayingBasket,
+    PaymentDifferencePage,
     PaymentStep,
     PayRequest,
     Quote,
@@ -89,6 +91,8 @@ class Pace(Struct, frozen=True, kw_only=True):
     """At the latest; an order wakes the outbox at once."""
     reconcile_s: float = 2.0
     tidy_s: float = 3600.0
+    payments_s: float = 60.0
+    """The provider's record against ours; also at the start."""
     orphan_ms: int = 5_000
     """A unit that the gate admitted this long ago and nobody committed is fenced and given back."""
 
@@ -125,6 +129,7 @@ class Desk:
         self.bundles = Bundles(self._truth, self._shelf_of, hold_ms)
         self.charges, self.coupons, self.flashes = ChargesBook(self._truth), Coupons(self._truth), Flashes(self._truth)
         self._baskets = Baskets(self._truth, self.charges)
+        self._reconciler = Reconciler(self._truth, provider, self.counts, clock, self._outbox.work.set)
         self._till = Till(self._truth, provider, self.counts, self._shelf_of, self._outbox.work.set)
         self._shelves: dict[Product, Shelf] = {}
         self._by_key: dict[str, Shelf] = {}
@@ -134,6 +139,7 @@ class Desk:
         self._works: set[asyncio.Task[None]] = set()
         self._closing = False
         self._keepers: list[asyncio.Task[None]] = []
+        self._retries_seen = 0
 
     async def __aenter__(self) -> Self:
         await self._recover()
@@ -357,6 +363,16 @@ class Desk:
         """Say it once more. Raises NotFound."""
         return await self._outbox.retry(show_id, entry_id)
 
+    async def differences(self, show_id: ShowId, cursor: str | None = None, limit: int = 50) -> PaymentDifferencePage:
+        """Payments of which the provider's record and ours disagree at the moment, oldest first."""
+        after = from_cursor(cursor, tuple[int, str]) or (0, "")
+        limit = min(max(limit, 1), PAGE_MOST)
+        found = await self._reconciler.open(show_id, after=after, limit=limit + 1)
+        items = found[:limit]
+        more = len(found) > limit
+        next_cursor = to_cursor((items[-1].found_at_ms, items[-1].payment_id)) if more else None
+        return PaymentDifferencePage(items=items, next_cursor=next_cursor)
+
     async def webhook(self, body: bytes, headers: Mapping[str, str]) -> None:
         """A payment provider says that something happened: remember it once, then ask what. Raises WebhookForged."""
         payment_id = await self._till.webhook(body, headers)
@@ -431,8 +447,10 @@ class Desk:
             _every(pace.sweep_s, self._if_leading(self._sweep)),
             _every(pace.poll_s, self._if_leading(self._till.poll)),
             _every(pace.outbox_s, self._drain, self._outbox.work),
+            _every(pace.reconcile_s, self._doubt),
             _every(pace.reconcile_s, self._if_leading(self._reconcile)),
             _every(pace.tidy_s, self._if_leading(self._tidy)),
+            _every(pace.payments_s, self._if_leading(self._reconciler.look)),
         )
         return [asyncio.create_task(each) for each in rounds]
 
@@ -466,6 +484,17 @@ class Desk:
     async def _tidy(self) -> None:
         """Idempotency keys are kept for good; fences need not be."""
         await self._truth.fetch(sql("old_fences"))
+
+    async def _doubt(self) -> None:
+        """Build the gate anew after a call was repeated.
+
+        The first one had perhaps happened, and nobody told the gate. Two such silences may leave its sums right and its
+        holds wrong, which no reconciliation sees.
+        """
+        seen, self._retries_seen = self._retries_seen, self.counts.truth_retries
+        if seen != self._retries_seen:
+            for shelf in self._shelves.values():
+                shelf.distrust()
 
     async def _reconcile(self) -> None:
         before_ms = self._clock() - self._pace.orphan_ms

@@ -37,6 +37,7 @@ from schema.order import (
     OrderPage,
     OutboxEntry,
     OutboxPage,
+    PaymentDifferencePage,
     PaymentStep,
     PayRequest,
     Refund,
@@ -163,6 +164,12 @@ async def retry_parked(call: Call[None]) -> Answer:
     if not (entry.isascii() and entry.isdecimal() and len(entry) <= ENTRY_DIGITS):
         raise NotFound("No such entry is waiting")
     return Answer(status=202, body=await _desk(call).retry(ShowId(call.path("show")), int(entry)))
+
+
+async def list_differences(call: Call[None]) -> Answer:
+    """200 a page of what is apart."""
+    cursor, limit = _paging(call)
+    return Answer(body=await _desk(call).differences(ShowId(call.path("show")), cursor, limit))
 
 
 async def list_orders(call: Call[None]) -> Answer:
@@ -404,6 +411,20 @@ OPERATIONS: list[tuple[Operation, Callable[[Call[Any]], Awaitable[Answer]]]] = [
             tag="checkout",
         ),
         list_parked,
+    ),
+    (
+        Operation(
+            name="listPaymentDifferences",
+            method="GET",
+            path="/api/v1/shows/{show}/payments/differences",
+            summary="Payments of which the provider's record and ours disagree, and what is being done about each.",
+            answers={200: PaymentDifferencePage},
+            role=Role.OPERATOR,
+            query=PAGING,
+            errors=(Invalid, Unavailable),
+            tag="checkout",
+        ),
+        list_differences,
     ),
     (
         Operation(

@@ -284,6 +284,34 @@ class OutboxPage(Struct, frozen=True, kw_only=True):
     next_cursor: str | None = None
 
 
+class PaymentDifference(Struct, frozen=True, kw_only=True):
+    """A payment of which the provider's record and ours disagree."""
+
+    payment_id: str
+    kind: str
+    """`stray_authorization`, `stray_capture`, `not_captured`, `capture_missing`, `other_amount`, `refund_unknown` or
+    `refund_missing`; docs/payments.md says what each means."""
+    remedy: str
+    """What is being done: `let_go`, `give_back`, `capture`; or `operator`: a person has to look."""
+    provider: str
+    order_id: OrderId | None
+    here: str
+    """The payment's state in our books; empty: unknown here."""
+    there: str
+    """At the provider; empty: unknown there."""
+    amount: Money
+    """In the wrong place, or in doubt."""
+    found_at_ms: int
+    seen_at_ms: int
+
+
+class PaymentDifferencePage(Struct, frozen=True, kw_only=True):
+    """One page of open differences, oldest first."""
+
+    items: list[PaymentDifference]
+    next_cursor: str | None = None
+
+
 class ShowTotals(Struct, frozen=True, kw_only=True):
     """What a show has sold, over all its orders but those whose capture failed."""
 

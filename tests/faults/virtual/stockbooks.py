@@ -247,6 +247,8 @@ class StockBooks:
             code = "full" if item["waiting"] >= most else "waiting"
         if code != "waiting":
             return {"code": code, "entry": None, "item": item}
+        if entry_id in self.waitlist:
+            raise asyncpg.UniqueViolationError("waitlist_pkey")
         entry = self.waitlist[entry_id] = {
             "entry_id": entry_id, "place": len(self.waitlist) + 1, "show_id": show, "variant_id": variant,
             "buyer_id": buyer, "buyer_name": name, "quantity": quantity, "state": "waiting", "hold_id": None,

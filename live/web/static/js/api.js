@@ -127,8 +127,9 @@ export const api = {
   leaveLine: (entry, token) => call(`/api/v1/waitlist/${id(entry)}`, { method: "DELETE", token }),
   getHold: (hold, token) => body(call(`/api/v1/holds/${id(hold)}`, { token })),
   release: (hold, token) => call(`/api/v1/holds/${id(hold)}`, { method: "DELETE", token }),
-  pay: (hold, token, key, payment_method) =>
-    call(`/api/v1/holds/${id(hold)}/pay`, { method: "POST", token, key, body: { payment_method } }),
+  pay: (hold, token, key, payment_method, email = "") =>
+    call(`/api/v1/holds/${id(hold)}/pay`, { method: "POST", token, key, body: { payment_method, ...(email && { email }) } }),
+  payment: (hold, token) => body(call(`/api/v1/holds/${id(hold)}/payment`, { token })),
   order: (order, token) => body(call(`/api/v1/orders/${id(order)}`, { token })),
 
   setState: (showId, token, state) => body(call(show(showId, "/state"), { method: "PUT", token, body: { state } })),
@@ -169,6 +170,9 @@ export const api = {
   media: (showId, token) => body(call(show(showId, "/media"), { token })),
   worstSessions: (showId, token, limit) => body(call(show(showId, `/media/sessions?order=worst&limit=${limit}`), { token })),
   holds: (showId, token) => body(call(show(showId, "/holds"), { token })),
+  parked: (showId, token) => body(call(show(showId, "/outbox"), { token })),
+  retryParked: (showId, token, entry) => body(call(show(showId, `/outbox/${id(entry)}/retry`), { method: "POST", token })),
+  differences: (showId, token) => body(call(show(showId, "/payments/differences"), { token })),
   refund: (order, token, key, amount = null) =>
     body(call(`/api/v1/orders/${id(order)}/refund`, { method: "POST", token, key, body: amount === null ? {} : { amount } })),
 };

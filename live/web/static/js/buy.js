@@ -6,9 +6,10 @@ import { download } from "./download.js";
 import { Check, Clock } from "./icons.js";
 import { Name, Thumb } from "./items.js";
 import { money } from "./money.js";
-import { METHODS, TEST_NOTICE } from "./payments.js";
+import { CardForm } from "./card.js";
+import { METHODS, STRIPE_KEY, TEST_NOTICE } from "./payments.js";
 import { countdown } from "./time.js";
-import { html, useEffect, useRef } from "./view.js";
+import { html, signal, useEffect, useMemo, useRef } from "./view.js";
 import { explain } from "./words.js";
 
 const SPOKEN_AT_S = [60, 30, 10];
@@ -60,6 +61,36 @@ function Methods({ hold, purchase, disabled }) {
     <p class="fine">${TEST_NOTICE}</p>`;
 }
 
+/** Stripe's own form for a card, and an address for the receipt. Keyed by the hold: another amount is another form. */
+function Card({ hold, purchase, disabled }) {
+  const place = useRef();
+  const email = useRef();
+  const { form, ready, problem } = useMemo(
+    () => ({ form: new CardForm(STRIPE_KEY, hold.total), ready: signal(false), problem: signal("") }),
+    [hold.hold_id],
+  );
+  const mount = async () => {
+    problem.value = await form.mount(place.current);
+    ready.value = !problem.value;
+  };
+  useEffect(() => {
+    mount();
+    return () => form.unmount();
+  }, [form]);
+  useEffect(() => form.setAmount(hold.total.amount), [form, hold.total.amount]);
+  const pay = (event) => {
+    event.preventDefault();
+    purchase.payByCard(form, email.current.value.trim());
+  };
+  return html`<form class="card-form" onSubmit=${pay}>
+    <div ref=${place} class="place" data-testid="card"></div>
+    <label>E-mail for your receipt, if you like <input ref=${email} type="email" autocomplete="email" maxlength="254" data-testid="pay-email" /></label>
+    ${problem.value && html`<p class="notice" role="alert" data-testid="card-problem">${problem.value}</p>
+      <button type="button" class="quiet" data-testid="card-again" onClick=${mount}>Try again</button>`}
+    <button type="submit" class="primary" disabled=${disabled || !ready.value} data-testid="pay-card">Pay ${money(hold.total)}</button>
+  </form>`;
+}
+
 function Held({ purchase, item, nameOf }) {
   const { bill } = purchase;
   const one = purchase.hold.value;
@@ -72,7 +103,7 @@ function Held({ purchase, item, nameOf }) {
     <${Bought} hold=${{ ...one, total: (one.bundle ?? one).total }} item=${item} />
     <${BillView} bill=${bill} nameOf=${nameOf} />
     <p class="notice" role="alert" data-testid="buy-notice">${purchase.notice.value}</p>
-    <${Methods} hold=${hold} purchase=${purchase} disabled=${paying} />
+    <${STRIPE_KEY ? Card : Methods} key=${hold.hold_id} hold=${hold} purchase=${purchase} disabled=${paying} />
     <button type="button" class="link" disabled=${paying} data-testid="release" onClick=${() => purchase.release()}>Let it go</button>
     <button type="button" class="link" disabled=${paying} data-testid="keep" onClick=${() => purchase.keep()}>Keep it and add more</button>`;
 }

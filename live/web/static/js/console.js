@@ -7,6 +7,7 @@ import { Pin } from "./icons.js";
 import { Name } from "./items.js";
 import { mediaPanel } from "./media.js";
 import { decimal, digits, minorUnits, money } from "./money.js";
+import { providerPanel } from "./provider.js";
 import { PriceTag } from "./offers.js";
 import { LowStock } from "./low.js";
 import { auditPanel, FilesPanel, priceErrorPanel } from "./office.js";
@@ -27,6 +28,7 @@ const ORDER_WORDS = {
   paid: "Paid",
   captured: "Paid",
   capture_failed: "Capture failed",
+  cancelled: "Cancelled",
   partially_refunded: "Partly refunded",
   refunded: "Refunded",
 };
@@ -47,6 +49,7 @@ function start() {
   const voice = new Voice({ show: showId, token, socket });
 
   const MediaPanel = mediaPanel({ show: showId, token });
+  const ProviderPanel = providerPanel({ show: showId, token });
   const AuditPanel = auditPanel({ show: showId, token });
   const PriceErrorPanel = priceErrorPanel({ show: showId, token, items: store.items, titleOf: (variant) => titleOf(variant) });
 
@@ -216,7 +219,7 @@ function start() {
   function RefundForm({ order }) {
     const field = useRef();
     const { order_id: id, total, refunded } = order;
-    if (refunded.amount >= total.amount) return null;
+    if (refunded.amount >= total.amount || ["cancelled", "capture_failed"].includes(order.state)) return null;
     const part = async (event) => {
       event.preventDefault();
       const amount = minorUnits(field.current.value, total.currency);
@@ -290,6 +293,7 @@ function start() {
       <main class="console">
         <div class="wide"><${SalesSwitch} /><${Totals} /></div>
         <${Board} />
+        <${ProviderPanel} />
         <${MediaPanel} state=${store.show.value?.state} />
         <${PriceErrorPanel} />
         <${Orders} />

@@ -16,9 +16,12 @@ const POLL_MS = 1_000;
 const POLLS_MAX = 120;
 
 export class Purchase {
-  /** `bill(hold)`: what the hold at hand is paid for with (bill.js). */
-  constructor({ show, token, onSettled = () => {}, bill }) {
-    Object.assign(this, { show, token, onSettled });
+  /**
+   * `bill(hold)`: what the hold at hand is paid for with (bill.js). `answerBank(clientSecret)`: lets the bank ask the
+   * buyer, where a provider's payments may come to that.
+   */
+  constructor({ show, token, onSettled = () => {}, bill, answerBank = null }) {
+    Object.assign(this, { show, token, onSettled, answerBank });
     this.store = saved(`showfloor.hold.${show}`);
     this.stage = signal("none");
     this.hold = signal(null);
@@ -83,13 +86,26 @@ export class Purchase {
   /** Pay with a method of the provider's. A method tried again after a lost answer goes under the same key. */
   async pay(method) {
     if (this.stage.value !== "held") return;
+    this.#enter("paying");
+    await this.#send(method);
+  }
+
+  /** Pay with what was typed into a form of the provider's (card.js); it is asked once, however often one clicks. */
+  async payByCard(form, email = "") {
+    if (this.stage.value !== "held") return;
+    this.#enter("paying");
+    const { id, problem } = await form.token();
+    if (problem) this.#enter("held", problem);
+    else await this.#send(id, email);
+  }
+
+  async #send(method, email = "") {
     const hold = this.hold.value;
     const kept = this.store.get();
     const key = kept?.pay?.method === method ? kept.pay.key : intent();
     this.store.set({ hold_id: hold.hold_id, pay: { key, method } });
-    this.#enter("paying");
     try {
-      const { status, body } = await this.bill.pay(hold, await this.token(), key, method);
+      const { status, body } = await this.bill.pay(hold, await this.token(), key, method, email);
       if (status === 200) this.#done(body);
       else await this.#decide(hold.hold_id);
     } catch (problem) {
@@ -128,6 +144,19 @@ export class Purchase {
   /** Put the finished purchase aside. */
   dismiss() {
     this.#clear();
+  }
+
+  /** Where the payment stands, as the provider says now: the server asks it. Null without an answer. */
+  async #payment(holdId) {
+    return api.payment(holdId, await this.token()).catch(() => null);
+  }
+
+  async #letBankAsk(holdId) {
+    const secret = this.answerBank && (await this.#payment(holdId))?.client_secret;
+    if (!secret) return;
+    this.notice.value = "Your bank wants to be sure that it is you.";
+    await this.answerBank(secret);
+    await this.#payment(holdId);
   }
 
   #enter(stage, notice = "") {
@@ -170,7 +199,7 @@ export class Purchase {
 
   #refused(problem, hold) {
     if (problem.code === "hold_lapsed") return this.#lapsed();
-    if (["payment_declined", "price_changed", "coupon_refused"].includes(problem.code)) {
+    if (["payment_declined", "limit_reached", "price_changed", "coupon_refused"].includes(problem.code)) {
       this.store.set({ hold_id: hold.hold_id }); // the next try is another intent, and goes under another key
       return this.#held(hold, explain(problem));
     }
@@ -201,12 +230,13 @@ export class Purchase {
   async #decide(holdId, known = null) {
     if (known) this.hold.value = known;
     this.#enter("paying", "The bank is taking its time. The item stays yours.");
+    await this.#letBankAsk(holdId);
     for (let polls = 0; polls < POLLS_MAX; polls += 1) {
       await sleep(POLL_MS);
       const hold = await api.getHold(holdId, await this.token()).catch(() => null);
       if (!hold || hold.state === "paying") continue;
       this.store.set({ hold_id: holdId });
-      if (hold.state === "held") this.#held(hold, explain({ code: "payment_declined" }));
+      if (hold.state === "held") this.#held(hold, explain({ code: (await this.#payment(holdId))?.code || "payment_declined" }));
       else if (hold.state === "sold") await this.#stand(hold);
       else this.#lapsed(); // declined after its time had run out
       return;

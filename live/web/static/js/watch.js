@@ -1,6 +1,7 @@
 /** The watch page: the video first; items, chat and a purchase of at most three taps beside it. */
 import { BasketBar, Bill } from "./bill.js";
 import { BuyPanel, isOpen } from "./buy.js";
+import { answerBank } from "./card.js";
 import { ChatForm, ChatList, Voice } from "./chat.js";
 import { now } from "./clock.js";
 import { Questions } from "./dialog.js";
@@ -8,6 +9,7 @@ import { Frames } from "./frames.js";
 import { Bag, Cross } from "./icons.js";
 import { ItemRow, PinCard } from "./items.js";
 import { priceAt } from "./offers.js";
+import { STRIPE_KEY } from "./payments.js";
 import { PinGate } from "./pingate.js";
 import { Purchase } from "./purchase.js";
 import { sendReports } from "./report.js";
@@ -45,6 +47,7 @@ const purchase = new Purchase({
   show: showId,
   token,
   bill: (hold) => new Bill({ show: showId, token, hold, pinned: () => store.show.value?.coupon ?? null }),
+  answerBank: STRIPE_KEY ? (secret) => answerBank(STRIPE_KEY, secret) : null,
 });
 const waiting = new Waiting({
   show: showId,
