@@ -5,12 +5,14 @@
     python benchmarks/join.py --server cache "no cache"    # and a server that keeps no group of pictures, in turn
     python benchmarks/join.py --server cache product       # and the whole product: tokens, middleware, Redis
 
-The host has 4 s between its keyframes and answers no PLI. Viewers are light peers over real HTTP, ICE, DTLS and SRTP.
-The server has one core, load and host another. `decodable`: POST until all packets of a keyframe are there. `live`:
-POST until a picture is there that is at most 3 behind. `cpu`: the server's user and system time over the joins, less
-what the fan-out to the watchers takes without joins; who is live leaves. `hurried`: packets a newcomer got until it was
-live, which are in `cpu`. A watcher's gap: a sequence number that never came, and the longest time between two packets
-beside that of a window without joins. `load`: how busy the load's process was; near 100 % it measures itself.
+The host has 4 s between its keyframes and answers no PLI. Viewers are light peers over real HTTP, ICE, DTLS and SRTP
+with Chromium's offer. The server has one core, load and host another. `decodable`: POST until all packets of a
+keyframe are there. `live`: POST until a picture is there that is at most 3 behind. `cpu`: the server's user and
+system time over the joins, less what the fan-out to the watchers takes in the calm windows before and after; who is
+live leaves. `sound alone`: the same of newcomers who want no picture, so that nothing is hurried to them. `join less
+its packets`: `cpu` without the packets that came, at the fan-out's price. A watcher's gap: a sequence number that
+never came, and the longest time between two packets beside that of a window without joins. `load`: how busy the
+load's process was; near 100 % it measures itself.
 """
 
 import argparse

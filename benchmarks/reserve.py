@@ -10,7 +10,11 @@ the repeats are printed, and the CPU time of this process (not of the stores).
     update      UPDATE ... WHERE taken < stocked, a row for the hold, 32 connections  <- peer (b)
     lua         one EVALSHA per reserve, not durable                                  <- peer (c)
 
-    python benchmarks/reserve.py [--repeats 5] [--seconds 0.8]
+Then 100,000 buyers tap once each on 1,000 units, 500 at a time: how many were held, where the taps were decided (in
+this process, in Redis, in PostgreSQL), and taps a second, beside single EVALSHAs by `redis-benchmark` where its path
+is given.
+
+    python benchmarks/reserve.py [--repeats 5] [--seconds 0.8] [--redis-benchmark PATH]
 """
 
 import argparse
@@ -18,8 +22,9 @@ import asyncio
 import statistics
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
+from dataclasses import asdict
 from itertools import count
 
 import asyncpg
@@ -29,12 +34,14 @@ import uvloop
 from checkout.desk import Desk
 from live.migrations import migrate
 from live.stores import EmbeddedStores
+from schema.errors import SoldOutError
 from schema.ids import AccountId, ShowId, VariantId
 from schema.order import HoldRequest
 from schema.people import Principal, Role
 
 SHOW, POT = ShowId("bench"), VariantId("pot")
 STOCK = 100_000_000
+RUSH, RUSH_UNITS, AT_ONCE = 100_000, 1_000, 500
 LUA = """
 local left = tonumber(redis.call('HGET', KEYS[1], 'available'))
 if left < 1 then return -1 end
@@ -125,6 +132,7 @@ async def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=0.8)
+    parser.add_argument("--redis-benchmark", default="", help="its path; without it that line is left out")
     options = parser.parse_args()
     async with AsyncExitStack() as stack:
         directory = stack.enter_context(tempfile.TemporaryDirectory())
@@ -178,6 +186,59 @@ async def main() -> None:
             f"desk: {counts.holds} holds in {counts.truth_transactions} transactions "
             f"({counts.holds / counts.truth_transactions:.0f} each), straight to truth {counts.straight_to_truth}"
         )
+        await rush(desk, options.repeats)
+        if options.redis_benchmark:
+            print(await single_scripts(options.redis_benchmark, stores.redis_url, await client.script_load(LUA)))
+
+
+async def rush(desk: Desk, repeats: int) -> None:
+    """100,000 taps on 1,000 units: each is answered, exactly 1,000 are held, and where each was decided."""
+    print(f"\n{RUSH:,} buyers, one tap each, {RUSH_UNITS:,} units, {AT_ONCE} at a time")
+    print(f"{'held':>8}{'answered':>10}{'here':>9}{'Redis':>9}{'Postgres':>10}{'taps/s':>10}{'CPU us each':>13}")
+    for number in range(repeats):
+        variant = VariantId(f"drop{number}")
+        async with desk._truth.connection() as connection:
+            await connection.execute(
+                "INSERT INTO variants (variant_id, product_id, price_amount, currency) VALUES ($1, 'p', 4900, 'EUR')",
+                variant,
+            )
+            await connection.execute("INSERT INTO show_items VALUES ($1, $2, 0, 4900, 'EUR', 1)", SHOW, variant)
+        await desk.allocate(SHOW, variant, RUSH_UNITS)
+        await desk.set_sales(SHOW, open=True)
+        said, before = [0, 0], asdict(desk.counts)
+        numbers, request = iter(range(RUSH)), HoldRequest(variant_id=variant)
+
+        async def buyer(
+            numbers: Iterator[int] = numbers, said: list[int] = said, request: HoldRequest = request
+        ) -> None:
+            for one in numbers:
+                who = Principal(account_id=AccountId(f"r{one}"), role=Role.VIEWER, name="B")
+                try:
+                    await desk.hold(who, SHOW, request, "tap")
+                    said[0] += 1
+                except SoldOutError:
+                    said[1] += 1
+
+        cpu, wall = time.process_time(), time.perf_counter()
+        await asyncio.gather(*(buyer() for _ in range(AT_ONCE)))
+        seconds, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        grew = {name: count - before[name] for name, count in asdict(desk.counts).items()}
+        assert (said[0], sum(said)) == (RUSH_UNITS, RUSH)
+        where = [f"{grew[name] / RUSH:.2%}" for name in ("refused_here", "gate_refused", "truth_decided")]
+        print(
+            f"{said[0]:>8,}{sum(said):>10,}{where[0]:>9}{where[1]:>9}{where[2]:>10}{RUSH / seconds:>10,.0f}"
+            f"{cpu / RUSH * 1e6:>13.1f}"
+        )
+
+
+async def single_scripts(program: str, redis_url: str, sha: str) -> str:
+    """What the server itself does in single reserves: redis-benchmark, 50 connections, one EVALSHA a tap."""
+    path = redis_url.removeprefix("unix://").partition("?")[0]
+    script = ["EVALSHA", sha, "2", "peer", "peer:holds", "b__rand_int__", "buyer"]
+    command = [program, "-s", path, "-n", "100000", "-c", "50", "-r", "100000000", "--csv", *script]
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    out, _ = await process.communicate()
+    return f"redis-benchmark, single reserves, 50 connections: {out.decode().splitlines()[-1].split(',')[1]} a second"
 
 
 def report(buyers: int, results: dict[str, list[tuple[float, float]]]) -> None:

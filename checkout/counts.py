@@ -22,6 +22,12 @@ class Counts:
     truth_retries: int = 0
     straight_to_truth: int = 0
     """Taps decided without the gate."""
+    confirming: int = 0
+    """Taps written down because Postgres did not answer."""
+    confirmed: int = 0
+    """Of these, holds once it did."""
+    unconfirmed: int = 0
+    """Of these, told no: after a minute, or because the truth had none left."""
     holds: int = 0
     offers: int = 0
     """Holds made for the head of a waitlist."""

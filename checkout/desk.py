@@ -6,6 +6,7 @@ Invariant: "yours" is said only after Postgres committed it; whatever a dead des
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,19 +16,25 @@ from msgspec import Struct
 from redis.asyncio import Redis
 
 from checkout.baskets import Baskets
+from checkout.bundles import Bundles
 from checkout.charges import ChargesBook
 from checkout.clock import wall_ms
+from checkout.confirming import Confirming
 from checkout.core.idempotency import derived_id
 from checkout.core.reservation import HoldEvent, move
 from checkout.core.soldout import Refusals
 from checkout.core.taps import Code, Tap, refusal
 from checkout.counts import Counts
+from checkout.coupons import Coupons
+from checkout.flashes import Flashes
 from checkout.gate import Gate, Product, key_of
+from checkout.givebacks import give_back
 from checkout.lead import Lead
 from checkout.news import News
 from checkout.outbox import Outbox, refund_id_for
 from checkout.payments import PaymentProvider
 from checkout.ports import StockListener
+from checkout.reconciler import Reconciler
 from checkout.rows import hold_of, order_of, stock_of, totals_of
 from checkout.shelf import Shelf
 from checkout.stockroom import Stockroom
@@ -36,6 +43,7 @@ from checkout.truth import Truth, sql
 from checkout.waitlist import Waitlist, owner
 from schema.errors import (
     Conflict,
+    HoldConfirming,
     IdempotencyKeyMissing,
     IdempotencyMismatch,
     Invalid,
@@ -54,6 +62,7 @@ from schema.order import (
     OutboxEntry,
     OutboxPage,
     PayingBasket,
+    PaymentDifferencePage,
     PaymentStep,
     PayRequest,
     Quote,
@@ -80,11 +89,14 @@ class Pace(Struct, frozen=True, kw_only=True):
     """How often the desk looks after things, in seconds."""
 
     sweep_s: float = 0.4
+    confirm_s: float = 0.25
     poll_s: float = 0.5
     outbox_s: float = 1.0
     """At the latest; an order wakes the outbox at once."""
     reconcile_s: float = 2.0
     tidy_s: float = 3600.0
+    payments_s: float = 60.0
+    """The provider's record against ours; also at the start."""
     orphan_ms: int = 5_000
     """A unit that the gate admitted this long ago and nobody committed is fenced and given back."""
 
@@ -105,21 +117,28 @@ class Desk:
         pace: Pace | None = None,
         scripts: dict[str, str] | None = None,
         lead: Lead | None = None,
+        journal: Path | None = None,
     ) -> None:
-        """`lead`: for one of several desks, whether it looks after what one of them has to; None: it does."""
+        """`lead`: for one of several desks, whether it looks after what one of them has to; None: it does.
+
+        `journal`: the file of this desk alone in which taps wait while Postgres does not answer; None: they get 503.
+        """
         self.counts = Counts()
         self._lead = lead
         self._listener, self._clock, self._pace = listener, clock, pace or Pace()
         self._hold_ms, self._offer_ms = hold_ms, offer_ms
         self._truth = Truth(pool, self.counts)
         self._gate = Gate(redis, clock=clock, scripts=scripts)
+        self._confirming = Confirming(journal, gate=self._gate, counts=self.counts, clock=clock, line_of=self._shelf_of)
         self._provider = provider
         self.provider = provider.name
         self.waitlist = Waitlist(self._truth, self._shelf_of, self.release)
         self.stockroom = Stockroom(self._truth, self._shelf_of)
         self._outbox = Outbox(self._truth, provider, self.counts, self._shelf_of)
-        self.charges = ChargesBook(self._truth)
+        self.bundles = Bundles(self._truth, self._shelf_of, hold_ms)
+        self.charges, self.coupons, self.flashes = ChargesBook(self._truth), Coupons(self._truth), Flashes(self._truth)
         self._baskets = Baskets(self._truth, self.charges)
+        self._reconciler = Reconciler(self._truth, provider, self.counts, clock, self._outbox.work.set)
         self._till = Till(self._truth, provider, self.counts, self._shelf_of, self._outbox.work.set)
         self._shelves: dict[Product, Shelf] = {}
         self._by_key: dict[str, Shelf] = {}
@@ -129,8 +148,10 @@ class Desk:
         self._works: set[asyncio.Task[None]] = set()
         self._closing = False
         self._keepers: list[asyncio.Task[None]] = []
+        self._retries_seen = 0
 
     async def __aenter__(self) -> Self:
+        self._confirming.open()
         await self._recover()
         self._keepers = self._keep()
         return self
@@ -147,6 +168,7 @@ class Desk:
         """Stop at once, finishing nothing: what a kill does. The next desk recovers."""
         self._closing = True
         await _end([*self._keepers, *self._works])
+        self._confirming.close()
         if self._lead:
             await self._lead.let_go()
 
@@ -209,11 +231,14 @@ class Desk:
     async def hold(self, principal: Principal, show_id: ShowId, request: HoldRequest, key: str) -> Hold:
         """Units for `hold_ms`, at today's price. The same key gets the same answer, a refusal for a minute or two.
 
+        While Postgres does not answer the hold is in state confirming, and promised to nobody (confirming.py).
         Raises SoldOutError, LimitReached, SalesClosed, NotFound, IdempotencyMismatch.
         """
         if not key:
             raise IdempotencyKeyMissing
         product = Product(show_id, request.variant_id)
+        if product not in self._shelves and await self.bundles.parts(show_id, request.variant_id):
+            return await self.bundles.hold(principal, show_id, request, key)
         shelf = self._shelves.get(product) or await self._shelf_on_sale(product)
         for attempt in range(FENCES_IN_A_ROW):
             tap = Tap(
@@ -221,22 +246,35 @@ class Desk:
                 buyer_id=principal.account_id,
                 buyer_name=principal.name.replace("\0", ""),  # one of these would fail its whole batch
                 quantity=request.quantity,
+                price_seen=request.unit_price_amount,
             )
             decision = await shelf.take(tap)
             if decision.code is Code.FENCED:
                 continue  # an earlier try with this key was given up: it got 503, and this is its retry
             if error := refusal(decision.code):
                 raise error
-            assert decision.hold is not None
-            return decision.hold
+            hold = decision.hold
+            assert hold is not None
+            if decision.code is Code.CONFIRMING and hold.state is not HoldState.CONFIRMING:
+                raise Unavailable("It could not be confirmed in time", retry_after_ms=1000)
+            return hold
         raise Unavailable("This key failed too often; take another", retry_after_ms=1000)
 
     async def get_hold(self, principal: Principal, hold_id: HoldId) -> Hold:
-        """A hold of one's own; an operator sees all. Raises NotFound."""
-        row = await self._truth.one(sql("hold"), hold_id, *owner(principal))
-        if row is None:
-            raise NotFound("There is no such hold")
-        return hold_of(row)
+        """A hold of one's own; an operator sees all. One that is not confirmed yet is no row. Raises NotFound."""
+        if waiting := self._confirming.hold(hold_id):
+            return _seen_by(principal, waiting)
+        try:
+            row = await self._truth.one(sql("hold"), hold_id, *owner(principal))
+        except Unavailable:
+            if waiting := await self._confirming.elsewhere(hold_id):
+                return _seen_by(principal, waiting)
+            raise
+        if row is not None:
+            return await self.bundles.whole(hold_of(row))
+        if waiting := await self._confirming.elsewhere(hold_id):
+            return _seen_by(principal, waiting)
+        raise NotFound("There is no such hold")
 
     async def holds(self, show_id: ShowId, *, cursor: str | None = None, limit: int = 50) -> HoldPage:
         """A show's open holds, oldest first."""
@@ -252,20 +290,27 @@ class Desk:
     async def release(self, principal: Principal, hold_id: HoldId) -> None:
         """Give a hold back. Doing it twice is once. Raises Conflict while it is being paid for or sold, NotFound."""
         hold = await self.get_hold(principal, hold_id)
+        if hold.state is HoldState.CONFIRMING:
+            self._give_back(hold_id)
+            return
         row = await self._truth.one("SELECT * FROM release_hold($1)", hold_id)
         if row["code"] == "busy":
             move(HoldState(row["hold"]["state"]), HoldEvent.RELEASE)  # the table says why not
         if row["code"] == "ok":
-            self.counts.released += 1
-            shelf = self._shelf_of(Product(hold.show_id, hold.variant_id))
-            await shelf.ended(row["item"], [(hold_id, hold.quantity)])
+            self.counts.released += len(row["basket"])
+            await give_back(self._shelf_of, row["items"], row["basket"])
+
+    def _give_back(self, hold_id: HoldId) -> None:
+        if not self._confirming.give_back(hold_id):
+            raise HoldConfirming("It can be given back once it is confirmed", retry_after_ms=1000)
 
     # -- orders -------------------------------------------------------------------------------------------------
 
     async def pay(self, principal: Principal, hold_id: HoldId, request: PayRequest, key: str) -> Order | Hold:
         """The order, or the hold in state paying while the provider is undecided; see Till.pay for the errors."""
         self._may_pay(request.payment_method, key)
-        await self.get_hold(principal, hold_id)
+        if (await self.get_hold(principal, hold_id)).state is HoldState.CONFIRMING:
+            raise HoldConfirming("Nothing is charged before the unit is yours", retry_after_ms=1000)
         answer = await self._till.pay(principal.account_id, hold_id, request.payment_method, key, request.email)
         if isinstance(answer, Order):
             return answer
@@ -350,6 +395,16 @@ class Desk:
         """Say it once more. Raises NotFound."""
         return await self._outbox.retry(show_id, entry_id)
 
+    async def differences(self, show_id: ShowId, cursor: str | None = None, limit: int = 50) -> PaymentDifferencePage:
+        """Payments of which the provider's record and ours disagree at the moment, oldest first."""
+        after = from_cursor(cursor, tuple[int, str]) or (0, "")
+        limit = min(max(limit, 1), PAGE_MOST)
+        found = await self._reconciler.open(show_id, after=after, limit=limit + 1)
+        items = found[:limit]
+        more = len(found) > limit
+        next_cursor = to_cursor((items[-1].found_at_ms, items[-1].payment_id)) if more else None
+        return PaymentDifferencePage(items=items, next_cursor=next_cursor)
+
     async def webhook(self, body: bytes, headers: Mapping[str, str]) -> None:
         """A payment provider says that something happened: remember it once, then ask what. Raises WebhookForged."""
         payment_id = await self._till.webhook(body, headers)
@@ -377,6 +432,7 @@ class Desk:
                 listener=self._listener,
                 counts=self.counts,
                 refusals=self._refusals,
+                confirming=self._confirming,
                 spawn=self._spawn,
                 hold_ms=self._hold_ms,
                 offer_ms=self._offer_ms,
@@ -421,11 +477,14 @@ class Desk:
         pace = self._pace
         rounds = (
             self.news.run(),
+            _every(pace.confirm_s, self._confirming.replay),
             _every(pace.sweep_s, self._if_leading(self._sweep)),
             _every(pace.poll_s, self._if_leading(self._till.poll)),
             _every(pace.outbox_s, self._drain, self._outbox.work),
+            _every(pace.reconcile_s, self._doubt),
             _every(pace.reconcile_s, self._if_leading(self._reconcile)),
             _every(pace.tidy_s, self._if_leading(self._tidy)),
+            _every(pace.payments_s, self._if_leading(self._reconciler.look)),
         )
         return [asyncio.create_task(each) for each in rounds]
 
@@ -460,6 +519,19 @@ class Desk:
         """Idempotency keys are kept for good; fences need not be."""
         await self._truth.fetch(sql("old_fences"))
 
+    async def _doubt(self) -> None:
+        """Build the gate anew after a call was repeated.
+
+        The first one had perhaps happened, and nobody told the gate. Two such silences may leave its sums right and its
+        holds wrong, which no reconciliation sees.
+        """
+        if self._truth.is_down or self._confirming.is_needed:
+            return  # nothing can be built yet, and what the gate admits meanwhile is written down (confirming.py)
+        seen, self._retries_seen = self._retries_seen, self.counts.truth_retries
+        if seen != self._retries_seen:
+            for shelf in self._shelves.values():
+                shelf.distrust()
+
     async def _reconcile(self) -> None:
         before_ms = self._clock() - self._pace.orphan_ms
         if self._lead:
@@ -480,6 +552,14 @@ async def _end(tasks: Collection["asyncio.Task[None]"]) -> None:
             return
         _, tasks = await asyncio.wait(tasks, timeout=CANCEL_S)
     log.error("desk_tasks_left", count=len(tasks))
+
+
+def _seen_by(principal: Principal, hold: Hold) -> Hold:
+    """What owner() says in a WHERE, of a hold that is no row."""
+    account_id, show_id = owner(principal)
+    if account_id not in {None, hold.buyer_id} or show_id not in {None, hold.show_id}:
+        raise NotFound("There is no such hold")
+    return hold
 
 
 async def _guarded(work: Coroutine[Any, Any, None]) -> None:

@@ -111,6 +111,8 @@ class Faults:
     """Do this many calls, and answer 504 all the same."""
     cancels_ignored: int = 0
     """Answer this many cancels with the payment as it is, not cancelled."""
+    lists_fail: int = 0
+    """Answer this many lists of payments with 500; they have a count of their own, for they come on a timer."""
     duplicate_webhooks: int = 0
     drop_webhooks: int = 0
     late_webhooks_ms: int = 0
@@ -205,7 +207,8 @@ class FakePay:
         return self._answer(request.path_params["payment"], lambda: 200)
 
     async def _list(self, request: Request) -> Response:
-        if self._fails():
+        if self.faults.lists_fail:
+            self.faults.lists_fail -= 1
             return Response(status_code=500)
         self._decide_due()
         query = request.query_params
@@ -395,6 +398,7 @@ def _payment(row: Any) -> Payment:
         refunded=row["refunded"],
         fingerprint=_fingerprint(row["method"]),
         reference=row["reference"],
+        currency=row["currency"],
         created_at_ms=row["created_at_ms"],
     )
 

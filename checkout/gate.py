@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 from checkout.core.soldout import SoldOut
 from checkout.core.taps import BY_NUMBER, Code, Tap
 from checkout.news import channel_of
+from schema.order import Hold
 
 log = structlog.get_logger()
 
@@ -38,6 +39,8 @@ REBUILD_EXPIRE_S = 60
 """What an unfinished rebuild leaves behind goes away by itself; a finished one persists (rebuild.lua)."""
 
 _pack = msgspec.msgpack.Encoder().encode
+_encode_hold = msgspec.json.Encoder().encode
+_decode_hold = msgspec.json.Decoder(Hold).decode
 
 
 def script(name: str) -> str:
@@ -47,7 +50,7 @@ def script(name: str) -> str:
 
 SCRIPTS = {
     name: script(name)
-    for name in ("reserve_many", "settle_many", "release_many", "adjust", "rebuild", "look", "sold_out")
+    for name in ("reserve_many", "settle_many", "release_many", "adjust", "rebuild", "look", "sold_out", "confirm_many")
 }
 
 
@@ -155,6 +158,24 @@ class Gate:
         flags = ["" if flag is None else str(int(flag)) for flag in (is_open, waiting)]
         return bool(await self._run("adjust", [key_of(product)], [epoch, units, *flags, self._news]))
 
+    async def confirm_many(self, product: Product, waiting: Sequence[tuple[str, int]]) -> None:
+        """Admitted (hold id, until ms) wait for the truth: until then they are nobody's orphans."""
+        flat = [value for each in waiting for value in each]
+        await self._run("confirm_many", [f"{key_of(product)}:pending"], [_pack(flat)])
+
+    async def share(self, holds: Sequence[Hold], ttl_ms: int) -> None:
+        """Let every process tell the buyers of these holds, which Postgres does not know, for `ttl_ms`."""
+        async with self._asking(TIMEOUT_S), self._redis.pipeline(transaction=False) as pipe:
+            for hold in holds:
+                pipe.set(_shared_key(hold.hold_id), _encode_hold(hold), px=ttl_ms)
+            await pipe.execute()
+
+    async def shared(self, hold_id: str) -> Hold | None:
+        """What was shared of a hold; None: nothing."""
+        async with self._asking(TIMEOUT_S):
+            found = await self._redis.get(_shared_key(hold_id))
+        return _decode_hold(found) if found else None
+
     async def look(self, product: Product) -> Look:
         """What the gate believes, read in one step."""
         base = key_of(product)
@@ -224,3 +245,7 @@ class Gate:
 def key_of(product: Product) -> str:
     """The meta key, which names the gate."""
     return f"sf:{{{product.show_id}}}:gate:{product.variant_id}"
+
+
+def _shared_key(hold_id: str) -> str:
+    return f"sf:confirming:{hold_id}"

@@ -42,6 +42,7 @@ class Payment(Struct, frozen=True, kw_only=True):
     reason: str = ""
     """Why it was declined, in the provider's word."""
     reference: str = ""
+    currency: str = ""
     created_at_ms: int = 0
 
 

@@ -5,6 +5,7 @@ Owns: the Protocols only.
 
 from typing import Protocol
 
+from checkout.core.taps import Code, Tap
 from schema.ids import ShowId, VariantId
 from schema.show import Stock
 
@@ -20,6 +21,16 @@ class StockListener(Protocol):
 
     def stock_low(self, show_id: ShowId, variant_id: VariantId, since_ms: int | None, version: int) -> None:
         """Called when a product's stock has run low, at `since_ms`, and when it no longer is (None); like the above."""
+
+
+class Line(Protocol):
+    """What decides the taps that waited for the truth, in their order."""
+
+    async def decide(self, taps: list[Tap]) -> list[Code]:
+        """What the truth says of each; gate and viewers have been told. Raises Unavailable."""
+
+    async def give_up(self, holds: list[tuple[str, int, int]]) -> None:
+        """Fence (hold id, since ms, units), then give the units back of those that nobody committed. Unavailable."""
 
 
 class Limiter(Protocol):

@@ -15,6 +15,7 @@ from checkout.ports import Limiter
 from schema.api import Answer, Call, Operation, read_body, route
 from schema.errors import (
     Conflict,
+    HoldConfirming,
     HoldLapsed,
     IdempotencyInFlight,
     IdempotencyMismatch,
@@ -33,10 +34,12 @@ from schema.order import (
     Hold,
     HoldPage,
     HoldRequest,
+    HoldState,
     Order,
     OrderPage,
     OutboxEntry,
     OutboxPage,
+    PaymentDifferencePage,
     PaymentStep,
     PayRequest,
     Refund,
@@ -78,9 +81,12 @@ async def _limit(call: Call[Any]) -> None:
 
 
 async def create_hold(call: Call[HoldRequest]) -> Answer:
-    """201 the hold."""
+    """201 the hold, or 202 a hold in state confirming."""
     await _limit(call)
     hold = await _desk(call).hold(call.who, ShowId(call.path("show")), call.body, call.key)
+    if hold.state is HoldState.CONFIRMING:
+        headers = {"Location": f"/api/v1/holds/{hold.hold_id}", "Retry-After": "1"}
+        return Answer(status=202, body=hold, headers=headers)
     return Answer(status=201, body=hold, headers={"Location": f"/api/v1/holds/{hold.hold_id}"})
 
 
@@ -165,6 +171,12 @@ async def retry_parked(call: Call[None]) -> Answer:
     return Answer(status=202, body=await _desk(call).retry(ShowId(call.path("show")), int(entry)))
 
 
+async def list_differences(call: Call[None]) -> Answer:
+    """200 a page of what is apart."""
+    cursor, limit = _paging(call)
+    return Answer(body=await _desk(call).differences(ShowId(call.path("show")), cursor, limit))
+
+
 async def list_orders(call: Call[None]) -> Answer:
     """200 a page of orders."""
     cursor, limit = _paging(call)
@@ -214,7 +226,7 @@ OPERATIONS: list[tuple[Operation, Callable[[Call[Any]], Awaitable[Answer]]]] = [
             method="POST",
             path="/api/v1/shows/{show}/holds",
             summary="Tap to buy: hold units for a while, at the price seen.",
-            answers={201: Hold},
+            answers={201: Hold, 202: Hold},
             role=Role.VIEWER,
             body=HoldRequest,
             idempotent=True,
@@ -284,6 +296,7 @@ OPERATIONS: list[tuple[Operation, Callable[[Call[Any]], Awaitable[Answer]]]] = [
             idempotent=True,
             errors=(
                 PaymentDeclined,
+                HoldConfirming,
                 LimitReached,
                 HoldLapsed,
                 NotFound,
@@ -404,6 +417,20 @@ OPERATIONS: list[tuple[Operation, Callable[[Call[Any]], Awaitable[Answer]]]] = [
             tag="checkout",
         ),
         list_parked,
+    ),
+    (
+        Operation(
+            name="listPaymentDifferences",
+            method="GET",
+            path="/api/v1/shows/{show}/payments/differences",
+            summary="Payments of which the provider's record and ours disagree, and what is being done about each.",
+            answers={200: PaymentDifferencePage},
+            role=Role.OPERATOR,
+            query=PAGING,
+            errors=(Invalid, Unavailable),
+            tag="checkout",
+        ),
+        list_differences,
     ),
     (
         Operation(

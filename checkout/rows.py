@@ -14,6 +14,7 @@ from schema.ids import HoldId, VariantId
 from schema.money import Money
 from schema.order import (
     Amounts,
+    HeldBundle,
     Hold,
     HoldState,
     Line,
@@ -61,6 +62,16 @@ def hold_of(row: Row) -> Hold:
         bundle_id=row["bundle_id"],
         bundle_hold_id=row["bundle_hold_id"],
     )
+
+
+def bundle_hold_of(holds: list[Hold], *, shown: Hold | None = None) -> Hold:
+    """One of a bundle's holds (the first, or `shown`), with the bundle they are parts of."""
+    first = holds[0]
+    assert first.bundle_id is not None
+    total = Money(amount=sum(hold.total.amount for hold in holds), currency=first.total.currency)
+    bundle = HeldBundle(bundle_id=first.bundle_id, hold_ids=[hold.hold_id for hold in holds], total=total)
+    chosen = shown or next(hold for hold in holds if hold.hold_id == first.bundle_hold_id)
+    return msgspec.structs.replace(chosen, bundle=bundle)
 
 
 def promised(row: Row) -> Hold:

@@ -13,6 +13,8 @@ import structlog
 from msgspec.structs import replace
 
 from checkout.batcher import Batcher, Spawn
+from checkout.confirming import Confirming
+from checkout.core.confirming import BOUND_MS
 from checkout.core.soldout import Refusals, SoldOutHere
 from checkout.core.taps import Code, Tap
 from checkout.counts import Counts
@@ -21,7 +23,8 @@ from checkout.ports import StockListener
 from checkout.rows import Row, stock_of, tap_of
 from checkout.truth import Decision, Rebuilding, Truth, sql
 from schema.errors import ShowfloorError, Unavailable
-from schema.ids import ShowId, VariantId
+from schema.ids import HoldId, ShowId, VariantId
+from schema.money import Money
 
 log = structlog.get_logger()
 
@@ -29,9 +32,10 @@ GATE_BATCH = 256
 TRUTH_BATCH = 500
 OFFERS_AT_ONCE = 200
 _SOLD_OUT = Decision(code=Code.SOLD_OUT, for_gate=Code.SOLD_OUT)
+_UNDECIDED = Decision(code=Code.UNDECIDED, for_gate=Code.UNDECIDED)
 _MISMATCH = Decision(code=Code.MISMATCH, for_gate=Code.MISMATCH)
-CLOCKS_APART_MS = 60_000
-"""By how much the clocks of two processes may differ."""
+CLOCKS_APART_MS = 2 * BOUND_MS
+"""By how much the clocks of two processes may differ, and more than a unit that is being confirmed lies ahead."""
 DRIFT_ROUNDS = 3
 """A difference seen this often in a row, with nothing moving in between, is one: rebuild."""
 
@@ -48,6 +52,7 @@ class Shelf:
         listener: StockListener,
         counts: Counts,
         refusals: Refusals,
+        confirming: Confirming,
         spawn: Spawn,
         hold_ms: int,
         offer_ms: int,
@@ -56,6 +61,10 @@ class Shelf:
         self._gate, self._truth, self._listener, self._counts = gate, truth, listener, counts
         self._spawn, self._hold_ms, self._offer_ms = spawn, hold_ms, offer_ms
         self._refusals, self._sold_out = refusals, SoldOutHere()
+        self._confirming = confirming
+        self._price: Money | None = None
+        self._known: set[str] = set()
+        """Of the taps on their way to the truth: those whose hold id the gate knew already."""
         self._learning = False
         self._offering = self._offers_due = False
         self._epoch: int | None = None
@@ -73,7 +82,10 @@ class Shelf:
         )
 
     def take(self, tap: Tap) -> "asyncio.Future[Decision]":
-        """What becomes of the tap, to be awaited. Raises Unavailable, promising nothing, while Postgres is down."""
+        """What becomes of the tap, to be awaited.
+
+        While Postgres is down it is written down for later, or Unavailable is raised and nothing promised.
+        """
         self._counts.taps += 1
         now_ms = _now_ms()
         before = self._refusals.of(tap.hold_id, now_ms)
@@ -84,7 +96,7 @@ class Shelf:
             return self._refused_here(_SOLD_OUT)
         if before:
             tap = replace(tap, refused_before=True)
-        if self._truth.is_down:
+        if self._truth.is_down and not self._can_write_down():
             raise Unavailable("Stock cannot be confirmed right now", retry_after_ms=1000)
         if self._trusts_gate():
             return self._at_gate.put(tap)
@@ -100,6 +112,19 @@ class Shelf:
     def heard(self) -> None:
         """The gate may have something to sell again: taps are no longer refused here before it was asked."""
         self._sold_out.forget()
+
+    async def admit(self, tap: Tap) -> Code | None:
+        """What the gate alone says of a part of something larger; None: it says nothing. `decided` is to follow."""
+        self._counts.taps += 1
+        said = (await self._ask_gate([tap]))[0] if self._trusts_gate() else None
+        return said.code if said else None
+
+    async def decided(self, tap: Tap, code: Code, for_gate: Code, item: Row | None) -> None:
+        """What became of that part; `item` is the truth's row if it was asked."""
+        if item is not None:
+            self.tell(item)
+        epoch = item["epoch"] if item is not None else self._epoch or 0
+        await self._tell_gate([tap], [Decision(code=code, for_gate=for_gate, epoch=epoch)])
 
     def tell(self, item: Row) -> None:
         """Tell the listener of a stock row, unless it knows a newer one. What is free is offered to those who wait."""
@@ -198,6 +223,8 @@ class Shelf:
         for tap, code in zip(taps, codes, strict=True):
             if code is Code.SOLD_OUT:
                 self._refusals.remember(tap, self.product.variant_id, asked_ms)
+            elif code is Code.KNOWN:
+                self._known.add(tap.hold_id)
         return [Decision(code=code, for_gate=code) if code < 0 else None for code in codes]
 
     async def _verdict(self, taps: list[Tap]) -> Verdict | None:
@@ -232,17 +259,56 @@ class Shelf:
         finally:
             self._learning = False
 
+    def _can_write_down(self) -> bool:
+        return self._confirming.is_possible and self._price is not None and self._trusts_gate()
+
     async def _ask_truth(self, taps: list[Tap]) -> Sequence[Decision]:
+        """What the truth says; while it says nothing, or earlier taps still wait for it, they are written down."""
+        try:
+            return await self._ask_or_write(taps)
+        finally:
+            self._known.difference_update(tap.hold_id for tap in taps)
+
+    async def _ask_or_write(self, taps: list[Tap]) -> Sequence[Decision]:
+        if self._confirming.waits(self.product):
+            return await self._write_down(taps)
+        try:
+            return await self._decide(taps)
+        except Unavailable:
+            if not self._can_write_down():
+                raise
+            return await self._write_down(taps)
+
+    async def _write_down(self, taps: list[Tap]) -> list[Decision]:
+        if self._price is None:
+            raise Unavailable("Stock cannot be confirmed right now", retry_after_ms=1000)
+        # What the gate knew before, and this process did not write down, may be theirs already: no word is better.
+        fresh = [tap for tap in taps if tap.hold_id not in self._known or self._confirming.has(tap.hold_id)]
+        holds = await self._confirming.take(self.product, fresh, self._price)
+        told = {hold.hold_id: Decision(code=Code.CONFIRMING, hold=hold, for_gate=Code.CONFIRMING) for hold in holds}
+        return [told.get(HoldId(tap.hold_id), _UNDECIDED) for tap in taps]
+
+    async def decide(self, taps: list[Tap]) -> list[Code]:
+        """What the truth says of taps that waited for it; see ports.Line."""
+        decisions = await self._decide(taps)
+        await self._tell_gate(taps, decisions)
+        return [decision.code for decision in decisions]
+
+    async def _decide(self, taps: list[Tap]) -> Sequence[Decision]:
         batch = await self._truth.reserve_many(self.product, taps, self._hold_ms)
         self._counts.truth_decided += len(taps)
         self._counts.holds += sum(decision.code is Code.HELD for decision in batch.decisions)
         if batch.item is not None:
             self.tell(batch.item)
+        if first := next((decision.hold for decision in batch.decisions if decision.hold), None):
+            self._price = first.unit_price
         return batch.decisions
 
     async def _tell_gate(self, taps: list[Tap], decisions: Sequence[Decision | None]) -> None:
-        decided = [(tap, said.for_gate) for tap, said in zip(taps, decisions, strict=True) if said is not None]
-        epoch = next(said.epoch for said in decisions if said is not None)
+        said = [(tap, each) for tap, each in zip(taps, decisions, strict=True) if each and each.epoch]
+        if not said:
+            return  # nothing was decided, or there is no such product
+        decided, epoch = [(tap, each.for_gate) for tap, each in said], said[0][1].epoch
         try:
             await self._gate.settle_many(self.product, epoch, decided)
         except GateDown:
@@ -268,6 +334,7 @@ class Shelf:
         item = await rebuilding.stock()
         if item is None:
             return None
+        self._price = Money(amount=item["price_amount"], currency=item["currency"])
         look = await self._gate.look(self.product)
         if not self._must_rebuild and look.epoch == item["epoch"] and drift(look, item) == 0:
             epoch: int = item["epoch"]
@@ -298,6 +365,7 @@ class Shelf:
 
     async def reconcile(self, item: Row, *, orphans_before_ms: int) -> None:
         """Compare the gate with the truth's `item`: free what nobody committed, rebuild what stays apart."""
+        self._price = Money(amount=item["price_amount"], currency=item["currency"])
         if self._epoch is None:
             if not self._refreshing:
                 await self.refresh()
@@ -312,14 +380,17 @@ class Shelf:
         await self._weigh(look, item)
 
     async def _free_orphans(self, orphans: list[tuple[str, int, int]]) -> None:
-        if not orphans:
-            return
+        if orphans:
+            await self.give_up(orphans)
+
+    async def give_up(self, orphans: list[tuple[str, int, int]]) -> None:
+        """See ports.Line."""
         known, item = await self._truth.fence(self.product, [hold_id for hold_id, _, _ in orphans])
         lost = [(hold_id, units) for (hold_id, _, units), is_hold in zip(orphans, known, strict=True) if not is_hold]
         found = [hold_id for (hold_id, _, _), is_hold in zip(orphans, known, strict=True) if is_hold]
         self._counts.orphans += sum(units for _, units in lost)
-        if lost:
-            await self._gate.release_many(self.product, item["epoch"], lost, fenced=True)
+        if lost and not await self._gate.release_many(self.product, item["epoch"], lost, fenced=True):
+            raise GateDown  # it was rebuilt meanwhile, and still has them as pending: said again in the next round
         if found:
             # Committed, and the process died before it could say so: no longer pending.
             taps = [Tap(hold_id=hold_id, buyer_id="", buyer_name="", quantity=0) for hold_id in found]

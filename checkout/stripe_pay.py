@@ -321,5 +321,6 @@ def _payment(payment_id: str, intent: Intent) -> Payment:
         client_secret=(intent.client_secret or "") if intent.status == "requires_action" else "",
         reason=str(failure.decline_code or failure.code or "") if failure else "",
         reference=intent.metadata.get("hold", ""),
+        currency=intent.currency.upper(),
         created_at_ms=intent.created * 1000,
     )

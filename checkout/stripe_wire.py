@@ -83,6 +83,7 @@ class Intent(Struct, frozen=True):
     status: str
     amount: int
     created: int
+    currency: str = ""
     amount_received: int = 0
     client_secret: str | None = None
     metadata: dict[str, str] = {}

@@ -30,6 +30,8 @@ from schema.order import Hold, HoldState
 log = structlog.get_logger()
 
 TIMEOUT_S = 5.0
+RESERVE_S = 2.0
+"""A buyer waits for the answer to a tap: after this it is no answer, and the tap is written down (confirming.py)."""
 DOWN_S = 0.5
 """How long a Postgres that failed is left alone; meanwhile taps get 503 and the gate is not asked either."""
 ATTEMPTS = 3
@@ -83,10 +85,10 @@ class Truth:
         return time.monotonic() < self._down_until
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Any]:
+    async def connection(self, timeout_s: float = TIMEOUT_S) -> AsyncIterator[Any]:
         """A connection of the pool; what breaks inside becomes Unavailable."""
         try:
-            async with asyncio.timeout(2 * TIMEOUT_S), self._pool.acquire(timeout=TIMEOUT_S) as connection:
+            async with asyncio.timeout(2 * timeout_s), self._pool.acquire(timeout=timeout_s) as connection:
                 yield connection
         except asyncpg.DataError:
             raise Invalid("A NUL in a text, or a number too large to be kept") from None
@@ -95,23 +97,27 @@ class Truth:
             self._down_until = time.monotonic() + DOWN_S
             raise Unavailable("Stock cannot be confirmed right now", retry_after_ms=RETRY_MS) from error
 
-    async def fetch(self, query: str, *args: Any) -> list[Any]:
-        """The rows. It is repeated after a failure: every statement of this room is one that decides nothing anew."""
+    async def fetch(self, query: str, *args: Any, timeout_s: float = TIMEOUT_S) -> list[Any]:
+        """The rows. It is repeated after a failure: every statement of this room is one that decides nothing anew.
+
+        Who gives it less time than usual has none for a second silence either.
+        """
         for attempt in range(ATTEMPTS):
             try:
-                async with self.connection() as connection:
-                    rows: list[Any] = await connection.fetch(query, *args, timeout=TIMEOUT_S)
+                async with self.connection(timeout_s) as connection:
+                    rows: list[Any] = await connection.fetch(query, *args, timeout=timeout_s)
                     return rows
-            except Unavailable:
-                if attempt == ATTEMPTS - 1:
+            except Unavailable as error:
+                was_silent = isinstance(error.__cause__, TimeoutError) and timeout_s < TIMEOUT_S
+                if attempt == ATTEMPTS - 1 or was_silent:
                     raise
                 self._counts.truth_retries += 1
                 await asyncio.sleep(0.05 * 2**attempt)
         raise AssertionError("unreachable")
 
-    async def one(self, query: str, *args: Any) -> Any:
+    async def one(self, query: str, *args: Any, timeout_s: float = TIMEOUT_S) -> Any:
         """The first row, or None."""
-        rows = await self.fetch(query, *args)
+        rows = await self.fetch(query, *args, timeout_s=timeout_s)
         return rows[0] if rows else None
 
     async def reserve_many(self, product: Product, taps: Sequence[Tap], hold_ms: int) -> Batch:
@@ -131,12 +137,22 @@ class Truth:
         known = await self._known([hold_id for hold_id, code in codes.items() if code is Code.KNOWN])
         verdict = _Verdict(product, made, known, hold_ms)
         decisions = [verdict.on(tap, codes[tap.hold_id], first[tap.hold_id]) for tap in taps]
+        if Code.AGAIN in made["codes"]:
+            return await self._reserve_rest(product, taps, decisions, hold_ms)
         return Batch(decisions=decisions, item=made["item"])
+
+    async def _reserve_rest(self, product: Product, taps: Sequence[Tap], said: list[Decision], hold_ms: int) -> Batch:
+        """A flash price ran out within the batch: what is undecided is decided at the price after it."""
+        rest = await self.reserve_many(
+            product, [tap for tap, one in zip(taps, said, strict=True) if one.code is Code.AGAIN], hold_ms
+        )
+        later = iter(rest.decisions)
+        return Batch(decisions=[next(later) if one.code is Code.AGAIN else one for one in said], item=rest.item)
 
     async def _reserve(self, product: Product, taps: Sequence[Tap], hold_ms: int) -> Any:
         self._counts.truth_transactions += 1
         return await self.one(
-            "SELECT * FROM reserve_many($1, $2, $3::text::text[], $4::text::text[], $5::text::text[], $6, $7)",
+            "SELECT * FROM reserve_many($1, $2, $3::text::text[], $4::text::text[], $5::text::text[], $6, $7, $8)",
             product.show_id,
             product.variant_id,
             _array([tap.hold_id for tap in taps]),
@@ -144,6 +160,8 @@ class Truth:
             _array([tap.buyer_name for tap in taps]),
             [tap.quantity for tap in taps],
             hold_ms,
+            _seen(taps),
+            timeout_s=RESERVE_S,
         )
 
     async def _reserve_apart(self, product: Product, taps: Sequence[Tap], hold_ms: int) -> Batch:
@@ -196,6 +214,12 @@ class Rebuilding:
 
     async def buyers(self) -> list[tuple[str, int]]:
         return [tuple(row) for row in await self._connection.fetch(sql("buyers"), *self._names)]
+
+
+def _seen(taps: Sequence[Tap]) -> list[int | None] | None:
+    """The prices seen; None if nobody said: then the way is the shorter one."""
+    seen = [tap.price_seen for tap in taps]
+    return None if seen.count(None) == len(seen) else seen
 
 
 def _array(texts: list[str]) -> str:

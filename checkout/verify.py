@@ -23,6 +23,8 @@ RULES = {
     "refunds_add_up": "an order's refunds add up, as a whole and line by line",
     "payment_follows": "a payment's state is its order's",
     "price_is_the_holds": "an order costs what its lines come to, and a line's goods what its hold does",
+    "bundles_whole": "the parts of a bundle are sold together",
+    "flash_units": "a flash price was given to as many units as it counts",
     "coupons_used": "a coupon was used as often as its payments say",
     "within_limit": "a buyer is within the limit",
 }

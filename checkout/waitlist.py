@@ -6,6 +6,8 @@ Invariant: strictly in order, and while somebody waits nobody taps the units awa
 
 from collections.abc import Awaitable, Callable
 
+import asyncpg
+
 from checkout.gate import Product
 from checkout.rows import entry_of
 from checkout.shelf import Shelf
@@ -37,16 +39,21 @@ class Waitlist:
 
         Raises Conflict if there is stock to be had, LimitReached, SalesClosed, NotFound, Unavailable if it is full.
         """
-        row = await self._truth.one(
-            "SELECT * FROM join_waitlist($1, $2, $3, $4, $5, $6, $7)",
-            show_id,
-            request.variant_id,
-            principal.account_id,
-            principal.name,
-            request.quantity,
-            new_id("wait"),
-            MOST,
-        )
+        entry_id = WaitlistEntryId(new_id("wait"))
+        try:
+            row = await self._truth.one(
+                "SELECT * FROM join_waitlist($1, $2, $3, $4, $5, $6, $7)",
+                show_id,
+                request.variant_id,
+                principal.account_id,
+                principal.name,
+                request.quantity,
+                entry_id,
+                MOST,
+            )
+        except asyncpg.UniqueViolationError:
+            # The first answer was lost, and before the call was repeated it was this one's turn.
+            return await self.entry(principal, entry_id)
         if row["code"] != "waiting":
             raise _no_place(row["code"])
         await self._shelf_of(Product(show_id, request.variant_id)).adjusted(row["item"], waiting=True)

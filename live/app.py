@@ -28,6 +28,7 @@ from live import (
     media_numbers,
     metrics,
     moderation_routes,
+    offer_routes,
     rehearsal_routes,
     routes,
     stockroom_routes,
@@ -94,6 +95,7 @@ def api_routes() -> list[BaseRoute]:
         *media.routes.routes,  # ahead of the rest: each join would be held against a hundred patterns before its own
         *routes.routes,
         *moderation_routes.routes,  # chat/pinned before chat/{message}
+        *offer_routes.routes,
         *realtime.routes.routes,
         *checkout.routes.routes,
         *checkout.audit_routes.routes,

@@ -14,6 +14,7 @@ from live.turns import Connection, Pool, Turns
 from schema.errors import Conflict, Invalid, NotFound
 from schema.ids import AccountId, ProductId, ShowId, VariantId, new_id
 from schema.money import Money
+from schema.offers import FlashPrice
 from schema.pages import to_cursor
 from schema.show import (
     AllocationRequest,
@@ -118,9 +119,18 @@ class Catalog:
                 if currency is None:
                     raise NotFound(f"{variant} is not on sale in {show}")
                 version = await pg.fetchval(sql("show_touch"), show)
-            price = Money(amount=amount, currency=currency)
-            await self._announcer.announce(show, version, PriceChanged(variant_id=variant, price=price))
-        return await self.item(show, variant)
+            return await self._announce_price(show, variant, version)
+
+    async def tell_price(self, show: ShowId, variant: VariantId) -> Item:
+        """Tell everybody the price of the moment, after a flash price began or ended. Raises NotFound."""
+        async with self._turns.of(show) as pg:
+            version = await pg.fetchval(sql("show_touch"), show)
+            return await self._announce_price(show, variant, version)
+
+    async def _announce_price(self, show: ShowId, variant: VariantId, version: int) -> Item:
+        item = await self.item(show, variant)
+        await self._announcer.announce(show, version, PriceChanged(variant_id=variant, price=item.price))
+        return item
 
     async def restock(self, show: ShowId, variant: VariantId, units: int, *, by: AccountId, key: str = "") -> Item:
         """Add units that arrived during the show; with a key, once. Raises NotFound, IdempotencyMismatch."""
@@ -166,13 +176,30 @@ def _product(row: asyncpg.Record) -> Product:
     )
 
 
+def flash_of(row: asyncpg.Record) -> FlashPrice | None:
+    """The flash price of a row of items_of.sql, if one runs."""
+    if row["flash_until_ms"] is None:
+        return None
+    return FlashPrice(
+        price=Money(amount=row["flash_amount"], currency=row["currency"]),
+        instead_of=Money(amount=row["price_amount"], currency=row["currency"]),
+        quantity=row["flash_quantity"],
+        remaining=row["flash_remaining"],
+        ends_at_ms=row["flash_until_ms"],
+        limit_per_buyer=row["flash_limit"],
+    )
+
+
 def _item(row: asyncpg.Record, stocks: Mapping[VariantId, Stock]) -> Item:
+    flash = flash_of(row)
+    ordinary = Money(amount=row["price_amount"], currency=row["currency"])
     return Item(
         variant_id=row["variant_id"],
         product_id=row["product_id"],
         title=row["title"],
         option=row["option"],
-        price=Money(amount=row["price_amount"], currency=row["currency"]),
+        price=flash.price if flash and flash.remaining else ordinary,
+        flash=flash,
         limit_per_buyer=row["limit_per_buyer"],
         image=row["image"],
         position=row["position"],

@@ -63,7 +63,7 @@ class Pins:
 
 
 async def _must_be_on_sale(pg: Connection, show: ShowId, variant: VariantId) -> None:
-    if await pg.fetchrow(sql("items_of"), show, variant) is None:
+    if not await pg.fetchval(sql("on_sale_in"), show, variant):
         raise NotFound(f"{variant} is not on sale in {show}")
 
 

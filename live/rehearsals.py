@@ -8,6 +8,7 @@ Owns: which rehearsal belongs to which show. Invariant: at most one of a show is
 sells again, and its rows stay, for the ledger forgets nothing.
 """
 
+from live.bundles import BundleBook
 from live.catalog import Catalog
 from live.ports import StockBook
 from live.queries import sql
@@ -26,11 +27,19 @@ class Rehearsals:
     """The rehearsals of all shows."""
 
     def __init__(
-        self, pool: Pool, turns: Turns, shows: ShowService, catalog: Catalog, stock: StockBook, *, play_money: bool
+        self,
+        pool: Pool,
+        turns: Turns,
+        shows: ShowService,
+        catalog: Catalog,
+        stock: StockBook,
+        *,
+        bundles: BundleBook,
+        play_money: bool,
     ) -> None:
         """`play_money`: no payment here moves real money."""
         self._pool, self._turns, self._shows, self._catalog, self._stock = pool, turns, shows, catalog, stock
-        self._play_money = play_money
+        self._bundles, self._play_money = bundles, play_money
 
     async def begin(self, show: ShowId) -> ShowId:
         """The rehearsal under way, made if there is none; asked again, it completes one that was made by half.
@@ -50,6 +59,7 @@ class Rehearsals:
             rehearsal = await self.under_way(show) or await self._make(row)
             await self._stock.copy_terms(show, rehearsal)
             await self._copy_items(show, rehearsal)
+            await self._bundles.copy(show, rehearsal)
         return rehearsal
 
     async def end(self, show: ShowId) -> ShowId:

@@ -119,7 +119,8 @@ class Republisher:
             await self._tell_state(show)
             events: list[Event] = [PriceChanged(variant_id=item.variant_id, price=item.price) for item in full.items]
             if told is not None:  # else the hub's own keys are gone too, and with them every pin it kept
-                loose = (item.variant_id for item in full.items if item.variant_id not in full.pins)
+                shown = (*(item.variant_id for item in full.items), *(bundle.bundle_id for bundle in full.bundles))
+                loose = (variant for variant in shown if variant not in full.pins)
                 events += [Unpinned(variant_id=variant) for variant in loose]
             pins = await self._shows.pins(show)
             events += [Pinned(variant_id=pin.variant_id, at_ms=pin.pinned_at_ms) for pin in pins]

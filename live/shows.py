@@ -10,8 +10,10 @@ import msgspec
 import structlog
 from msgspec import Struct
 
+from live.bundles import BundleBook
 from live.catalog import Catalog
 from live.core import lifecycle
+from live.offers import Offers
 from live.pins import Pins
 from live.ports import Announcer, Presence, StockBook
 from live.queries import sql
@@ -68,6 +70,8 @@ class ShowService:
         *,
         catalog: Catalog,
         pins: Pins,
+        bundles: BundleBook,
+        offers: Offers,
         stock: StockBook,
         presence: Presence,
         announcer: Announcer,
@@ -76,6 +80,7 @@ class ShowService:
         self._turns = turns
         self._catalog = catalog
         self._pins = pins
+        self._bundles, self._offers = bundles, offers
         self._stock = stock
         self._presence = presence
         self._announcer = announcer
@@ -187,6 +192,8 @@ class ShowService:
             rehearsal_of=row.rehearsal_of,
             pins=[pin.variant_id for pin in pins],
             items=await self._catalog.items(row.show_id),
+            bundles=await self._bundles.of(row.show_id),
+            coupon=await self._offers.coupon(row.show_id),
         )
 
 

@@ -33,6 +33,7 @@ from checkout.truth import Truth
 from checkout.webhooks import Webhooks
 from live.adapters import ChatRoom, DeskBook, Gate, HostBoard, HubAnnouncer, PageReports, StockTeller
 from live.auth import Tokens
+from live.bundles import BundleBook
 from live.catalog import Catalog
 from live.flights import Flights
 from live.guests import Guests
@@ -41,6 +42,7 @@ from live.limits import Limiter
 from live.link_metrics import LinkMetrics
 from live.metrics import Rooms, make_registry
 from live.moderation import Moderation
+from live.offers import Offers
 from live.pins import Pins
 from live.pipeline import Pipeline
 from live.place import Place
@@ -101,6 +103,8 @@ class Services(TypedDict):
     reads: Flights[ShowId, Show]
     catalog: Catalog
     pins: Pins
+    bundles: BundleBook
+    offers: Offers
     guests: Guests
     tokens: Tokens
     tickets: Tickets
@@ -143,7 +147,7 @@ async def open_services(
     teller = SharedStockTeller(hub, pipeline) if place else StockTeller(hub)
     announcer, hosts = HubAnnouncer(hub, redis), HostBoard(hub)
 
-    desk = await open_desk(stack, settings, stores, teller)
+    desk = await open_desk(stack, settings, stores, teller, place)
     books = Truth(pool, Counts())  # for what is read and written beside the sale
     audit = Audit(books)
     postman = await stack.enter_async_context(Postman(webhook_reach(settings)))
@@ -153,7 +157,18 @@ async def open_services(
     catalog, pins = Catalog(pool, turns, book, announcer), Pins(pool, turns, announcer)
     links = await open_links(stack, settings, hosts, place) if place else None
     presence = links or hosts
-    shows = ShowService(pool, turns, catalog=catalog, pins=pins, stock=book, presence=presence, announcer=announcer)
+    bundles, offers = BundleBook(pool, turns, book, announcer), Offers(pool, catalog, announcer)
+    shows = ShowService(
+        pool,
+        turns,
+        catalog=catalog,
+        pins=pins,
+        bundles=bundles,
+        offers=offers,
+        stock=book,
+        presence=presence,
+        announcer=announcer,
+    )
     recent, reads = RecentShows(shows.row), Flights(shows.get)
     stack.push_async_callback(reads.aclose)
     relay = await stack.enter_async_context(Relay(relay_config(settings, place), links or hosts, links))
@@ -168,6 +183,7 @@ async def open_services(
     statistics = Statistics(relay, reports)
     jobs = {
         "republisher": republisher.run(),
+        "offers": offers.run(),
         "stock-teller": teller.run(),
         "webhooks": webhooks.run(),
         "thumbnails": thumbnails.run(),
@@ -177,10 +193,14 @@ async def open_services(
     return Services(
         shows=shows,
         recent=recent,
-        rehearsals=Rehearsals(pool, turns, shows, catalog, book, play_money=not takes_real_money(settings)),
+        rehearsals=Rehearsals(
+            pool, turns, shows, catalog, book, bundles=bundles, play_money=not takes_real_money(settings)
+        ),
         reads=reads,
         catalog=catalog,
         pins=pins,
+        bundles=bundles,
+        offers=offers,
         guests=Guests(tokens, tickets),
         tokens=tokens,
         tickets=tickets,
@@ -210,7 +230,9 @@ async def open_services(
     )
 
 
-async def open_desk(stack: AsyncExitStack, settings: Settings, stores: StoreAddresses, teller: StockTeller) -> Desk:
+async def open_desk(
+    stack: AsyncExitStack, settings: Settings, stores: StoreAddresses, teller: StockTeller, place: Place | None = None
+) -> Desk:
     """Checkout over stores of its own, with the payment provider of the settings behind it."""
     pool = await open_postgres(stack, stores.database_url, share(DESK_CONNECTIONS, settings.workers))
     redis = await open_redis(stack, stores.redis_url)
@@ -228,7 +250,10 @@ async def open_desk(stack: AsyncExitStack, settings: Settings, stores: StoreAddr
     provider = await open_provider(stack, settings, pool, deliver)
     lead = Lead(pool) if settings.workers > 1 else None
     hold_ms = settings.hold_seconds * 1000
-    desk = await stack.enter_async_context(Desk(pool, redis, provider, teller, hold_ms=hold_ms, lead=lead))
+    journal = settings.data_dir / f"confirming-{place.worker if place else 0}.jsonl"
+    desk = await stack.enter_async_context(
+        Desk(pool, redis, provider, teller, hold_ms=hold_ms, lead=lead, journal=journal)
+    )
     return desk
 
 

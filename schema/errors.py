@@ -126,6 +126,11 @@ class HoldLapsed(ShowfloorError):
     title = "The hold has lapsed"
 
 
+class HoldConfirming(ShowfloorError):
+    code, status, close_code = "hold_confirming", 409, 4011
+    title = "The unit is not confirmed yet"
+
+
 class PriceWasChanged(ShowfloorError):
     code, status, close_code = "price_changed", 409, 4520
     title = "It costs another amount than was shown"

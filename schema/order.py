@@ -7,12 +7,15 @@ from msgspec import Meta, Struct
 
 from schema.ids import AccountId, HoldId, OrderId, RefundId, ShowId, VariantId, WaitlistEntryId
 from schema.money import MinorUnits, Money
+from schema.offers import CouponCode
 from schema.show import CountryCode, Quantity
 
 
 class HoldState(StrEnum):
     """The life of a hold; `checkout.core.reservation` holds the table of moves."""
 
+    CONFIRMING = "confirming"
+    """Admitted while the truth does not answer: promised to nobody, and no row yet. It becomes held, or expired."""
     HELD = "held"
     PAYING = "paying"
     SOLD = "sold"
@@ -43,7 +46,18 @@ class HoldRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """A viewer's tap."""
 
     variant_id: VariantId
+    """Or a bundle's id."""
     quantity: Quantity = 1
+    unit_price_amount: MinorUnits | None = None
+    """The price the buyer saw: at another one nothing is held (409 `price_changed`)."""
+
+
+class HeldBundle(Struct, frozen=True, kw_only=True):
+    """A bundle that was taken: its parts' holds are paid for, released and refused as one."""
+
+    bundle_id: VariantId
+    hold_ids: list[HoldId]
+    total: Money
 
 
 class Hold(Struct, frozen=True, kw_only=True):
@@ -64,6 +78,8 @@ class Hold(Struct, frozen=True, kw_only=True):
     """The bundle whose component this is; it is paid for and released with the others."""
     bundle_hold_id: HoldId | None = None
     """The first hold of that bundle."""
+    bundle: HeldBundle | None = None
+    """All of that bundle, where the hold is asked for by itself."""
 
 
 class WaitlistState(StrEnum):
@@ -151,7 +167,6 @@ class OrderLine(Line, frozen=True, kw_only=True):
 
 HoldIds = Annotated[list[HoldId], Meta(min_length=1, max_length=20)]
 ShippingMethod = Annotated[str, Meta(min_length=1, max_length=60)]
-CouponCode = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,40}$")]
 
 
 class QuoteRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -268,6 +283,34 @@ class OutboxPage(Struct, frozen=True, kw_only=True):
     """One page of what waits for an operator, oldest first."""
 
     items: list[OutboxEntry]
+    next_cursor: str | None = None
+
+
+class PaymentDifference(Struct, frozen=True, kw_only=True):
+    """A payment of which the provider's record and ours disagree."""
+
+    payment_id: str
+    kind: str
+    """`stray_authorization`, `stray_capture`, `not_captured`, `capture_missing`, `other_amount`, `refund_unknown` or
+    `refund_missing`; docs/payments.md says what each means."""
+    remedy: str
+    """What is being done: `let_go`, `give_back`, `capture`; or `operator`: a person has to look."""
+    provider: str
+    order_id: OrderId | None
+    here: str
+    """The payment's state in our books; empty: unknown here."""
+    there: str
+    """At the provider; empty: unknown there."""
+    amount: Money
+    """In the wrong place, or in doubt."""
+    found_at_ms: int
+    seen_at_ms: int
+
+
+class PaymentDifferencePage(Struct, frozen=True, kw_only=True):
+    """One page of open differences, oldest first."""
+
+    items: list[PaymentDifference]
     next_cursor: str | None = None
 
 

@@ -7,6 +7,7 @@ from msgspec import Meta, Struct
 
 from schema.ids import ProductId, ShowId, Slug, VariantId
 from schema.money import Currency, MinorUnits, Money
+from schema.offers import Bundle, FlashPrice, PinnedCoupon
 
 Title = Annotated[str, Meta(min_length=1, max_length=200)]
 Quantity = Annotated[int, Meta(ge=1, le=1000)]
@@ -54,6 +55,8 @@ class Item(Struct, frozen=True, kw_only=True):
     """A path on this server, or empty."""
     position: int
     stock: Stock
+    flash: FlashPrice | None = None
+    """Running now; `price` is its price while some of it is left."""
 
 
 class Show(Struct, frozen=True, kw_only=True):
@@ -71,7 +74,10 @@ class Show(Struct, frozen=True, kw_only=True):
     version: int
     """Rises with each write; the ETag."""
     pins: list[VariantId]
+    """Of items and of bundles."""
     items: list[Item]
+    bundles: list[Bundle] = []
+    coupon: PinnedCoupon | None = None
     rehearsal_of: ShowId | None = None
     """The show that this one rehearses: nothing is really sold here."""
 

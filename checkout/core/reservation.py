@@ -38,7 +38,8 @@ TRANSITIONS: dict[tuple[HoldState, HoldEvent], HoldState] = {
     (PAYING, HoldEvent.DECLINED_LATE): RELEASED,
 }
 
-TERMINAL = frozenset(HoldState) - {state for state, _ in TRANSITIONS}
+# CONFIRMING comes before this table: such a hold is no row yet (confirming.py).
+TERMINAL = frozenset(HoldState) - {state for state, _ in TRANSITIONS} - {HoldState.CONFIRMING}
 
 
 def move(state: HoldState, event: HoldEvent) -> HoldState:

@@ -79,7 +79,7 @@ class Director:
         except (httpx2.HTTPError, LookupError) as error:
             log.warning("cue_failed", deed=cue.deed, variant=cue.variant, error=repr(error))
 
-    async def _do(self, cue: Cue) -> httpx2.Response:  # noqa: PLR0911 - one for each deed
+    async def _do(self, cue: Cue) -> httpx2.Response:  # noqa: C901, PLR0911 - one for each deed
         host, operator, api = self._host, self._operator, self._api
         value: Any = cue.value
         match cue.deed:
@@ -89,8 +89,10 @@ class Director:
                 return await host.post(f"{api}/pins", json={"variant_id": cue.variant})
             case "unpin":
                 return await host.delete(f"{api}/pins/{cue.variant}")
-            case "price":
-                return await host.put(f"{api}/items/{cue.variant}/price", json={"price_amount": value})
+            case "flash":
+                return await self._flash(cue)
+            case "coupon":
+                return await host.put(f"{api}/coupon", json={"code": value})
             case "slow":
                 return await host.put(f"{api}/chat-settings", json={"slow_mode_ms": value})
             case "restock":
@@ -101,6 +103,12 @@ class Director:
                 return await operator.put(f"{api}/sales", json={"open": value})
             case "state":
                 return await host.put(f"{api}/state", json={"state": value})
+
+    async def _flash(self, cue: Cue) -> httpx2.Response:
+        ends_at_ms = time.time_ns() // 1_000_000 + int(cue.lasts_s * 1000)
+        flash = {"price_amount": cue.value, "quantity": cue.units, "ends_at_ms": ends_at_ms}
+        headers = {"Idempotency-Key": f"demo-{cue.at_s}"}
+        return await self._host.put(f"{self._api}/items/{cue.variant}/flash-price", json=flash, headers=headers)
 
     async def _refund(self, variant: str) -> httpx2.Response:
         """The newest captured order of one item comes back. LookupError if nobody bought any."""

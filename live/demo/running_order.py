@@ -7,10 +7,10 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from live.demo.shop import APRON, COOKBOOK, KNIFE, POT_BLUE, POT_CREAM, POT_RED, SPICE
+from live.demo.shop import APRON, BUNDLE, COOKBOOK, COUPON, KNIFE, POT_BLUE, POT_CREAM, POT_RED, SPICE
 from schema.ids import VariantId
 
-Deed = Literal["pin", "unpin", "price", "restock", "say", "slow", "refund", "sales", "state"]
+Deed = Literal["pin", "unpin", "flash", "coupon", "restock", "say", "slow", "refund", "sales", "state"]
 
 
 class Cue(Struct, frozen=True):
@@ -20,6 +20,9 @@ class Cue(Struct, frozen=True):
     deed: Deed
     variant: VariantId | None = None
     value: int | str | bool | None = None
+    units: int = 0
+    """Of a flash price."""
+    lasts_s: float = 0
 
 
 CUES: Final = (
@@ -28,7 +31,7 @@ CUES: Final = (
     Cue(31, "say", value="First the spice set: four jars, ground this week."),
     Cue(140, "say", value="In ten seconds: the chef's knife for 39. One each, twenty of them."),
     Cue(149, "pin", KNIFE),
-    Cue(150, "price", KNIFE, 3900),
+    Cue(150, "flash", KNIFE, 3900, units=20, lasts_s=80),
     Cue(235, "unpin", SPICE),
     Cue(236, "unpin", KNIFE),
     Cue(240, "pin", POT_BLUE),
@@ -40,7 +43,10 @@ CUES: Final = (
     Cue(360, "unpin", POT_RED),
     Cue(361, "unpin", POT_CREAM),
     Cue(362, "pin", APRON),
-    Cue(363, "say", value="And an apron to go with the pot."),
+    Cue(363, "say", value="And an apron to go with the pot: both together for 65."),
+    Cue(364, "pin", BUNDLE),
+    Cue(390, "coupon", value=COUPON),
+    Cue(391, "say", value="Ten per cent off from twenty euros, for everybody who is here now. Nothing to type."),
     Cue(420, "slow", value=10_000),
     Cue(421, "say", value="You are many tonight! Slow mode for a minute, so that everybody can be read."),
     Cue(475, "slow", value=0),

@@ -44,6 +44,29 @@ SHOP: Final = (
     Goods(product_id="cookbook", title="Signed cookbook", price_amount=3500, stock={"": 1}, limit_per_buyer=1),
 )
 
+BUNDLE: Final = VariantId("pot-and-apron")
+BUNDLES: Final = (
+    {
+        "bundle_id": BUNDLE,
+        "title": "Red pot and apron",
+        "image": "/images/pot.svg",
+        "price_amount": 6500,
+        "parts": [{"variant_id": POT_RED}, {"variant_id": APRON}],
+    },
+)
+COUPON: Final = "KITCHEN10"
+COUPONS: Final = ({"code": COUPON, "percent_bp": 1000, "minimum": 2000, "uses": 50, "uses_per_buyer": 1},)
+CHARGES: Final = {
+    "home_country": "DE",
+    "tax": [{"country": "DE", "rate_bp": 1900}, {"country": "AT", "rate_bp": 2000}],
+    "shipping": [
+        {"country": "DE", "method": "standard", "amount": 0},
+        {"country": "DE", "method": "express", "amount": 990},
+        {"country": "AT", "method": "standard", "amount": 690, "free_from": 10000},
+    ],
+}
+"""Prices contain the tax; what goes to Germany ships for nothing, so that the price on the card is the total."""
+
 
 class SetUpError(RuntimeError):
     """The shop could not be entered; the message has the server's words."""
@@ -102,6 +125,11 @@ async def _allocate(http: httpx2.AsyncClient, show: str) -> None:
         for variant, (_, units) in goods.variants().items():
             body = {"variant_id": variant, "opening_stock": units, "limit_per_buyer": goods.limit_per_buyer}
             _ok(await http.post(f"/api/v1/shows/{show}/items", json=body), 409)
+    for bundle in BUNDLES:
+        _ok(await http.post(f"/api/v1/shows/{show}/bundles", json=bundle), 409)
+    for coupon in COUPONS:
+        _ok(await http.post(f"/api/v1/shows/{show}/coupons", json=coupon), 409)
+    _ok(await http.put(f"/api/v1/shows/{show}/charges", json=CHARGES))
 
 
 def _ok(answer: httpx2.Response, *also: int) -> httpx2.Response:

@@ -19,7 +19,7 @@ from websockets.asyncio.client import connect
 
 from live.demo import child
 from live.demo.crowd import DECLINED_CARDS, Buy, Crowd, Say
-from live.demo.shop import KNIFE
+from live.demo.shop import KNIFE, SHOP
 from schema.ids import VariantId
 from schema.wire import SUBPROTOCOL_JSON
 
@@ -86,11 +86,17 @@ class Audience:
             if event["t"] == "pin":
                 self._everybody(self._crowd.on_pin, event["variant_id"])
             elif event["t"] == "price":
-                self._everybody(self._crowd.on_price, event["variant_id"])
+                self._price(event["variant_id"], event["price"]["amount"])
             elif event["t"] == "back_in_stock":
                 self._offer(event["variant_id"], event["available"])
         if frame.get("st", {}).get("slow"):
             self._everybody(lambda viewer, _: self._crowd.on_slow_mode(viewer), VariantId(""))
+
+    def _price(self, variant: VariantId, amount: int) -> None:
+        """One that rises again, because a flash price is over, makes nobody run."""
+        usual = next((goods.price_amount for goods in SHOP if variant in goods.variants()), 0)
+        if amount < usual:
+            self._everybody(self._crowd.on_price, variant)
 
     def _everybody(self, react: Callable[[int, VariantId], Iterable[Say | Buy]], variant: VariantId) -> None:
         for viewer in range(self._crowd.size):

@@ -28,6 +28,7 @@ PAGES = {
     "/watch/{show}": "watch.html",
     "/studio/{show}": "studio.html",
     "/console/{show}": "console.html",
+    "/audit/{show}": "audit.html",
 }
 
 PAYING = "watch.html"

@@ -37,6 +37,8 @@ class Site:
     base_url: str
     host: str
     operator: str
+    merchant: str = ""
+    """An operator's token for every show."""
 
     async def ask(self, method: str, path: str, body: object = None, token: str = "", **headers: str) -> Any:
         """One request; a refusal fails the test. Answers the decoded body."""
@@ -124,8 +126,9 @@ async def running(settings: Settings) -> AsyncIterator[Site]:
     bound = ready.result()
     tokens = {role: issue_token(bound, SHOW, role, role.value.title(), 1) for role in Role}
     made = Site(bound.base_url, tokens[Role.HOST], tokens[Role.OPERATOR])
+    made.merchant = issue_token(bound, None, Role.OPERATOR, "Merchant", 1)
     try:
-        await stock_up(made, issue_token(bound, None, Role.OPERATOR, "Merchant", 1))
+        await stock_up(made, made.merchant)
         yield made
     finally:
         task.cancel()

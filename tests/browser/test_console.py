@@ -89,3 +89,14 @@ async def test_a_message_is_taken_down_and_slow_mode_set(site, console):
     assert (await site.show())["slow_mode_ms"] == 5000
     await expect(console.get_by_test_id("slow-mode")).to_have_value("5000")
     assert console.problems == []
+
+
+async def test_what_the_payment_provider_refused_is_shown_and_said_again(site, pg, open_page):
+    await site.buy(POT, "one")
+    parked = "UPDATE outbox SET state = 'parked', why = '409 from the provider', attempts = 3 RETURNING outbox_id"
+    entry = await pg.fetchval(parked)
+    page = await open_page(f"{site.base_url}/console/{SHOW}#token={site.operator}")
+    await expect(page.get_by_test_id(f"parked-{entry}")).to_contain_text("409 from the provider")
+    await page.get_by_test_id(f"parked-again-{entry}").click()
+    await expect(page.get_by_test_id("provider")).to_have_count(0)  # nothing is left to do
+    assert page.problems == []

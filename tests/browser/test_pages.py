@@ -9,7 +9,7 @@ from live.web.pages import ROOT
 
 SHOW = "kitchen"
 PHONE, DESKTOP = (360, 740), (1280, 800)
-READY = {"hub": "shows", "watch": "viewers", "studio": "items", "console": "board"}
+READY = {"hub": "shows", "watch": "viewers", "studio": "items", "console": "board", "audit": "book"}
 
 
 def address(site, page):

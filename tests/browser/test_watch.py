@@ -214,8 +214,10 @@ async def test_the_curtain_falls_and_rises_with_the_show(site, watch):
     await expect(watch.get_by_test_id(f"buy-{POT}")).to_be_enabled()  # the shop stays open
     await site.set_state("live")
     await expect(curtain).to_contain_text("back in a moment")
+    await expect(watch.get_by_test_id("sound")).to_be_visible()
     await site.set_state("ended")
     await expect(curtain).to_contain_text("has ended")
+    await expect(watch.get_by_test_id("sound")).to_be_hidden()  # there is nothing to hear any more
     await expect(watch.get_by_test_id(f"buy-{POT}")).to_be_enabled()
 
 
@@ -232,3 +234,12 @@ async def test_the_pinned_set_follows_the_host(site, watch):
     await expect(watch.get_by_test_id(f"pin-card-{POT}")).to_be_hidden()
     await site.ask("PUT", f"/api/v1/shows/{SHOW}/items/{KNIFE}/price", {"price_amount": 3900}, site.host)
     await expect(watch.get_by_test_id(f"price-{KNIFE}")).to_have_text("€39.00")
+
+
+async def test_on_a_phone_what_the_host_has_just_pinned_comes_into_view(site, open_page):
+    await site.pin(POT)
+    page = await open_page(f"{site.base_url}/watch/{SHOW}", (390, 844))
+    await expect(page.get_by_test_id(f"pin-card-{POT}")).to_be_in_viewport(ratio=1)
+    await site.pin(KNIFE)
+    await expect(page.get_by_test_id(f"pin-card-{KNIFE}")).to_be_in_viewport(ratio=1)
+    assert page.problems == []

@@ -22,6 +22,8 @@ CARDS = {
     "pm_declined": "insufficient_funds",
     "pm_3ds": "",
     "ctoken_visa": "",
+    "ctoken_declined": "insufficient_funds",
+    "ctoken_3ds": "",
 }
 _CREATE = {
     "amount", "currency", "capture_method", "confirm", "use_stripe_sdk", "payment_method", "confirmation_token",
@@ -47,7 +49,7 @@ class StripeDouble:
 
     def __post_init__(self) -> None:
         self._ids = itertools.count(1)
-        app = Starlette(
+        self.app = app = Starlette(
             routes=[
                 Route("/v1/payment_intents", self._answered(self._create), methods=["POST"]),
                 Route("/v1/payment_intents", self._answered(self._list), methods=["GET"]),
@@ -116,7 +118,7 @@ class StripeDouble:
         if body.get("confirm") != "true":
             return intent, 200
         assert body["use_stripe_sdk"] == "true"
-        if method == "pm_3ds":
+        if method.endswith("3ds"):
             intent["status"] = "requires_action"
             return intent, 200
         return self._decide(intent, CARDS[method])

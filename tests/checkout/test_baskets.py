@@ -329,3 +329,34 @@ class TestRefunds:
         for variant in ("pot", "mug"):
             assert (await shop.stock(variant)).available == await shop.gate_available(variant) == 5
         assert (await shop.verify()).problems == []
+
+
+class TestVerifying:
+    """Each of these, done behind the desk's back, is found."""
+
+    @pytest.fixture
+    async def sold(self, shop, ann):
+        await coupon(shop)
+        order = await ann.pay((await ann.quote(coupon="TEN")).total.amount, coupon="TEN")
+        await shop.captured(order)
+        await shop.desk.refund(shop.operator, order.order_id, lines=[RefundLine(hold_id=ann.ids[1])])
+        await shop.all_said()
+        assert (await shop.verify()).problems == []
+        return shop
+
+    @pytest.mark.parametrize(
+        "deed",
+        [
+            "UPDATE payment_lines SET discount = discount - 1, total = total + 1 WHERE position = 0",
+            "UPDATE payment_lines SET goods = goods + 1 - 2 * position, total = total + 1 - 2 * position, refunded = 0",
+            "UPDATE payment_lines SET refunded = 0 WHERE position = 1",
+            "UPDATE refund_lines SET amount = amount - 1",
+            "UPDATE coupons SET used = 0",
+            "UPDATE coupon_uses SET state = 'returned'",
+            "UPDATE holds SET returned = false",
+            "UPDATE holds SET goods = 1 WHERE variant_id = 'pot'",
+        ],
+    )
+    async def test_what_somebody_changed_is_found(self, sold, deed):
+        await sold.pg.execute(deed)
+        assert (await sold.verify()).problems != []

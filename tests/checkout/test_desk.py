@@ -257,7 +257,7 @@ class TestIdempotency:
         await shop.item(stock=5)
         hold = await shop.tap("ann")
         claim = "SELECT * FROM claim_key('ann', 'pay', 'k', $1, $2)"
-        await shop.pg.execute(claim, fingerprint("pay", hold.hold_id, "fake_ok"), 60_000)
+        await shop.pg.execute(claim, fingerprint("pay", hold.hold_id, "fake_ok"), 15_000)
         with pytest.raises(IdempotencyInFlight):
             await shop.pay_for("ann", hold, key="k")
         await shop.pg.execute("UPDATE idempotency_keys SET lease_until_ms = 0")
@@ -459,3 +459,18 @@ async def test_a_desk_ends_even_if_a_cancellation_is_swallowed(shop):
     async with asyncio.timeout(20):
         await desk.abandon()
     assert lead.swallowed
+
+
+async def test_a_call_that_was_repeated_makes_the_gate_be_built_anew(shop):
+    desk = await shop.open(pace=shop.idle)
+    await shop.item(stock=3)
+    hold = await shop.tap("ann")
+    # Two silences that cancel each other in the sums: a unit that arrived, and a hold.
+    await shop.pg.execute("SELECT * FROM restock('gala', 'pot', 1, 'rst_unheard')")
+    await shop.pg.execute("SELECT * FROM reserve_many('gala', 'pot', '{h1}', '{bob}', '{Bob}', '{1}', 60000)")
+    await desk._reconcile()
+    assert not await shop.redis.hexists("sf:{gala}:gate:pot:holds", "h1")
+    desk.counts.truth_retries += 1
+    await desk._doubt()
+    await desk._reconcile()
+    assert set(await shop.redis.hkeys("sf:{gala}:gate:pot:holds")) == {b"h1", hold.hold_id.encode()}

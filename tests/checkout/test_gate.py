@@ -261,7 +261,16 @@ async def every_example(check) -> None:
 
 
 def test_every_script_is_loaded_from_its_file():
-    assert set(SCRIPTS) == {"reserve_many", "settle_many", "release_many", "adjust", "rebuild", "look", "sold_out"}
+    assert set(SCRIPTS) == {
+        "reserve_many",
+        "settle_many",
+        "release_many",
+        "adjust",
+        "rebuild",
+        "look",
+        "sold_out",
+        "confirm_many",
+    }
 
 
 async def test_a_rebuild_that_the_wire_repeats_leaves_what_it_built(gate, redis):

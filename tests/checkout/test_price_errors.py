@@ -4,11 +4,14 @@ import asyncio
 
 import pytest
 
+from checkout.core.receipt import Signer
 from checkout.counts import Counts
+from checkout.exports import Exports
 from checkout.price_errors import PriceErrors
+from checkout.receipts import Receipts
 from checkout.truth import Truth
 from schema.errors import NotFound
-from schema.order import Order
+from schema.order import BasketPayRequest, Order
 from schema.price_error import PriceErrorRequest
 
 WRONG = PriceErrorRequest(variant_id="pot", amount=490)
@@ -112,3 +115,27 @@ async def test_a_variant_that_is_not_on_sale_is_not_found(shop, errors):
         await errors.affected(shop.show_id, WRONG)
     with pytest.raises(NotFound):
         await errors.roll_back(shop.operator, shop.show_id, WRONG)
+
+
+async def test_of_a_basket_only_the_item_at_the_wrong_price_is_given_back(shop, desk, errors):
+    await shop.item(stock=5, price=490)
+    await shop.item("mug", stock=5, price=1200)
+    holds = [await shop.tap("ann"), await shop.tap("ann", variant="mug")]
+    request = BasketPayRequest(hold_ids=[hold.hold_id for hold in holds], total=1690, payment_method="fake_ok")
+    order = await desk.pay_basket(shop.viewer("ann"), shop.show_id, request, "k")
+    await shop.captured(order)
+    assert (await errors.affected(shop.show_id, WRONG)).amount.amount == 490
+    done = await errors.roll_back(shop.operator, shop.show_id, WRONG)
+    assert ([one.amount.amount for one in done.results], done.left) == ([490], 0)
+    after = await desk.get_order(shop.operator, order.order_id)
+    assert (after.state, after.refunded.amount) == ("partially_refunded", 490)
+    assert [line.returned for line in after.lines] == [True, False]
+    assert ((await shop.stock()).available, (await shop.stock("mug")).available) == (5, 4)
+    exported = Exports(Truth(shop.pg, Counts()))
+    lines = b"".join([piece async for piece in await exported.orders(shop.show_id)]).decode().splitlines()[1:]
+    assert sorted(line.split(",")[12:15] for line in lines) == [["12.00", "0.00", "12.00"], ["4.90", "4.90", "0.00"]]
+    receipts = Receipts(Truth(shop.pg, Counts()), Signer("a secret of the tests, long enough"))
+    receipt = await receipts.of(shop.viewer("ann"), order.order_id)
+    assert {(line.variant_id, line.total.amount) for line in receipt.lines} == {("pot", 490), ("mug", 1200)}
+    assert receipt.total.amount == 1690
+    assert (await shop.verify()).problems == []

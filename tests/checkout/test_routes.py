@@ -272,3 +272,74 @@ class TestWebhook:
 
         await shop.eventually(sold)
         assert await shop.pg.fetchval("SELECT count(*) FROM orders") == 1
+
+
+async def test_an_order_is_cancelled_by_its_buyer_before_its_capture_and_not_after(shop):
+    await shop.open(pace=shop.idle)
+    await shop.item(stock=2)
+    order = await shop.sold_without_capture("ann")
+    async with shop.client("viewer:ann") as ann, shop.client("viewer:bob") as bob:
+        assert (await bob.post(f"/api/v1/orders/{order}/cancel")).status_code == 404
+        for _ in range(2):
+            done = await ann.post(f"/api/v1/orders/{order}/cancel")
+            assert (done.status_code, done.json()["state"]) == (200, "cancelled")
+    taken = await shop.buy("cat")
+    await shop.captured(taken)
+    async with shop.client("viewer:cat") as cat:
+        late = await cat.post(f"/api/v1/orders/{taken.order_id}/cancel")
+    assert (late.status_code, late.json()["order_state"]) == (409, "captured")
+
+
+async def test_where_a_payment_stands_is_told_to_its_buyer_alone(shop, http):
+    async with http("viewer:ann") as ann, http("viewer:bob") as bob:
+        hold = (await tap(ann)).json()["hold_id"]
+        step = await ann.get(f"/api/v1/holds/{hold}/payment")
+        assert step.json() == {
+            "hold_id": hold, "hold_state": "held", "state": "", "client_secret": "", "code": ""
+        }  # fmt: skip
+        assert step.headers["cache-control"] == "no-store"
+        await ann.post(f"/api/v1/holds/{hold}/pay", json={"payment_method": "fake_declined"}, headers=KEY)
+        assert (await ann.get(f"/api/v1/holds/{hold}/payment")).json()["code"] == "payment_declined"
+        assert (await bob.get(f"/api/v1/holds/{hold}/payment")).status_code == 404
+
+
+async def test_a_guests_address_has_the_shape_of_one(shop, http):
+    async with http("viewer:guest_a") as guest:
+        hold = (await tap(guest)).json()["hold_id"]
+        pay = f"/api/v1/holds/{hold}/pay"
+        for wrong in (
+            "ann",
+            "ann@",
+            "@x.example",
+            "ann@x",
+            "a b@x.example",
+            "ann@x.example\u0000",
+            "a@" + "x" * 254 + ".de",
+        ):
+            refused = await guest.post(pay, json={"payment_method": "fake_ok", "email": wrong}, headers=KEY)
+            assert (refused.status_code, refused.json()["code"]) == (422, "invalid"), wrong
+        paid = await guest.post(pay, json={"payment_method": "fake_ok", "email": "Ann@X.example"}, headers=KEY)
+        assert paid.status_code == 200
+    assert await shop.pg.fetchrow("SELECT email, mailbox FROM payments") == ("Ann@X.example", "ann@x.example")
+
+
+async def test_what_waits_at_the_outbox_is_the_operators(shop, http):
+    await shop.sold_without_capture("ann")
+    entry = await shop.pg.fetchval("UPDATE outbox SET state = 'parked', why = 'no' RETURNING outbox_id")
+    async with http("viewer:ann") as ann, http("operator:op") as operator:
+        for path in ("/api/v1/shows/gala/outbox", "/api/v1/shows/gala/payments/differences"):
+            assert (await ann.get(path)).status_code == 403
+        (waits,) = (await operator.get("/api/v1/shows/gala/outbox")).json()["items"]
+        assert (waits["entry_id"], waits["kind"], waits["why"]) == (entry, "capture", "no")
+        for nothing in ("0", "x", "9" * 30, "1%2F2"):
+            assert (await operator.post(f"/api/v1/shows/gala/outbox/{nothing}/retry")).status_code == 404
+        assert (await operator.post(f"/api/v1/shows/gala/outbox/{entry}/retry")).status_code == 202
+        assert (await operator.get("/api/v1/shows/gala/payments/differences")).json() == {
+            "items": [],
+            "next_cursor": None,
+        }
+
+
+async def test_a_webhook_of_another_provider_is_not_taken(shop, http):
+    async with http() as anybody:
+        assert (await anybody.post("/api/v1/payments/webhooks/stripe", content=b"{}")).status_code == 404

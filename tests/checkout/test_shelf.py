@@ -35,7 +35,7 @@ class TestRush:
         assert await shop.stock() == Stock(on_hand=100, held=100, sold=0, available=0)
         assert await shop.pg.fetchval("SELECT count(*) FROM holds") == 100
         assert desk.counts.straight_to_truth == 0
-        assert desk.counts.gate_refused == 900
+        assert desk.counts.gate_refused + desk.counts.refused_here == 900
         assert (await shop.verify()).problems == []
 
     async def test_a_refused_tap_opens_no_transaction(self, shop):

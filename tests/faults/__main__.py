@@ -10,6 +10,7 @@ import shutil
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -73,7 +74,9 @@ async def _one(
     try:
         outcome = await run_seed(plan, pace, place, template=template, removed=removed)
     except Exception as error:  # the others still have something to say
-        outcome = Outcome(seed=plan.seed, plan=str(plan), removed=removed, findings={"broke": [repr(error)]})
+        outcome = Outcome(
+            seed=plan.seed, plan=str(plan), removed=removed, findings={"broke": traceback.format_exception(error)}
+        )
     print(f"  {'ok' if outcome.ok else outcome.findings}, {outcome.holds} holds, {outcome.orders} orders,", end=" ")
     print(f"settled in {outcome.settled_s} s, {outcome.seconds} s; not done: {outcome.not_done or 'none'}", flush=True)
     if keep and not outcome.ok:

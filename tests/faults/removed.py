@@ -118,14 +118,14 @@ REMOVED = {
         sql=(
             "ALTER TABLE stock DROP CONSTRAINT never_oversold",
             rewritten("reserve_one_by_one", ("tap.quantity > free", "false")),
-            rewritten("reserve_many", ("wanted <= product.free", "true")),
+            rewritten("reserve_at_price", ("wanted <= product.free", "true")),
         ),
     ),
     "Postgres knows the limit": Removed(
         REDIS,
         sql=(
             rewritten("reserve_one_by_one", ("had + tap.quantity > most", "false")),
-            rewritten("reserve_many", ("HAVING sum(h.quantity) > product.limit_per_buyer", "HAVING false")),
+            rewritten("reserve_at_price", ("HAVING sum(h.quantity) > product.limit_per_buyer", "HAVING false")),
         ),
     ),
     "a hold's id follows from its key": Removed(("requests cancelled", "retry storm"), patch=_fresh_ids),

@@ -14,7 +14,7 @@ from schema.people import Role
 
 SHOW = "/api/v1/shows/demo"
 NOT_DESCRIBED = {
-    "/", "/watch/{show}", "/studio/{show}", "/console/{show}",
+    "/", "/watch/{show}", "/studio/{show}", "/console/{show}", "/audit/{show}",
     "/openapi.json", "/asyncapi.json", "/docs",
 }  # fmt: skip
 

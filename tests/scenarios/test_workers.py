@@ -316,6 +316,45 @@ async def test_a_page_whose_worker_is_killed_shows_the_picture_again(crew, brows
         await page.context.close()
 
 
+@pytest.mark.timeout(180)
+async def test_a_studio_whose_worker_is_killed_is_on_air_again_though_ice_says_nothing(crew, browser):
+    """ICE takes five seconds and more; here it never says anything, so that only the server's silence can tell."""
+    host, _ = await crew.sell(SHOW, VARIANT, stock=1)
+    page = await (await browser.new_context()).new_page()
+    await page.add_init_script(DEAF_TO_ICE)
+    await page.goto(f"{crew.base_url}/studio/{SHOW}#token={host}")
+    await page.get_by_test_id("golive").click()
+    await on_air(crew)
+    await page.wait_for_function(HAS_REPORTED, timeout=WAIT_S * 1000)
+    theirs, sessions = host_worker(crew), []
+    page.on("response", lambda got: got.status == 201 and "/whip/" in got.url and sessions.append(got))
+    os.kill(dict(await worker_pids(crew))[theirs], signal.SIGKILL)
+    async with asyncio.timeout(BACK_S):
+        await until(lambda: everybody([sessions], bool), "it publishes again")
+    await on_air(crew)
+    await page.context.close()
+
+
+DEAF_TO_ICE = """
+  window.RTCPeerConnection = class extends RTCPeerConnection {
+    constructor(...given) {
+      super(...given);
+      window.lastPeer = this;
+    }
+    get connectionState() {
+      const state = super.connectionState;
+      return ["disconnected", "failed"].includes(state) ? "connected" : state;
+    }
+  };
+"""
+HAS_REPORTED = """async () => {
+  const kinds = [];
+  for (const { type } of (await window.lastPeer.getStats()).values()) kinds.push(type);
+  return kinds.includes("remote-inbound-rtp");
+}"""
+"""The server, on what the studio sends."""
+
+
 def host_worker(service):
     """The worker with the host, as the log has it."""
     lines = [msgspec.json.decode(line) for line in service.log.read_bytes().splitlines() if line.startswith(b"{")]

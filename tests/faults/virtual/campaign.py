@@ -70,6 +70,7 @@ class _Seed:
                 group.create_task(self._keep())
             troubles = [group.create_task(self._trouble(fault)) for fault in self.faults]
             await asyncio.wait(troubles)
+            shop.calm()
             ended = shop.loop.time()
             await asyncio.sleep(max(1.0, 1_000_000.0 + TROUBLE_S - ended))
             crowd.is_open = False

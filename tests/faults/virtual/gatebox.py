@@ -216,6 +216,13 @@ class Gatebox:
         epoch = gate.get(b"epoch", b"") if is_of_this_run else b""
         return [epoch, int(gate.get(b"available", 0)), total, out, int(gate.get(b"waiting", 0))]
 
+    def confirm_many(self, keys: list[str], args: list) -> int:
+        waiting, pending = unpack(args[0]), self._hash(keys[0])
+        marks = {h: str(ms) for h, ms in zip(waiting[::2], waiting[1::2], strict=True) if h.encode() in pending}
+        if marks:
+            self.hset(keys[0], marks)
+        return len(marks)
+
     def rebuild(self, keys: list[str], args: list) -> int:
         meta, holds, buyers, pending, new_holds, new_buyers = keys
         epoch, available, is_open, waiting, limit, _ = args

@@ -47,6 +47,7 @@ class Connection:
     def __init__(self, books: Books, line: Line, lock: RowLock) -> None:
         self._books, self._line, self._lock = books, line, lock
         self._bumped: tuple | None = None
+        self._is_over = False
 
     async def fetch(self, query: str, *args: Any, timeout: float | None = None) -> list:  # noqa: ASYNC109
         name = method_of(query)
@@ -72,6 +73,8 @@ class Connection:
 
     def _bump(self, show: str, variant: str) -> dict:
         """The new epoch is seen by others once the transaction has committed."""
+        if self._is_over:
+            return {}  # its connection has gone meanwhile, and its locks with it
         self._lock.holder = self
         self._bumped = (show, variant), self._books.next_epoch()
         goods = self._books.items[show, variant]
@@ -87,6 +90,7 @@ class Connection:
             if self._bumped:
                 await self._line.ask(self._commit)
         finally:
+            self._is_over = True
             if self._lock.holder is self:
                 self._lock.holder = None
 

@@ -117,6 +117,11 @@ class Shop:
         for process in self.processes:
             await process.start()
 
+    def calm(self) -> None:
+        """The last fault has ended, whatever several of them at once have left of the weather."""
+        for weather in (self.postgres, self.redis, self.network.weather, self.network.mail):
+            weather.__dict__.update(vars(Weather()))
+
     async def close(self) -> None:
         for process in self.processes:
             await process.kill()

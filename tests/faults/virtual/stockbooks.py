@@ -134,7 +134,11 @@ class StockBooks:
 
     # -- holds --------------------------------------------------------------------------------------------------
 
-    def reserve_many(self, show, variant, holds, buyers, names, quantities, hold_ms) -> Row:
+    def q_bundle(self, _show: str, _bundle: str) -> list[Row]:
+        return []  # nothing is sold together here
+
+    def reserve_many(self, show, variant, holds, buyers, names, quantities, hold_ms, seen=None) -> Row:
+        assert seen is None, "nobody here says which price they saw"
         item = self._item(show, variant)
         if item is None:
             return dict.fromkeys(("codes", "at_ms", "unit_amount", "currency", "item"))
@@ -198,13 +202,14 @@ class StockBooks:
     def release_hold(self, hold_id: str) -> Row:
         hold = self.holds.get(hold_id)
         if hold is None:
-            return {"code": "none", "hold": None, "item": None}
+            return {"code": "none", "hold": None, "item": None, "basket": None, "items": None}
         if hold["state"] != "held" and "a hold ends once" not in self.removed:
             code = "busy" if hold["state"] in {"paying", "sold"} else "gone"
-            return {"code": code, "hold": dict(hold), "item": None}
+            return {"code": code, "hold": dict(hold), "item": None, "basket": None, "items": None}
         hold["state"] = "released"
         self._free(hold)
-        return {"code": "ok", "hold": dict(hold), "item": self._item_of(hold)}
+        item = self._item_of(hold)
+        return {"code": "ok", "hold": dict(hold), "item": item, "basket": [dict(hold)], "items": [item]}
 
     def expire_holds(self, show: str, variant: str, most: int) -> Row:
         due = {"held", "paying"} if "a hold that is paid for does not expire" in self.removed else {"held"}
@@ -242,6 +247,8 @@ class StockBooks:
             code = "full" if item["waiting"] >= most else "waiting"
         if code != "waiting":
             return {"code": code, "entry": None, "item": item}
+        if entry_id in self.waitlist:
+            raise asyncpg.UniqueViolationError("waitlist_pkey")
         entry = self.waitlist[entry_id] = {
             "entry_id": entry_id, "place": len(self.waitlist) + 1, "show_id": show, "variant_id": variant,
             "buyer_id": buyer, "buyer_name": name, "quantity": quantity, "state": "waiting", "hold_id": None,
@@ -287,7 +294,8 @@ class StockBooks:
     # -- queries of checkout/sql ----------------------------------------------------------------------------------
 
     def q_stock(self, show: str, variant: str | None) -> list[Row]:
-        return [dict(row) for (of, v), row in self.stock.items() if of == show and variant in {None, v}]
+        rows = [(self.items[of, v], row) for (of, v), row in self.stock.items() if of == show and variant in {None, v}]
+        return [dict(row) | {name: goods[name] for name in ("price_amount", "currency")} for goods, row in rows]
 
     def q_hold(self, hold_id: str, buyer: str | None, show: str | None) -> list[Row]:
         return owned(self.holds.get(hold_id), buyer, show)

@@ -54,7 +54,7 @@ TABLES = {
 IGNORED = {
     "at_ms", "saved", "created_at_ms", "held_until_ms", "expires_at_ms", "bundle_hold_id", "bundle_id", "goods", "o",
     "r", "entry", "made", "hold", "item", "items", "basket", "payment", "epoch", "ledger_seq", "ledger_hash",
-    "low_at", "low_since_ms",
+    "low_at", "low_since_ms", "flash_id",
 }  # fmt: skip
 
 

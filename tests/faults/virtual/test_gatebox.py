@@ -27,6 +27,7 @@ def names(show: str) -> dict[str, list[str]]:
         "adjust": [base],
         "look": [base, f"{base}:holds", f"{base}:pending"],
         "rebuild": [*sets, f"{base}:holds:new", f"{base}:buyers:new"],
+        "confirm_many": [f"{base}:pending"],
         "sold_out": [base, f"{base}:holds", f"{base}:buyers", *was],
     }
 
@@ -34,7 +35,10 @@ def names(show: str) -> dict[str, list[str]]:
 def a_call(dice: random.Random, epoch: int) -> tuple[str, list]:
     """One script with its arguments, some of them about another epoch."""
     name = dice.choice(
-        ["reserve_many"] * 4 + ["settle_many"] * 3 + ["release_many"] * 2 + ["adjust", "look", "sold_out"]
+        ["reserve_many"] * 4
+        + ["settle_many"] * 3
+        + ["release_many"] * 2
+        + ["adjust", "look", "sold_out", "confirm_many"]
     )
     told = epoch if dice.random() < 0.9 else epoch + 7
     some = dice.sample(HOLDS, dice.randint(1, 4))
@@ -57,6 +61,8 @@ def a_call(dice: random.Random, epoch: int) -> tuple[str, list]:
         case "adjust":
             flags = [dice.choice(("", "", "1", "0")), dice.choice(("", "", "0", "1"))]
             return name, [told, dice.choice((0, 3)), *flags, "news"]
+        case "confirm_many":
+            return name, [pack([x for h in some for x in (h, 1_790_000_060_000 + dice.randint(0, 9))])]
         case "sold_out":
             return name, [dice.choice((2, 1000))]
     return name, []

@@ -2,6 +2,7 @@ import httpx2
 import pytest
 
 from live.demo.shop import SHOP, SetUpError, set_up
+from schema.people import Role
 
 
 class Server:
@@ -58,3 +59,14 @@ async def test_who_asks_for_the_last_show_gets_it_even_after_its_end():
     async with server.client() as http:
         assert await set_up(http, 0, resume_ended=True) == "demo"
     assert server.created == []
+
+
+async def test_a_real_service_takes_all_of_it_and_entering_it_again_changes_nothing(client):
+    client.http.headers["Authorization"] = f"Bearer {client.tokens[Role.OPERATOR]}"
+    show = await set_up(client.http, 0, resume_ended=False)
+    first = (await client.http.get(f"/api/v1/shows/{show}")).json()
+    assert [each["available"] for each in first["bundles"]] == [12]
+    assert (await client.http.get(f"/api/v1/shows/{show}/charges")).json()["home_country"] == "DE"
+    assert await set_up(client.http, 0, resume_ended=False) == show
+    again = (await client.http.get(f"/api/v1/shows/{show}")).json()
+    assert (again["items"], again["bundles"]) == (first["items"], first["bundles"])

@@ -124,16 +124,21 @@ export const api = {
   setSlowMode: (showId, token, ms) =>
     body(call(show(showId, "/chat-settings"), { method: "PUT", token, body: { slow_mode_ms: ms } })),
 
-  hold: (showId, token, key, variant_id, quantity = 1) =>
-    body(call(show(showId, "/holds"), { method: "POST", token, key, body: { variant_id, quantity } })),
+  /** `seen`: the price of one in minor units; at another one nothing is held. */
+  hold: (showId, token, key, variant_id, quantity = 1, seen = null) =>
+    body(call(show(showId, "/holds"), { method: "POST", token, key, body: { variant_id, quantity, ...(seen !== null && { unit_price_amount: seen }) } })),
+  quote: (showId, token, asked) => body(call(show(showId, "/baskets/quote"), { method: "POST", token, body: asked })),
+  payBasket: (showId, token, key, asked) => call(show(showId, "/baskets/pay"), { method: "POST", token, key, body: asked }),
+  charges: (showId) => body(call(show(showId, "/charges"))),
   wait: (showId, token, variant_id, quantity = 1) =>
     body(call(show(showId, "/waitlist"), { method: "POST", token, body: { variant_id, quantity } })),
   place: (entry, token) => body(call(`/api/v1/waitlist/${id(entry)}`, { token })),
   leaveLine: (entry, token) => call(`/api/v1/waitlist/${id(entry)}`, { method: "DELETE", token }),
   getHold: (hold, token) => body(call(`/api/v1/holds/${id(hold)}`, { token })),
   release: (hold, token) => call(`/api/v1/holds/${id(hold)}`, { method: "DELETE", token }),
-  pay: (hold, token, key, payment_method) =>
-    call(`/api/v1/holds/${id(hold)}/pay`, { method: "POST", token, key, body: { payment_method } }),
+  pay: (hold, token, key, payment_method, email = "") =>
+    call(`/api/v1/holds/${id(hold)}/pay`, { method: "POST", token, key, body: { payment_method, ...(email && { email }) } }),
+  payment: (hold, token) => body(call(`/api/v1/holds/${id(hold)}/payment`, { token })),
   order: (order, token) => body(call(`/api/v1/orders/${id(order)}`, { token })),
 
   setState: (showId, token, state) => body(call(show(showId, "/state"), { method: "PUT", token, body: { state } })),
@@ -144,14 +149,39 @@ export const api = {
   unpin: (showId, token, variant) => call(show(showId, `/pins/${id(variant)}`), { method: "DELETE", token }),
   setPrice: (showId, token, variant, price_amount) =>
     body(call(show(showId, `/items/${id(variant)}/price`), { method: "PUT", token, body: { price_amount } })),
+  beginFlash: (showId, token, key, variant, flash) =>
+    body(call(show(showId, `/items/${id(variant)}/flash-price`), { method: "PUT", token, key, body: flash })),
+  endFlash: (showId, token, variant) => body(call(show(showId, `/items/${id(variant)}/flash-price`), { method: "DELETE", token })),
+  coupons: (showId, token) => body(call(show(showId, "/coupons"), { token })),
+  pinCoupon: (showId, token, code) => body(call(show(showId, "/coupon"), { method: "PUT", token, body: { code } })),
+  unpinCoupon: (showId, token) => call(show(showId, "/coupon"), { method: "DELETE", token }),
   restock: (showId, token, key, variant, quantity) =>
     body(call(show(showId, `/items/${id(variant)}/restock`), { method: "POST", token, key, body: { quantity } })),
+  withdraw: (showId, token, key, variant, quantity, reason) =>
+    body(call(show(showId, `/items/${id(variant)}/withdraw`), { method: "POST", token, key, body: { quantity, reason } })),
+  setLow: (showId, token, variant, low_at) =>
+    body(call(show(showId, `/items/${id(variant)}/low-stock`), { method: "PUT", token, body: { low_at } })),
+  audit: (showId, token, cursor = "") =>
+    body(call(show(showId, `/audit${cursor ? `?cursor=${id(cursor)}` : ""}`), { token })),
+  priceErrors: (showId, token, { variant_id, amount, from_ms, to_ms }) =>
+    body(call(show(showId, `/price-errors?variant=${id(variant_id)}&amount=${amount}&from=${from_ms}&to=${to_ms}`), { token })),
+  /** Safe to repeat: what was given back is not given back again. */
+  rollBack: (showId, token, wrong) =>
+    body(call(show(showId, "/price-errors/refunds"), { method: "POST", token, body: wrong })),
+  rehearse: (showId, token, on) => body(call(show(showId, "/rehearsal"), { method: "PUT", token, body: { on } })),
+  openBook: (showId) => body(call(show(showId, "/open-book"))),
+  publicLedger: (showId) => body(call(show(showId, "/public-ledger"))),
+  /** An address: the file needs the buyer's token, see download.js. */
+  receipt: (order) => `/api/v1/orders/${id(order)}/receipt`,
   orders: (showId, token, cursor = "") =>
     body(call(show(showId, `/orders${cursor ? `?cursor=${id(cursor)}` : ""}`), { token })),
   totals: (showId, token) => body(call(show(showId, "/totals"), { token })),
   media: (showId, token) => body(call(show(showId, "/media"), { token })),
   worstSessions: (showId, token, limit) => body(call(show(showId, `/media/sessions?order=worst&limit=${limit}`), { token })),
   holds: (showId, token) => body(call(show(showId, "/holds"), { token })),
+  parked: (showId, token) => body(call(show(showId, "/outbox"), { token })),
+  retryParked: (showId, token, entry) => body(call(show(showId, `/outbox/${id(entry)}/retry`), { method: "POST", token })),
+  differences: (showId, token) => body(call(show(showId, "/payments/differences"), { token })),
   refund: (order, token, key, amount = null) =>
     body(call(`/api/v1/orders/${id(order)}/refund`, { method: "POST", token, key, body: amount === null ? {} : { amount } })),
 };

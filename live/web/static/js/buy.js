@@ -1,11 +1,16 @@
 /** The purchase beside the video: the hold with its timer, the ways to pay, the order. Never a page of its own. */
+import { api } from "./api.js";
+import { BillView } from "./bill.js";
 import { tick } from "./clock.js";
+import { download } from "./download.js";
 import { Check, Clock } from "./icons.js";
 import { Name, Thumb } from "./items.js";
 import { money } from "./money.js";
-import { METHODS, TEST_NOTICE } from "./payments.js";
+import { CardForm } from "./card.js";
+import { METHODS, STRIPE_KEY, TEST_NOTICE } from "./payments.js";
 import { countdown } from "./time.js";
-import { html, useEffect, useRef } from "./view.js";
+import { html, signal, useEffect, useMemo, useRef } from "./view.js";
+import { explain } from "./words.js";
 
 const SPOKEN_AT_S = [60, 30, 10];
 
@@ -56,44 +61,109 @@ function Methods({ hold, purchase, disabled }) {
     <p class="fine">${TEST_NOTICE}</p>`;
 }
 
-function Held({ purchase, item }) {
-  const hold = purchase.hold.value;
+/** Stripe's own form for a card, and an address for the receipt. Keyed by the hold: another amount is another form. */
+function Card({ hold, purchase, disabled }) {
+  const place = useRef();
+  const email = useRef();
+  const { form, ready, problem } = useMemo(
+    () => ({ form: new CardForm(STRIPE_KEY, hold.total), ready: signal(false), problem: signal("") }),
+    [hold.hold_id],
+  );
+  const mount = async () => {
+    problem.value = await form.mount(place.current);
+    ready.value = !problem.value;
+  };
+  useEffect(() => {
+    mount();
+    return () => form.unmount();
+  }, [form]);
+  useEffect(() => form.setAmount(hold.total.amount), [form, hold.total.amount]);
+  const pay = (event) => {
+    event.preventDefault();
+    purchase.payByCard(form, email.current.value.trim());
+  };
+  return html`<form class="card-form" onSubmit=${pay}>
+    <div ref=${place} class="place" data-testid="card"></div>
+    <label>E-mail for your receipt, if you like <input ref=${email} type="email" autocomplete="email" maxlength="254" data-testid="pay-email" /></label>
+    ${problem.value && html`<p class="notice" role="alert" data-testid="card-problem">${problem.value}</p>
+      <button type="button" class="quiet" data-testid="card-again" onClick=${mount}>Try again</button>`}
+    <button type="submit" class="primary" disabled=${disabled || !ready.value} data-testid="pay-card">Pay ${money(hold.total)}</button>
+  </form>`;
+}
+
+function Held({ purchase, item, nameOf }) {
+  const { bill } = purchase;
+  const one = purchase.hold.value;
+  const hold = { ...one, total: bill.total(one) };
   const paying = purchase.stage.value === "paying";
   return html`<header>
       <h2>${paying ? "Paying…" : "It's yours"}</h2>
       ${!paying && html`<${Timer} hold=${hold} onLapse=${() => purchase.lapse()} />`}
     </header>
-    <${Bought} hold=${hold} item=${item} />
+    <${Bought} hold=${{ ...one, total: (one.bundle ?? one).total }} item=${item} />
+    <${BillView} bill=${bill} nameOf=${nameOf} />
     <p class="notice" role="alert" data-testid="buy-notice">${purchase.notice.value}</p>
-    <${Methods} hold=${hold} purchase=${purchase} disabled=${paying} />
-    <button type="button" class="link" disabled=${paying} data-testid="release" onClick=${() => purchase.release()}>Let it go</button>`;
+    <${STRIPE_KEY ? Card : Methods} key=${hold.hold_id} hold=${hold} purchase=${purchase} disabled=${paying} />
+    <button type="button" class="link" disabled=${paying} data-testid="release" onClick=${() => purchase.release()}>Let it go</button>
+    <button type="button" class="link" disabled=${paying} data-testid="keep" onClick=${() => purchase.keep()}>Keep it and add more</button>`;
 }
 
-function Done({ purchase, item }) {
+function Confirming({ purchase, item }) {
+  return html`<header><h2 role="status" data-testid="confirming">Confirming…</h2></header>
+    <${Bought} hold=${purchase.hold.value} item=${item} />
+    <p>You tapped in time. We are making sure of it; nothing is charged before it is yours. This takes a minute at most.</p>
+    <p class="notice" role="alert" data-testid="buy-notice">${purchase.notice.value}</p>
+    <button type="button" class="link" data-testid="release" onClick=${() => purchase.release()}>Let it go</button>`;
+}
+
+/** The signed receipt as a file; whoever has it can check the shop's books. */
+function Receipt({ purchase, order }) {
+  const save = async () => {
+    try {
+      await download(api.receipt(order.order_id), await purchase.token(), `receipt-${order.order_id}.json`);
+    } catch (problem) {
+      purchase.notice.value = explain(problem);
+    }
+  };
+  return html`<p class="receipt">
+    <button type="button" class="link" data-testid="receipt" onClick=${save}>Download the receipt</button>
+    <a class="link" href="/audit/${encodeURIComponent(purchase.show)}" target="_blank" rel="noopener">Check the shop's books</a>
+  </p>
+  ${purchase.notice.value && html`<p class="notice" role="alert">${purchase.notice.value}</p>`}`;
+}
+
+function Done({ purchase, item, nameOf }) {
   const order = purchase.order.value;
+  const bundles = new Set((order.lines ?? []).map((line) => line.bundle_id ?? line.hold_id));
   return html`<header><h2><${Check} /> Order confirmed</h2></header>
-    <${Bought} hold=${order} item=${item} />
+    ${bundles.size > 1
+      ? html`<ul class="kepts" data-testid="order-lines">${order.lines.map((line) => html`<li key=${line.hold_id} class="kept"><span class="name">${nameOf(line)}</span><span class="price">${money(line.total)}</span></li>`)}</ul>
+          <p>Total <b class="price">${money(order.total)}</b></p>`
+      : html`<${Bought} hold=${order} item=${item} />`}
     <p>Order number <code data-testid="order-id">${order.order_id}</code></p>
+    <${Receipt} purchase=${purchase} order=${order} />
     <button type="button" class="primary" data-testid="order-close" onClick=${() => purchase.dismiss()}>Back to the show</button>`;
 }
 
 function Lapsed({ purchase }) {
-  return html`<header><h2>Time is up</h2></header>
+  return html`<header><h2>${purchase.hold.value ? "Time is up" : "Not confirmed"}</h2></header>
     <p data-testid="buy-notice">${purchase.notice.value}</p>
     <button type="button" class="primary" data-testid="lapsed-close" onClick=${() => purchase.dismiss()}>Back to the show</button>`;
 }
 
-const PANELS = { held: Held, paying: Held, done: Done, lapsed: Lapsed };
+const PANELS = { confirming: Confirming, held: Held, paying: Held, done: Done, lapsed: Lapsed };
 
 /** Shown in place of the pinned items while a purchase is under way. */
 export function BuyPanel({ purchase, items }) {
   const panel = useRef();
   const stage = purchase.stage.value;
   useFocus(panel, stage);
-  const variant = (purchase.order.value ?? purchase.hold.value)?.variant_id;
-  const item = items.find((each) => each.variant_id === variant);
+  const find = ({ bundle_id, variant_id }) => items.find((each) => each.variant_id === (bundle_id ?? variant_id));
+  const nameOf = (hold) => find(hold)?.title ?? hold.variant_id;
+  const at = purchase.order.value ?? purchase.hold.value;
+  const item = at && find(at.lines?.[0] ?? at);
   return html`<section ref=${panel} class="purchase ${stage}" tabindex="-1" aria-label="Your purchase" data-testid="purchase">
-    <${PANELS[stage]} purchase=${purchase} item=${item} />
+    <${PANELS[stage]} purchase=${purchase} item=${item} nameOf=${nameOf} />
   </section>`;
 }
 

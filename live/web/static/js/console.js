@@ -8,9 +8,14 @@ import { Name } from "./items.js";
 import { mediaPanel } from "./media.js";
 import { Moderator, moderationPanel } from "./moderation.js";
 import { decimal, digits, minorUnits, money } from "./money.js";
+import { providerPanel } from "./provider.js";
+import { PriceTag } from "./offers.js";
+import { LowStock } from "./low.js";
+import { auditPanel, FilesPanel, priceErrorPanel } from "./office.js";
 import { joinRoom } from "./room.js";
 import { showOfPath, StaffSession } from "./session.js";
 import { attempt, gateWords, isLockedOut, TokenGate, TopBar } from "./staff.js";
+import { StockButton, StockForms } from "./stockroom.js";
 import { countdown, timeOfDay } from "./time.js";
 import { toast, Toasts } from "./toast.js";
 import { html, render, signal, useRef } from "./view.js";
@@ -24,6 +29,7 @@ const ORDER_WORDS = {
   paid: "Paid",
   captured: "Paid",
   capture_failed: "Capture failed",
+  cancelled: "Cancelled",
   partially_refunded: "Partly refunded",
   refunded: "Refunded",
 };
@@ -39,17 +45,22 @@ function start() {
   const moreOrders = signal(null);
   const holds = signal([]);
   const totals = signal(null);
+  const low = new LowStock();
   const { store, socket, status, problem, refuse } = joinRoom({ show: showId, session, onFrame: noticeStock });
   const voice = new Voice({ show: showId, token, socket });
 
   const MediaPanel = mediaPanel({ show: showId, token });
   const { ModerationPanel, refetch: refetchSanctions } = moderationPanel({ show: showId, token });
   const moderator = new Moderator({ show: showId, token, onChange: refetchSanctions });
+  const ProviderPanel = providerPanel({ show: showId, token });
+  const AuditPanel = auditPanel({ show: showId, token });
+  const PriceErrorPanel = priceErrorPanel({ show: showId, token, items: store.items, titleOf: (variant) => titleOf(variant) });
 
   let refetching = null;
 
   /** Stock that moves means that a hold or an order did: ask once for all that happens within a moment. */
   function noticeStock(frame) {
+    low.notice(frame, titleOf, (variant) => frame.st?.[`stock.${variant}`]?.available ?? store.stock.value[variant]?.available ?? "few");
     if (frame.snapshot || Object.keys(frame.st ?? {}).some((key) => key.startsWith("stock."))) refetchSoon();
   }
 
@@ -146,20 +157,36 @@ function start() {
     const { variant_id: variant } = item;
     const stock = store.stock.value[variant] ?? item.stock;
     return html`<tr class=${stock.available === 0 ? "gone" : stock.available <= 5 ? "few" : ""}>
-      <th scope="row"><span class="item-head"><${PinSwitch} item=${item} /><${Name} item=${item} /><span class="muted">${money(item.price)}</span></span></th>
+      <th scope="row"><span class="item-head"><${PinSwitch} item=${item} /><${Name} item=${item} /><span class="muted"><${PriceTag} item=${item} /></span>${low.isLow(variant) && html`<span class="low-note" data-testid="low-${variant}">low</span>`}</span></th>
       ${COLUMNS.map((column) => html`<td key=${column} data-label=${HEADINGS[column]} data-testid="board-${variant}-${column}">${stock[column]}</td>`)}
-      <td class="act"><${Restock} item=${item} /></td>
+      <td class="act"><span class="stock-acts"><${Restock} item=${item} /><${StockButton} item=${item} /></span></td>
+    </tr>
+    <${StockForms} ...${{ show: showId, token, item, stock, columns: COLUMNS.length + 2 }} />`;
+  }
+
+  /** A bundle has no stock of its own: as many as its scarcest part allows. */
+  function BundleRow({ item }) {
+    const available = store.stock.value[item.variant_id]?.available ?? 0;
+    return html`<tr class=${available === 0 ? "gone" : ""}>
+      <th scope="row"><span class="item-head"><${PinSwitch} item=${item} /><${Name} item=${item} /><span class="muted"><${PriceTag} item=${item} /></span></span></th>
+      ${COLUMNS.map((column) => html`<td key=${column} data-label=${HEADINGS[column]} data-testid="board-${item.variant_id}-${column}">${column === "available" ? available : "–"}</td>`)}
+      <td class="act"><span class="muted">bundle</span></td>
     </tr>`;
   }
 
   function Board() {
-    const stocks = store.items.value.map((item) => store.stock.value[item.variant_id] ?? item.stock);
+    const single = store.items.value.filter((item) => !item.parts);
+    const bundles = store.items.value.filter((item) => item.parts);
+    const stocks = single.map((item) => store.stock.value[item.variant_id] ?? item.stock);
     const total = (column) => stocks.reduce((all, stock) => all + stock[column], 0);
     return html`<section class="panel board" aria-labelledby="board-title">
       <h2 id="board-title">Stock</h2>
       <table>
         <thead><tr><th scope="col">Item</th>${COLUMNS.map((column) => html`<th key=${column} scope="col">${HEADINGS[column]}</th>`)}<th scope="col">Restock</th></tr></thead>
-        <tbody data-testid="board">${store.items.value.map((item) => html`<${BoardRow} key=${item.variant_id} item=${item} />`)}</tbody>
+        <tbody data-testid="board">
+          ${single.map((item) => html`<${BoardRow} key=${item.variant_id} item=${item} />`)}
+          ${bundles.map((item) => html`<${BundleRow} key=${item.variant_id} item=${item} />`)}
+        </tbody>
         <tfoot><tr><th scope="row">Total</th>${COLUMNS.map((column) => html`<td key=${column} data-label=${HEADINGS[column]} data-testid="board-total-${column}">${total(column)}</td>`)}<td class="act"></td></tr></tfoot>
       </table>
     </section>`;
@@ -170,13 +197,20 @@ function start() {
     return item ? `${item.title}${item.option && `, ${item.option}`}` : variant;
   };
 
+  /** What an order is of, in words: each line, a bundle once by its own name. */
+  const linesOf = ({ lines }) => {
+    const bundles = [...new Set(lines.map((line) => line.bundle_id).filter(Boolean))];
+    const single = lines.filter((line) => !line.bundle_id);
+    return [...bundles.map(titleOf), ...single.map((line) => titleOf(line.variant_id) + (line.quantity > 1 ? ` × ${line.quantity}` : ""))].join(" + ");
+  };
+
   const refundKeys = new Map();
 
   /** The same refund asked again after a lost answer goes under the same key: money moves once. */
   async function refund(order, amount) {
     const left = order.total.amount - order.refunded.amount;
     const what = money({ amount: amount ?? left, currency: order.total.currency });
-    const yes = await confirm({ title: `Refund ${what}?`, text: `${order.buyer_name}, ${titleOf(order.variant_id)}`, action: `Refund ${what}` });
+    const yes = await confirm({ title: `Refund ${what}?`, text: `${order.buyer_name}, ${linesOf(order)}`, action: `Refund ${what}` });
     if (!yes) return false;
     const asked = `${order.order_id} ${amount ?? "all"} ${order.refunded.amount}`;
     if (!refundKeys.has(asked)) refundKeys.set(asked, intent());
@@ -188,7 +222,7 @@ function start() {
   function RefundForm({ order }) {
     const field = useRef();
     const { order_id: id, total, refunded } = order;
-    if (refunded.amount >= total.amount) return null;
+    if (refunded.amount >= total.amount || ["cancelled", "capture_failed"].includes(order.state)) return null;
     const part = async (event) => {
       event.preventDefault();
       const amount = minorUnits(field.current.value, total.currency);
@@ -206,7 +240,7 @@ function start() {
   function OrderRow({ order }) {
     return html`<li class="order ${order.state}" data-testid="order-${order.order_id}" data-state=${order.state}>
       <div class="order-head">
-        <b>${titleOf(order.variant_id)}</b>${order.quantity > 1 && html` <span>× ${order.quantity}</span>`}
+        <b>${linesOf(order)}</b>
         <span class="price">${money(order.total)}</span>
       </div>
       <div class="muted">
@@ -262,7 +296,9 @@ function start() {
       <main class="console">
         <div class="wide"><${SalesSwitch} /><${Totals} /></div>
         <${Board} />
+        <${ProviderPanel} />
         <${MediaPanel} state=${store.show.value?.state} />
+        <${PriceErrorPanel} />
         <${Orders} />
         <${Holds} />
         <${ModerationPanel} />
@@ -271,6 +307,8 @@ function start() {
           <${ChatList} messages=${store.chat.value} onTop=${store.onTop.value} voice=${voice} staff=${moderator} />
           <${ChatForm} voice=${voice} />
         </section>
+        <${AuditPanel} />
+        <${FilesPanel} ...${{ show: showId, token }} />
       </main>
       <${Questions} /><${Toasts} />`;
   }

@@ -1,5 +1,6 @@
 /** An item on sale, as buyers see it: a card beside the video, a row in the index, and the parts both share. */
 import { money } from "./money.js";
+import { PriceTag } from "./offers.js";
 import { html, signal } from "./view.js";
 import { stockNote } from "./words.js";
 
@@ -58,7 +59,7 @@ export function PinCard({ item, stock, open, busy, onBuy, ...line }) {
     <div class="about">
       <${Name} item=${item} />
       <span class="line">
-        <span class="price" data-testid="price-${item.variant_id}">${money(item.price)}</span>
+        <${PriceTag} item=${item} testid="price-${item.variant_id}" />
         <${StockNote} item=${item} stock=${stock} />
       </span>
       <${Line} ...${{ item, stock, open, ...line }} />
@@ -79,7 +80,7 @@ export function ItemRow({ item, stock, open, busy, onBuy, ...line }) {
     <div class="about">
       <${Name} item=${item} />
       <span class="line">
-        <span class="price">${money(item.price)}</span>
+        <${PriceTag} item=${item} />
         <${StockNote} item=${item} stock=${stock} prefix="drawer-" />
       </span>
       <${Line} ...${{ item, stock, open, ...line }} prefix="drawer-" />

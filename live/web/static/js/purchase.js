@@ -2,7 +2,8 @@
  * One viewer's purchase, from tap to order: what to ask the server, what to keep over a reload, what to say.
  *
  * Owns: the hold this page is about, at most one at a time. Stages: "none", "holding" (the tap is on its way),
- * "held" (the timer runs), "paying", "done" (an order), and "lapsed" (the time ran out).
+ * "confirming" (admitted, and not ours yet), "held" (the timer runs), "paying", "done" (an order), and "lapsed" (the time
+ * ran out).
  * Invariant: one tap has one Idempotency-Key, kept in sessionStorage until the server has answered for good, so a
  * retry or a reload in the middle of it neither buys twice nor forgets a unit.
  */
@@ -16,13 +17,18 @@ const POLL_MS = 1_000;
 const POLLS_MAX = 120;
 
 export class Purchase {
-  constructor({ show, token, onSettled = () => {} }) {
-    Object.assign(this, { show, token, onSettled });
+  /**
+   * `bill(hold)`: what the hold at hand is paid for with (bill.js). `answerBank(clientSecret)`: lets the bank ask the
+   * buyer, where a provider's payments may come to that.
+   */
+  constructor({ show, token, onSettled = () => {}, bill, answerBank = null }) {
+    Object.assign(this, { show, token, onSettled, answerBank });
     this.store = saved(`showfloor.hold.${show}`);
     this.stage = signal("none");
     this.hold = signal(null);
     this.order = signal(null);
     this.notice = signal("");
+    this.bill = bill(this.hold);
   }
 
   /** Go on with whatever a reload interrupted. */
@@ -34,29 +40,44 @@ export class Purchase {
   }
 
   /** The one tap. Answers the Problem if it was refused, else null. */
-  async take(variant_id, quantity = 1) {
-    if (this.stage.value === "holding" || this.stage.value === "paying") return null;
+  async take(variant_id, quantity = 1, seen = null) {
+    if (["holding", "confirming", "paying"].includes(this.stage.value)) return null;
     if (this.stage.value === "held") {
       this.notice.value = "Pay for this one or let it go before you take another.";
       return null;
     }
-    const tap = { key: intent(), variant_id, quantity };
+    const tap = { key: intent(), variant_id, quantity, seen };
     this.store.set({ tap });
     return this.#place(tap);
   }
 
   /** A hold that was made for us: a place in a line came up. False while another purchase is under way. */
-  async adopt(holdId) {
+  async adopt(holdId, notice = "One came free, and it was your turn. Pay before the time is up.") {
     if (!["none", "done", "lapsed"].includes(this.stage.value)) return false;
     this.store.set({ hold_id: holdId });
-    await this.#look(holdId, "One came free, and it was your turn. Pay before the time is up.");
+    await this.#look(holdId, notice);
     return true;
   }
 
-  async #place({ key, variant_id, quantity }) {
+  /** Set the hold aside, still ours, and go on choosing. */
+  keep() {
+    if (this.stage.value !== "held") return;
+    this.bill.keep(this.hold.value);
+    this.#clear();
+  }
+
+  /** Pay for what was set aside. */
+  async payKept() {
+    const hold = this.bill.takeOut();
+    if (hold && !(await this.adopt(hold.hold_id, ""))) this.bill.keep(hold);
+  }
+
+  async #place({ key, variant_id, quantity, seen }) {
     this.#enter("holding");
     try {
-      this.#held(await api.hold(this.show, await this.token(), key, variant_id, quantity));
+      const hold = await api.hold(this.show, await this.token(), key, variant_id, quantity, seen);
+      if (hold.state === "confirming") this.#confirm(hold); // as long as it takes: the tap itself is answered
+      else this.#held(hold);
       return null;
     } catch (problem) {
       if (problem.code !== "network") this.store.set(null);
@@ -68,13 +89,26 @@ export class Purchase {
   /** Pay with a method of the provider's. A method tried again after a lost answer goes under the same key. */
   async pay(method) {
     if (this.stage.value !== "held") return;
+    this.#enter("paying");
+    await this.#send(method);
+  }
+
+  /** Pay with what was typed into a form of the provider's (card.js); it is asked once, however often one clicks. */
+  async payByCard(form, email = "") {
+    if (this.stage.value !== "held") return;
+    this.#enter("paying");
+    const { id, problem } = await form.token();
+    if (problem) this.#enter("held", problem);
+    else await this.#send(id, email);
+  }
+
+  async #send(method, email = "") {
     const hold = this.hold.value;
     const kept = this.store.get();
     const key = kept?.pay?.method === method ? kept.pay.key : intent();
     this.store.set({ hold_id: hold.hold_id, pay: { key, method } });
-    this.#enter("paying");
     try {
-      const { status, body } = await api.pay(hold.hold_id, await this.token(), key, method);
+      const { status, body } = await this.bill.pay(hold, await this.token(), key, method, email);
       if (status === 200) this.#done(body);
       else await this.#decide(hold.hold_id);
     } catch (problem) {
@@ -84,7 +118,7 @@ export class Purchase {
 
   async release() {
     const hold = this.hold.value;
-    if (this.stage.value !== "held") return;
+    if (this.stage.value !== "held" && this.stage.value !== "confirming") return;
     try {
       await api.release(hold.hold_id, await this.token());
       this.#clear();
@@ -115,6 +149,19 @@ export class Purchase {
     this.#clear();
   }
 
+  /** Where the payment stands, as the provider says now: the server asks it. Null without an answer. */
+  async #payment(holdId) {
+    return api.payment(holdId, await this.token()).catch(() => null);
+  }
+
+  async #letBankAsk(holdId) {
+    const secret = this.answerBank && (await this.#payment(holdId))?.client_secret;
+    if (!secret) return;
+    this.notice.value = "Your bank wants to be sure that it is you.";
+    await this.answerBank(secret);
+    await this.#payment(holdId);
+  }
+
   #enter(stage, notice = "") {
     batch(() => {
       this.stage.value = stage;
@@ -137,6 +184,7 @@ export class Purchase {
       this.#enter("done");
     });
     this.store.set(null);
+    this.bill.clear();
     this.onSettled();
   }
 
@@ -154,7 +202,7 @@ export class Purchase {
 
   #refused(problem, hold) {
     if (problem.code === "hold_lapsed") return this.#lapsed();
-    if (problem.code === "payment_declined") {
+    if (["payment_declined", "limit_reached", "price_changed", "coupon_refused"].includes(problem.code)) {
       this.store.set({ hold_id: hold.hold_id }); // the next try is another intent, and goes under another key
       return this.#held(hold, explain(problem));
     }
@@ -175,22 +223,47 @@ export class Purchase {
 
   async #stand(hold, notice = "") {
     if (hold.state === "held") this.#held(hold, notice);
+    else if (hold.state === "confirming") await this.#confirm(hold);
     else if (hold.state === "paying") await this.#decide(hold.hold_id, hold);
     else if (hold.state === "sold") this.#done(await api.order(hold.order_id, await this.token()));
     else if (hold.state === "expired") this.#lapsed();
     else this.#clear();
   }
 
+  /** The shop's books do not answer: nothing is promised, and nothing charged, until they have decided. */
+  async #confirm(known) {
+    this.hold.value = known;
+    this.store.set({ hold_id: known.hold_id });
+    this.#enter("confirming");
+    while (this.stage.value === "confirming") {
+      await sleep(POLL_MS);
+      if (this.hold.value?.hold_id !== known.hold_id || this.stage.value !== "confirming") return;
+      const hold = await api.getHold(known.hold_id, await this.token()).catch((problem) => problem);
+      if (hold.state === "held") return this.#held(hold, "Confirmed: it is yours. Pay before the time is up.");
+      if (hold.state === "expired" || hold.state === "released") return this.#unconfirmed();
+      if (hold.state && hold.state !== "confirming") return this.#stand(hold);
+      if (now() > known.expires_at_ms + POLLS_MAX * POLL_MS) return this.#unconfirmed();
+    }
+  }
+
+  #unconfirmed() {
+    this.hold.value = null;
+    this.#enter("lapsed", explain({ code: "unconfirmed" }));
+    this.store.set(null);
+    this.onSettled();
+  }
+
   /** The provider is undecided: the unit stays ours meanwhile; ask until it has decided. */
   async #decide(holdId, known = null) {
     if (known) this.hold.value = known;
     this.#enter("paying", "The bank is taking its time. The item stays yours.");
+    await this.#letBankAsk(holdId);
     for (let polls = 0; polls < POLLS_MAX; polls += 1) {
       await sleep(POLL_MS);
       const hold = await api.getHold(holdId, await this.token()).catch(() => null);
       if (!hold || hold.state === "paying") continue;
       this.store.set({ hold_id: holdId });
-      if (hold.state === "held") this.#held(hold, explain({ code: "payment_declined" }));
+      if (hold.state === "held") this.#held(hold, explain({ code: (await this.#payment(holdId))?.code || "payment_declined" }));
       else if (hold.state === "sold") await this.#stand(hold);
       else this.#lapsed(); // declined after its time had run out
       return;

@@ -4,6 +4,7 @@
  * Owns: the meaning of every event and state key in schema/wire.py. `reduce` and `loaded` are pure.
  * Invariant: an unknown event or key changes nothing, so that an older page survives a newer server.
  */
+import { asItem, bundleStock } from "./offers.js";
 import { computed, signal } from "./view.js";
 
 export const CHAT_MAX = 200;
@@ -41,7 +42,7 @@ const EVENTS = {
   unpin: (state, { variant_id }) => ({ ...state, pins: without(state.pins, variant_id) }),
   price: (state, { variant_id, price }) => ({
     ...state,
-    items: state.items.map((item) => (item.variant_id === variant_id ? { ...item, price } : item)),
+    items: state.items.map((item) => (item.variant_id === variant_id ? { ...item, price, flash: null } : item)),
   }),
   sold_out: (state, { variant_id }) => withAvailable(state, variant_id, 0),
   back_in_stock: (state, { variant_id, available }) => withAvailable(state, variant_id, available),
@@ -54,6 +55,7 @@ const KEYS = {
   show: (state, to) => patch(state, { state: to }),
   sales: (state, open) => patch(state, { sales_open: open }),
   host: (state, present) => patch(state, { host_present: present }),
+  coupon: (state, coupon) => patch(state, { coupon }),
   slow: (state, ms) => patch(state, { slow_mode_ms: ms }),
 };
 
@@ -70,7 +72,13 @@ function apply(state, event) {
   return REPLAYED.has(event.t) ? { ...next, since: [...next.since, event].slice(-CHAT_MAX) } : next;
 }
 
+function withFlash(state, variant, flash) {
+  const items = state.items.map((item) => (item.variant_id === variant ? { ...item, flash, price: item.flash?.instead_of ?? item.price } : item));
+  return { ...state, items };
+}
+
 function assign(state, [key, value]) {
+  if (key.startsWith("flash.")) return withFlash(state, key.slice(6), value);
   if (key.startsWith("stock.")) return { ...state, stock: { ...state.stock, [key.slice(6)]: value } };
   return KEYS[key]?.(state, value) ?? state;
 }
@@ -84,8 +92,9 @@ export function reduce(state, frame) {
 
 /** The state after `GET /api/v1/shows/{show}`: the answer, then whatever was heard while it was on its way. */
 export function loaded(state, show) {
-  const { items, pins, ...about } = show;
-  const stock = { ...Object.fromEntries(items.map((item) => [item.variant_id, item.stock])), ...state.stock };
+  const { items: single, bundles = [], pins, ...about } = show;
+  const items = [...single, ...bundles.map((bundle, index) => asItem(bundle, single.length + index))];
+  const stock = { ...Object.fromEntries(single.map((item) => [item.variant_id, item.stock])), ...state.stock };
   const base = { ...state, about, items: [...items].sort((a, b) => a.position - b.position), pins, stock };
   return state.since.reduce((known, event) => EVENTS[event.t](known, event), base);
 }
@@ -100,7 +109,12 @@ export function createStore() {
     state,
     show: computed(() => about.value && { ...about.value, ...live.value }),
     items: part(({ items }) => items),
-    stock: part(({ stock }) => stock),
+    /** Of bundles too, as their parts allow. */
+    stock: computed(() => {
+      const { items, stock } = state.value;
+      const bundles = items.filter((item) => item.parts).map((item) => [item.variant_id, bundleStock(item, stock)]);
+      return bundles.length ? { ...stock, ...Object.fromEntries(bundles.filter(([, each]) => each)) } : stock;
+    }),
     pins: part(({ pins }) => pins),
     chat: part(({ chat }) => chat),
     onTop: part(({ onTop }) => onTop),

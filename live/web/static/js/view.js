@@ -8,6 +8,6 @@ import { h, render } from "preact";
 import htm from "htm";
 
 export { render };
-export { useEffect, useId, useRef } from "preact/hooks";
+export { useEffect, useId, useMemo, useRef } from "preact/hooks";
 export { batch, computed, effect, signal } from "@preact/signals";
 export const html = htm.bind(h);

@@ -1,10 +1,15 @@
 /** The watch page: the video first; items, chat and a purchase of at most three taps beside it. */
+import { BasketBar, Bill } from "./bill.js";
 import { BuyPanel, isOpen } from "./buy.js";
+import { answerBank } from "./card.js";
 import { ChatForm, ChatList, Voice } from "./chat.js";
+import { now } from "./clock.js";
 import { Questions } from "./dialog.js";
 import { Frames } from "./frames.js";
 import { Bag, Cross } from "./icons.js";
 import { ItemRow, PinCard } from "./items.js";
+import { priceAt } from "./offers.js";
+import { STRIPE_KEY } from "./payments.js";
 import { PinGate } from "./pingate.js";
 import { Purchase } from "./purchase.js";
 import { sendReports } from "./report.js";
@@ -39,8 +44,13 @@ function behindPictures(apply) {
   return (frame) => gate.take(frame);
 }
 
-const { store, socket, status, problem } = joinRoom({ show: showId, session, through: behindPictures });
-const purchase = new Purchase({ show: showId, token });
+const { store, socket, status, problem, reload } = joinRoom({ show: showId, session, through: behindPictures });
+const purchase = new Purchase({
+  show: showId,
+  token,
+  bill: (hold) => new Bill({ show: showId, token, hold, pinned: () => store.show.value?.coupon ?? null }),
+  answerBank: STRIPE_KEY ? (secret) => answerBank(STRIPE_KEY, secret) : null,
+});
 const waiting = new Waiting({
   show: showId,
   token,
@@ -77,8 +87,10 @@ effect(() => {
 
 async function buy(item, quantity) {
   drawerOpen.value = false;
-  const refused = await purchase.take(item.variant_id, quantity);
+  const seen = item.parts ? null : priceAt(item, now()).amount;
+  const refused = await purchase.take(item.variant_id, quantity, seen);
   if (refused) toast(explain(refused), "bad");
+  if (refused?.code === "price_changed") await reload();
 }
 
 async function wait(item) {
@@ -105,15 +117,25 @@ function buying(item) {
   };
 }
 
+// On a phone there is room for one card and a bit: what the host has just pinned comes into view.
+function Cards({ pinned }) {
+  const list = useRef();
+  const newest = pinned.at(-1)?.variant_id;
+  useEffect(() => list.current.scrollTo({ left: list.current.scrollWidth, top: list.current.scrollHeight }), [newest]);
+  return html`<ul ref=${list} class="cards" data-testid="pins">
+    ${pinned.map((item) => html`<${PinCard} key=${item.variant_id} ...${buying(item)} />`)}
+  </ul>`;
+}
+
 function Shelf() {
   if (isOpen(purchase)) return html`<${BuyPanel} purchase=${purchase} items=${store.items.value} />`;
   const pinned = store.pinned.value;
   const show = store.show.value;
   return html`<section class="shelf" aria-label="Shown now">
+    ${show?.rehearsal_of && html`<p class="closed" role="status" data-testid="rehearsal">This is a rehearsal: nothing is really sold.</p>`}
     ${show && !show.sales_open && html`<p class="closed" role="status" data-testid="sales-closed">Sales are closed at the moment.</p>`}
-    <ul class="cards" data-testid="pins">
-      ${pinned.map((item) => html`<${PinCard} key=${item.variant_id} ...${buying(item)} />`)}
-    </ul>
+    <${BasketBar} bill=${purchase.bill} onOpen=${() => purchase.payKept()} />
+    <${Cards} pinned=${pinned} />
   </section>`;
 }
 
@@ -151,7 +173,7 @@ function Watch() {
         <${Picture} onVideo=${watchVideo} />
         <${Curtain} show=${store.show.value} playback=${playback.value} problem=${problem.value} />
         <${Bar} />
-        <${SoundButton} video=${video} />
+        ${store.show.value?.state !== "ended" && html`<${SoundButton} video=${video} />`}
         <${Statistics} peer=${() => player.value?.peer} frames=${frames} notes=${pinNotes} onRow=${(row) => (marks.statistics = row)} />
       </section>
       <div class="side">
@@ -173,3 +195,4 @@ function Watch() {
 sendReports({ player: () => player.value, frames, socket, isOn: () => Boolean(player.value?.hostPresent) });
 render(html`<${Watch} />`, document.getElementById("app"));
 purchase.resume();
+purchase.bill.resume();

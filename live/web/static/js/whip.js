@@ -18,6 +18,9 @@ const DISCONNECTED_MS = 3_000;
 const CONNECT_MS = 10_000;
 const STATS_MS = 1_000;
 const ASK_EVERY = 3;
+/** The server reports once a second. After so much silence it is asked whether it still has the session: a worker may
+ * have died, and ICE takes five seconds and more to say so. */
+const UNHEARD_MS = 1_900;
 
 /** Three layers of 720p, lowest first; a browser leaves out those that a smaller camera has no use for. */
 const LAYERS = [
@@ -61,7 +64,7 @@ export class Publisher {
     this.wanted = true;
     this.measured = 0;
     addEventListener("pagehide", this.leave);
-    this.measuring = setInterval(() => this.#measure(), STATS_MS);
+    this.measuring = setInterval(() => this.#measureAlone(), STATS_MS);
     return this.#connect();
   }
 
@@ -82,11 +85,13 @@ export class Publisher {
     this.#say(status);
   }
 
-  /** True if our session was ended and somebody else's video is arriving. */
-  async #isReplaced() {
+  /** What became of our session: "replaced" if it was ended and somebody else's video is arriving, "over" if not; else "". */
+  async #fate() {
     const { session } = this;
-    if (!session || !(await isOver(session, this.bearer))) return false;
-    return session === this.session && Boolean((await api.show(this.show).catch(() => null))?.host_present);
+    if (!session || !(await isOver(session, this.bearer))) return "";
+    const present = (await api.show(this.show).catch(() => null))?.host_present;
+    if (session !== this.session) return "";
+    return present ? "replaced" : "over";
   }
 
   #say(status, more = null) {
@@ -152,9 +157,13 @@ export class Publisher {
   }
 
   async #again(atLeastMs = 0) {
-    const replaced = await this.#isReplaced();
+    const fate = await this.#fate();
     if (!this.wanted) return;
-    if (replaced) return this.stop("replaced");
+    if (fate === "replaced") return this.stop("replaced");
+    return this.#later(atLeastMs);
+  }
+
+  #later(atLeastMs = 0) {
     this.#hangUp();
     const backoff = Math.min(BACKOFF_CAP_MS, BACKOFF_BASE_MS * 2 ** this.failures) * (0.5 + Math.random() / 2);
     const pause = Math.max(backoff, atLeastMs);
@@ -164,11 +173,32 @@ export class Publisher {
     return undefined;
   }
 
+  /** True if the server has reported on what we send, and then no more. */
+  async #isUnheard(peer) {
+    const reportMs = await heardAt(peer);
+    const now = performance.now();
+    if (this.heard?.peer !== peer || this.heard.reportMs !== reportMs) this.heard = { peer, reportMs, sinceMs: now };
+    return reportMs > 0 && now - this.heard.sinceMs >= UNHEARD_MS;
+  }
+
+  /** One after the other: a server that is asked may take its time. */
+  async #measureAlone() {
+    if (this.isMeasuring) return;
+    this.isMeasuring = true;
+    await this.#measure().finally(() => (this.isMeasuring = false));
+  }
+
   async #measure() {
     const { peer } = this;
     if (peer?.connectionState !== "connected") return undefined;
     this.measured += 1;
-    if (this.measured % ASK_EVERY === 0 && (await this.#isReplaced()) && this.wanted) return this.stop("replaced");
+    const unheard = await this.#isUnheard(peer);
+    if (unheard || this.measured % ASK_EVERY === 0) {
+      const fate = await this.#fate();
+      if (peer !== this.peer || !this.wanted) return undefined;
+      if (fate === "replaced") return this.stop("replaced");
+      if (fate === "over" && unheard) return this.#later();
+    }
     const now = { ...(await counters(peer, "outbound-rtp")), atMs: performance.now() };
     if (peer !== this.peer) return undefined;
     const { sent } = this;
@@ -178,6 +208,12 @@ export class Publisher {
     this.onStats({ bitrateBps: ((now.bytes - sent.bytes) * 8) / seconds, framesPerSecond: (now.frames - sent.frames) / seconds, codec: sentCodec(peer) });
     return undefined;
   }
+}
+
+/** When the server's newest receiver report came; 0 before the first. */
+async function heardAt(peer) {
+  const reports = Array.from((await peer.getStats()).values());
+  return Math.max(0, ...reports.filter(({ type }) => type === "remote-inbound-rtp").map(({ timestamp }) => timestamp));
 }
 
 /** The video format that was agreed on. */

@@ -1,0 +1,169 @@
+"""The sale while Postgres does not answer: "confirming", never "yours".
+
+Owns: the undecided taps of this process and their journal.
+Invariant: an entry is on disk before its buyer hears of it; nothing is authorized for one; the truth decides them in
+order and before any later tap on the same product; a unit goes back only after its hold id was fenced.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import structlog
+
+from checkout.core.confirming import BOUND_MS, MOST, Entry, Undecided
+from checkout.core.taps import Code, Tap
+from checkout.counts import Counts
+from checkout.gate import Gate, GateDown, Product
+from checkout.journal import Journal
+from checkout.ports import Line
+from schema.errors import Unavailable
+from schema.ids import HoldId, ShowId, VariantId
+from schema.money import Money
+from schema.order import Hold, HoldState
+
+log = structlog.get_logger()
+
+REPLAY_MOST = 500
+SHARE_MS = 2 * BOUND_MS
+_HELD = frozenset({Code.HELD, Code.KNOWN})
+
+
+class Confirming:
+    """What one desk has still to confirm. Without a path there is none: a tap is then Unavailable, as it was."""
+
+    def __init__(
+        self,
+        path: Path | None,
+        *,
+        gate: Gate,
+        counts: Counts,
+        clock: Callable[[], int],
+        line_of: Callable[[Product], Line],
+    ) -> None:
+        self._journal = Journal(path) if path else None
+        self._gate, self._counts, self._clock, self._line_of = gate, counts, clock, line_of
+        self._undecided = Undecided()
+
+    def open(self) -> None:
+        """Take up what a dead process of this name has left."""
+        if self._journal is None:
+            return
+        try:
+            self._undecided.add(self._journal.open())
+        except OSError as error:
+            log.error("journal_not_opened", error=repr(error)[:200])
+        if len(self._undecided):
+            log.info("journal_taken_up", entries=len(self._undecided))
+
+    def close(self) -> None:
+        """Leave the rest to the next one."""
+        if self._journal:
+            self._journal.close()
+
+    @property
+    def is_possible(self) -> bool:
+        """True if taps can be written down."""
+        return self._journal is not None and self._journal.is_open and len(self._undecided) < MOST
+
+    @property
+    def is_needed(self) -> bool:
+        """True while any tap waits for the truth."""
+        return len(self._undecided) > 0
+
+    def waits(self, product: Product) -> bool:
+        """True while taps on this product wait for the truth: later ones stand behind them."""
+        return len(self._undecided) > 0 and self._undecided.waits(product.show_id, product.variant_id)
+
+    def has(self, hold_id: str) -> bool:
+        """True if this process has written it down."""
+        return hold_id in self._undecided
+
+    async def take(self, product: Product, taps: Sequence[Tap], price: Money) -> list[Hold]:
+        """Write down what the gate admitted, once; what each buyer is told. Raises Unavailable: nothing was."""
+        if self._journal is None or not self.is_possible:
+            raise Unavailable("Stock cannot be confirmed right now", retry_after_ms=1000)
+        now_ms = self._clock()
+        fresh = {tap.hold_id: tap for tap in reversed(taps) if tap.hold_id not in self._undecided}
+        entries = [_entry(product, tap, price, now_ms) for tap in reversed(fresh.values())]
+        if entries:
+            await self._journal.append(entries)
+            self._undecided.add(entries)
+            self._counts.confirming += len(entries)
+            await self._share(product, entries)
+        return [self._undecided.hold(tap.hold_id) or _entry(product, tap, price, now_ms).hold() for tap in taps]
+
+    async def _share(self, product: Product, entries: Sequence[Entry]) -> None:
+        """Others leave these units alone for as long, and can tell their buyers."""
+        try:
+            await self._gate.confirm_many(product, [(each.tap.hold_id, each.until_ms) for each in entries])
+            await self._gate.share([each.hold() for each in entries], SHARE_MS)
+        except GateDown:
+            log.info("confirming_not_shared", holds=len(entries))
+
+    def hold(self, hold_id: str) -> Hold | None:
+        """What the buyer is shown of a hold that this process has not decided yet."""
+        return self._undecided.hold(hold_id)
+
+    async def elsewhere(self, hold_id: HoldId) -> Hold | None:
+        """The same, where Postgres knows nothing of it: another process may."""
+        if self._journal is None:
+            return None
+        try:
+            return await self._gate.shared(hold_id)
+        except GateDown:
+            return None
+
+    def give_back(self, hold_id: str) -> bool:
+        """The buyer does not want it any more. False if it is not one of these."""
+        self._undecided.refuse(hold_id, HoldState.RELEASED)
+        return hold_id in self._undecided
+
+    async def replay(self) -> None:
+        """Tell the truth, in order; fence what took too long. What fails is left for the next round."""
+        if not len(self._undecided):
+            return
+        await self._tell_no(self._undecided.refuse_due(self._clock()))
+        for show_id, variant_id in self._undecided.products():
+            try:
+                await self._replay(Product(show_id, variant_id))
+            except (Unavailable, GateDown):
+                return
+
+    async def _replay(self, product: Product) -> None:
+        line, names = self._line_of(product), (ShowId(product.show_id), VariantId(product.variant_id))
+        while entries := self._undecided.to_replay(names, self._clock(), REPLAY_MOST):
+            codes = await line.decide([entry.tap for entry in entries])
+            refused = [entry for entry, code in zip(entries, codes, strict=True) if code not in _HELD]
+            self._counts.confirmed += len(entries) - len(refused)
+            await self._tell_no(refused)
+            await self._end(entries)
+        if entries := self._undecided.to_fence(names):
+            await line.give_up([(entry.tap.hold_id, entry.until_ms, entry.tap.quantity) for entry in entries])
+            await self._end(entries)
+
+    async def _end(self, entries: Sequence[Entry]) -> None:
+        assert self._journal
+        hold_ids = [entry.tap.hold_id for entry in entries]
+        self._undecided.end(hold_ids)
+        await self._journal.end(hold_ids, nothing_left=not len(self._undecided))
+
+    async def _tell_no(self, entries: Sequence[Entry]) -> None:
+        """What was said elsewhere of these is no more; of those the truth has, it need not be: there is a row now."""
+        if not entries:
+            return
+        self._counts.unconfirmed += len(entries)
+        try:
+            await self._gate.share([entry.hold(HoldState.EXPIRED) for entry in entries], SHARE_MS)
+        except GateDown:
+            log.info("refusals_not_shared", holds=len(entries))
+
+
+def _entry(product: Product, tap: Tap, price: Money, now_ms: int) -> Entry:
+    return Entry(
+        tap=tap,
+        show_id=ShowId(product.show_id),
+        variant_id=VariantId(product.variant_id),
+        price=price,
+        at_ms=now_ms,
+        until_ms=now_ms + BOUND_MS,
+    )
