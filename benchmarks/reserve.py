@@ -71,9 +71,6 @@ class Silent:
     def stock_low(self, show_id: ShowId, variant_id: VariantId, since_ms: int | None, version: int) -> None:
         pass
 
-    def stock_low(self, show_id: ShowId, variant_id: VariantId, since_ms: int | None, version: int) -> None:
-        pass
-
 
 async def prepare(database_url: str) -> None:
     await migrate(database_url)
