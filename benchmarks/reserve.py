@@ -26,6 +26,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from itertools import count
+from types import SimpleNamespace
 
 import asyncpg
 import redis.asyncio
@@ -143,7 +144,7 @@ async def main() -> None:
         client = await stack.enter_async_context(redis.asyncio.from_url(stores.redis_url))
         lines = redis.asyncio.BlockingConnectionPool.from_url(stores.redis_url, max_connections=64, timeout=30)
         peer = await stack.enter_async_context(redis.asyncio.Redis.from_pool(lines))
-        desk = await stack.enter_async_context(Desk(pool, client, None, Silent()))  # type: ignore[arg-type]
+        desk = await stack.enter_async_context(Desk(pool, client, SimpleNamespace(name="none"), Silent()))  # type: ignore[arg-type]
         await desk.allocate(SHOW, POT, STOCK)
         await desk.set_sales(SHOW, open=True)
         await client.hset("peer", "available", STOCK)
