@@ -36,7 +36,7 @@ CREATE INDEX payer_units_of ON payer_units (show_id, variant_id, payer);
 -- Guarantees: over all guest sessions that pay with one card or under one mailbox, at once or one after the other,
 -- no more units than the limit; a payment is asked once, and a repetition gets the same answer.
 -- In: the payment; the provider's fingerprint of its card (empty: none); the amount the provider authorized.
--- Code: ok, limit_reached, amount_mismatch (the provider has another amount than we asked for). Caller: Payers.admit.
+-- Code: ok, limit_reached, amount_mismatch (the provider has another amount than we asked for). Caller: Payers.refusal.
 CREATE FUNCTION claim_payer(p_payment text, p_card text, p_amount bigint, OUT code text) LANGUAGE plpgsql AS $$
 DECLARE
     payment payments;

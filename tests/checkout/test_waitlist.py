@@ -102,7 +102,7 @@ async def test_without_the_rule_a_tap_overtakes(shop):
     hold = await shop.tap("ann")
     await wait_for(shop, "bob")
     for function, rule, without in (
-        ("reserve_many", "CASE WHEN s.waiting > 0 THEN 0 ELSE s.stocked - s.taken END", "s.stocked - s.taken"),
+        ("reserve_at_price", "CASE WHEN s.waiting > 0 THEN 0 ELSE s.stocked - s.taken END", "s.stocked - s.taken"),
         (
             "reserve_one_by_one",
             "CASE WHEN item.waiting > 0 THEN 0 ELSE item.stocked - item.taken END;",
