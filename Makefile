@@ -21,7 +21,7 @@ demo: $(VENV)/.runtime ## Run a whole show on this machine: make demo ARGS="--se
 
 test: check ## Everything that CI runs: check, then all tests, the browser's included
 	@deploy/test-machine.sh $(BIN)/python >&2
-	@exec $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+	@exec $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
 
 check: $(VENV)/.test ## Lint, formatting, types, import contracts
 	@$(BIN)/ruff check .

@@ -39,16 +39,16 @@ class Hook(BaseHTTPRequestHandler):
 def main(base_url: str, token: str, seconds: str = "60") -> None:
     global verifier  # noqa: PLW0603
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hook)
-    shop = httpx2.Client(base_url=f"{base_url}/api/v1/webhook-endpoints", headers={"Authorization": f"Bearer {token}"})
+    shop = httpx2.Client(base_url=f"{base_url}/api/v1", headers={"Authorization": f"Bearer {token}"})
     wanted = {"url": f"http://127.0.0.1:{server.server_port}/", "types": ["order.paid", "order.refunded", "stock.low"]}
-    endpoint = shop.post("", json=wanted).raise_for_status().json()
+    endpoint = shop.post("/webhook-endpoints", json=wanted).raise_for_status().json()
     verifier = Webhook(endpoint["secret"])
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    shop.post(f"/{endpoint['endpoint_id']}/ping").raise_for_status()
+    shop.post(f"/webhook-endpoints/{endpoint['endpoint_id']}/ping").raise_for_status()
     try:
         time.sleep(float(seconds))
     finally:
-        shop.delete(f"/{endpoint['endpoint_id']}")
+        shop.delete(f"/webhook-endpoints/{endpoint['endpoint_id']}")
 
 
 if __name__ == "__main__":

@@ -25,8 +25,8 @@ TEMPLATE = "showfloor_template"
 
 _numbers = itertools.count(1)
 
-LONGEST_FIRST = ("scenarios", "browser", "peers")
-"""Folders whose files take longest: begun last, one of them would keep a single process busy at the end."""
+SCREENS = {"scenarios", "browser", "peers"}
+"""Folders of tests with browsers and whole services: one after the other, or they would keep each other waiting."""
 
 settings.register_profile("showfloor", deadline=None)  # how long an example takes says something of the machine alone
 settings.load_profile("showfloor")
@@ -35,8 +35,11 @@ sys.path.append(str(Path(__file__).parent))  # for `from netem.udp import UdpRel
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The files that take longest first; otherwise the order stays."""
-    items.sort(key=lambda item: not set(LONGEST_FIRST) & set(item.path.parts))
+    """For several processes: one takes all that has screens, and begins with it; the rest goes file by file."""
+    items.sort(key=lambda item: SCREENS.isdisjoint(item.path.parts))
+    for item in items:
+        group = str(item.path) if SCREENS.isdisjoint(item.path.parts) else "screens"
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session", autouse=True)

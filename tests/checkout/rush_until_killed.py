@@ -25,12 +25,22 @@ class Silent:
         pass
 
 
+class NoProvider:
+    """Nobody pays."""
+
+    name = "none"
+
+    async def since(self, at_ms):
+        return
+        yield
+
+
 async def main(database_url: str, redis_url: str, buyers: int) -> None:
     numbers = itertools.count()
     async with (
         asyncpg.create_pool(database_url, min_size=1, max_size=4) as pool,
         redis.asyncio.from_url(redis_url) as client,
-        Desk(pool, client, None, Silent()) as desk,
+        Desk(pool, client, NoProvider(), Silent()) as desk,
     ):
 
         async def buyer() -> None:

@@ -40,7 +40,7 @@ async def test_an_act_has_two_entries_and_a_refused_one_says_why(shop, desk, aud
     assert asked["act_id"] == done["act_id"] != refused["act_id"] == asked_too_much["act_id"]
     assert (asked["account_id"], asked["role"], asked["action"]) == ("op", "operator", "refundOrder")
     assert asked["object"] == f"orders/{order.order_id}/refund"
-    assert asked["after"] == {"amount": 400}
+    assert asked["after"] == {"amount": 400, "lines": None}
     assert done["before"] == {"amount": 0, "currency": "EUR"}
     assert done["after"]["amount"]["amount"] == 400
     assert refused["after"]["code"] == "conflict"

@@ -183,7 +183,8 @@ class TestTheBound:
         assert await shop.pg.fetchval("SELECT array_agg(hold_id) FROM fences") == [hold.hold_id]
         assert (await shop.desk.get_hold(shop.viewer("ann"), hold.hold_id)).state == "expired"
         again = await shop.tap("ann", key="k")
-        assert (again.state, again.hold_id != hold.hold_id) == ("held", True)
+        assert again.hold_id != hold.hold_id
+        await becomes(shop, "ann", again, "held")  # at once, unless the other taps of the outage are still being told
         assert (await shop.verify()).problems == []
 
     async def test_one_that_was_committed_after_all_is_left_to_its_buyer(self, late, pg_wire):

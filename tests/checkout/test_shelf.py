@@ -234,7 +234,7 @@ class TestEachDefenceAlone:
     """100 units, 400 taps: either store alone holds exactly 100; with both disarmed it oversells."""
 
     CONDITIONS = (
-        ("reserve_many", "wanted <= product.free", "true"),
+        ("reserve_at_price", "wanted <= product.free", "true"),
         ("reserve_one_by_one", "tap.quantity > free", "false"),
     )
     SCRIPT_CHECK = "n > available"
@@ -480,6 +480,7 @@ async def test_stock_that_arrives_out_of_order_is_told_newest_last(shop, desk):
         listener=told,
         counts=Counts(),
         refusals=Refusals(),
+        confirming=desk._confirming,
         spawn=asyncio.create_task,
         hold_ms=1000,
         offer_ms=1000,

@@ -33,7 +33,10 @@ async def test_a_thousand_buyers_tap_at_once_on_a_hundred_units(service):
     refused = [answer for answer in answers if answer.status != 201]
     assert len(held) == STOCK
     assert len({hold["hold_id"] for hold in held}) == STOCK
-    assert {(answer.status, answer.json()["code"]) for answer in refused} == {(409, "sold_out"), (409, "limit_reached")}
+    # Who has reached the limit of what is sold out hears either, by who answers: the gate, or the process itself.
+    codes = {(answer.status, answer.json()["code"]) for answer in refused}
+    assert (409, "sold_out") in codes
+    assert codes <= {(409, "sold_out"), (409, "limit_reached")}
     assert max(Counter(hold["buyer_id"] for hold in held).values()) <= LIMIT
     assert await service.stock(SHOW, VARIANT) == {
         "on_hand": STOCK,

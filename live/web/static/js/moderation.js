@@ -101,12 +101,18 @@ export function moderationPanel({ show, token }) {
     </li>`;
   }
 
+  /** Apart from the form, which a tick of the clock must not touch. */
+  function Sanctions() {
+    const open = sanctions.value.filter((one) => one.until_ms === null || one.until_ms > tick.value);
+    if (open.length === 0) return html`<p class="muted">Nobody is muted or banned.</p>`;
+    return html`<ul class="list" data-testid="sanctions">${open.map((one) => html`<${Sanction} key=${one.account_id} one=${one} />`)}</ul>`;
+  }
+
   function ModerationPanel() {
     useEffect(() => void refetch(), []);
-    const open = sanctions.value.filter((one) => one.until_ms === null || one.until_ms > tick.value);
     return html`<section class="panel" aria-labelledby="moderation-title">
       <h2 id="moderation-title">Moderation</h2>
-      ${open.length === 0 ? html`<p class="muted">Nobody is muted or banned.</p>` : html`<ul class="list" data-testid="sanctions">${open.map((one) => html`<${Sanction} key=${one.account_id} one=${one} />`)}</ul>`}
+      <${Sanctions} />
       <details><summary>What may be said</summary>${rules.value && html`<${Rules} />`}</details>
     </section>`;
   }

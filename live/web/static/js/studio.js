@@ -129,7 +129,7 @@ function start() {
     return html`<form class="price-form" onSubmit=${begin}>
       <input name="price" inputmode="decimal" placeholder="price" aria-label="Flash price in ${price.currency}" data-testid="flash-price-${variant}" required autofocus />
       <input name="units" type="number" min="1" step="1" placeholder="units" aria-label="Units at this price" data-testid="flash-units-${variant}" required />
-      <input name="minutes" type="number" min="0.5" step="0.5" value="2" aria-label="Minutes" data-testid="flash-minutes-${variant}" required />
+      <input name="minutes" type="number" min="0.5" step="0.5" defaultValue="2" aria-label="Minutes" data-testid="flash-minutes-${variant}" required />
       <button type="submit" class="primary" data-testid="flash-begin-${variant}">Begin</button>
       <button type="button" class="plain" onClick=${() => (flashing.value = null)}>Cancel</button>
     </form>`;
@@ -180,7 +180,7 @@ function start() {
       return undefined;
     };
     return html`<form class="price-form" onSubmit=${save}>
-      <input name="price" inputmode="decimal" value=${decimal(price.amount, digits(price.currency))} aria-label="New price in ${price.currency}" data-testid="price-input-${variant}" autofocus />
+      <input name="price" inputmode="decimal" defaultValue=${decimal(price.amount, digits(price.currency))} aria-label="New price in ${price.currency}" data-testid="price-input-${variant}" autofocus />
       <button type="submit" class="primary" data-testid="price-save-${variant}">Save</button>
       <button type="button" class="plain" onClick=${() => (editing.value = null)}>Cancel</button>
     </form>`;

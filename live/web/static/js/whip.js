@@ -177,8 +177,10 @@ export class Publisher {
   async #isUnheard(peer) {
     const reportMs = await heardAt(peer);
     const now = performance.now();
-    if (this.heard?.peer !== peer || this.heard.reportMs !== reportMs) this.heard = { peer, reportMs, sinceMs: now };
-    return reportMs > 0 && now - this.heard.sinceMs >= UNHEARD_MS;
+    // A browser may forget an old report altogether: that is silence, too.
+    const isNews = this.heard?.peer !== peer || (reportMs > 0 && this.heard.reportMs !== reportMs);
+    if (isNews) this.heard = { peer, reportMs, sinceMs: now };
+    return this.heard.reportMs > 0 && now - this.heard.sinceMs >= UNHEARD_MS;
   }
 
   /** One after the other: a server that is asked may take its time. */
