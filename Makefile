@@ -7,8 +7,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Tests wait for browsers, servers and networks more than they compute.
-JOBS ?= 3
+# Tests wait for browsers and servers about as much as they compute; with three at a time they wait for each other.
+JOBS ?= 2
 UV_VERSION := 0.13.9
 
 .PHONY: help demo test check bench format lock vendor
@@ -21,7 +21,7 @@ demo: $(VENV)/.runtime ## Run a whole show on this machine: make demo ARGS="--se
 
 test: check ## Everything that CI runs: check, then all tests, the browser's included
 	@deploy/test-machine.sh $(BIN)/python >&2
-	@exec $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
+	@exec $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 check: $(VENV)/.test ## Lint, formatting, types, import contracts
 	@$(BIN)/ruff check .

@@ -25,21 +25,10 @@ TEMPLATE = "showfloor_template"
 
 _numbers = itertools.count(1)
 
-SCREENS = {"scenarios", "browser", "peers"}
-"""Folders of tests with browsers and whole services: one after the other, or they would keep each other waiting."""
-
 settings.register_profile("showfloor", deadline=None)  # how long an example takes says something of the machine alone
 settings.load_profile("showfloor")
 
 sys.path.append(str(Path(__file__).parent))  # for `from netem.udp import UdpRelay`; no package of ours is shadowed
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """For several processes: one takes all that has screens, and begins with it; the rest goes file by file."""
-    items.sort(key=lambda item: SCREENS.isdisjoint(item.path.parts))
-    for item in items:
-        group = str(item.path) if SCREENS.isdisjoint(item.path.parts) else "screens"
-        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session", autouse=True)
