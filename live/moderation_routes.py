@@ -3,6 +3,7 @@
 Owns: what each operation takes and answers. A handler decodes, calls its service, encodes; nothing is decided here.
 """
 
+import re
 from typing import Any
 
 from starlette.routing import BaseRoute
@@ -17,6 +18,7 @@ from schema.people import Role
 from schema.wire import Chat
 
 _BODY = (BadRequest, Invalid)
+_ACCOUNT = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 
 
 def _service(call: Call[Any]) -> Moderation:
@@ -63,8 +65,10 @@ SANCTION = Operation(
 
 async def sanction(call: Call[SanctionRequest]) -> Answer:
     """PUT /api/v1/shows/{show}/sanctions/{account}."""
-    account = AccountId(call.path("account"))
-    return Answer(body=await _service(call).sanction(call.who, _show(call), account, call.body))
+    account = call.path("account")
+    if not _ACCOUNT.fullmatch(account):
+        raise Invalid("That is no account's id", pointer="/account")
+    return Answer(body=await _service(call).sanction(call.who, _show(call), AccountId(account), call.body))
 
 
 LIFT = Operation(

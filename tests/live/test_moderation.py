@@ -138,3 +138,8 @@ async def test_two_sanctions_at_once_leave_one(shop, guest):
     await asyncio.gather(*(sanction(shop, guest.account, kind=kind) for kind in kinds))
     listed = (await shop.ask("GET", f"{SHOW}/sanctions", None, Role.MODERATOR)).json()["items"]
     assert len(listed) == 1
+
+
+async def test_what_is_no_account_is_refused(shop):
+    for account in ("a%20b", "a%0Ab", "a%00", "a" * 101):
+        assert (await sanction(shop, account, kind="ban")).status_code == 422
