@@ -4,6 +4,7 @@ The stores are started once a session, by the supervisor that the product uses.
 """
 
 import itertools
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -42,6 +43,15 @@ def _end_with_fixtures_torn_down() -> Iterator[None]:
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture(autouse=True)
+def _scheduled_as_any_other() -> Iterator[None]:
+    """No test leaves its process a real-time one: what it starts would inherit that, and everything else starve."""
+    yield
+    if os.sched_getscheduler(0) != os.SCHED_OTHER:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        pytest.fail("This test made its process a real-time process")
 
 
 @pytest.fixture(scope="session")
