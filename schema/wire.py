@@ -152,6 +152,12 @@ class Private(Struct, frozen=True, kw_only=True):
     """An event; `chat` is a message of one's own that the room does not get."""
 
 
+class Reconnect(Struct, frozen=True, kw_only=True):
+    """The server ends, and closes this socket with 4003 next: come back after so many ms, and not with all others."""
+
+    reconnect_ms: int
+
+
 class Reply(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The answer to one command, to its sender alone: `{"re": ref, "ok": {...}}` or `{"re": ref, "error": {...}}`."""
 
@@ -220,4 +226,4 @@ class ChatAccepted(Struct, frozen=True, kw_only=True):
     id: MessageId
 
 
-__all__ = ["AnyCommand", "AnyEvent", "Frame", "Private", "Reply", "Stock", "WireError"]
+__all__ = ["AnyCommand", "AnyEvent", "Frame", "Private", "Reconnect", "Reply", "Stock", "WireError"]
