@@ -32,6 +32,8 @@ PENDING_MAX = 32
 FRAME_MAX_BYTES = 4 * 1024 * 1024
 
 Tickets = Callable[[], Awaitable[str]]
+Heard = Callable[[str, int], None]
+"""Hears "connecting", "open", "waiting" (with the pause in ms) and "over"."""
 
 
 class StayAway(Exception):  # noqa: N818 - what the server said
@@ -124,12 +126,14 @@ class ShowClient:
         ticket: Tickets | None = None,
         resume: tuple[str, int] | None = None,
         tries: int = TRIES,
+        on_status: Heard = lambda _status, _pause_ms: None,
     ) -> None:
         self._base_url = base_url.rstrip("/")
         self._show = quote(show, safe="")
         self._token = token
         self._ticket = ticket
         self._tries = tries
+        self._say = on_status
         self.position = Position(*resume) if resume else Position()
         self.connections = 0
         """How many times it was let in."""
@@ -197,6 +201,7 @@ class ShowClient:
                 pause_s = self._pause_s(await self._once())
                 await asyncio.sleep(pause_s)
         except Exception as error:  # noqa: BLE001 - whoever iterates must hear it, or would wait for ever
+            self._say("over", 0)
             await self._told.put(error)
 
     def _pause_s(self, at_least_ms: int) -> float:
@@ -205,11 +210,13 @@ class ShowClient:
         chance = random.random()  # noqa: S311 - it spreads a crowd, and keeps no secret
         pause = pause_ms(self._attempt, chance, directed_ms=self._directed_ms, at_least_ms=at_least_ms)
         self._attempt, self._directed_ms = self._attempt + 1, None
+        self._say("waiting", pause)
         return pause / 1000
 
     async def _once(self) -> int:
         """One connection, from the ticket to the end; answers the least pause after it, in ms. Raises StayAway."""
         assert self._ticket is not None
+        self._say("connecting", 0)
         try:
             async with AsyncExitStack() as stack:
                 async with asyncio.timeout(OPEN_DEADLINE_S):
@@ -240,6 +247,7 @@ class ShowClient:
     async def _listen(self, socket: ClientConnection) -> None:
         self._socket = socket
         self.connections += 1
+        self._say("open", 0)
         try:
             while True:
                 await self._receive(await socket.recv(decode=False))
