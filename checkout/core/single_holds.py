@@ -7,7 +7,8 @@ Owns: nothing.
 Invariant: what is pending in the gate is not judged: its commit, or its refusal, may be on its way.
 """
 
-from collections.abc import Mapping, Set as AbstractSet
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 
 
 def apart(gate: Mapping[str, int], pending: AbstractSet[str], truth: Mapping[str, int]) -> set[str]:
