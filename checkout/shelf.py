@@ -420,7 +420,6 @@ class Shelf:
         self.distrust()
         await self.refresh()
 
-
     async def _counts_others_for_long(self, item: Row) -> bool:
         """The same once for each state of the stock that outlasts a round: in a rush only the sums are weighed."""
         lasts, self._weighed_version = self._weighed_version == item["version"], item["version"]
