@@ -13,7 +13,7 @@ from schema import wire
 
 Json = dict[str, Any]
 
-_TOLD = (wire.Frame, wire.Private, wire.Reconnect, wire.Reply)
+_TOLD = (wire.Frame, wire.Private, wire.Reply)
 """What a server says; which of them it is shows in its members."""
 _REF = "#/components/schemas/{name}"
 

@@ -267,13 +267,11 @@ class ShowClient:
         message = _messages.decode(data)
         if message.re is not None:
             self._answer(message.re, message)
-        elif message.reconnect_ms is not None:
-            self._directed_ms = message.reconnect_ms
         elif message.private:
             event = Happened(None, _event(message.private))
             await self._told.put(Told([event], {}, self.position.epoch or "", self.position.offset))
         elif message.e is not None:
-            self._attempt = 0  # only a server that talks has let us in
+            self._attempt, self._directed_ms = 0, message.reconnect_ms  # only a server that talks has let us in
             await self._told.put(self._take(message.e, message))
 
     def _take(self, epoch: str, message: _Message) -> Told:

@@ -23,11 +23,11 @@ from realtime.commands import Commands
 from realtime.core.channel import Kind, Publication
 from realtime.core.presence import Presence
 from realtime.ports import Reports, Talk
-from realtime.room import Room
+from realtime.room import Room, transcode
 from realtime.tasks import Tasks
 from schema.errors import Banned, GoingAway, TooManySockets, TooSlow, Unavailable
 from schema.ids import AccountId, MessageId, ShowId
-from schema.wire import Chat, ChatDeleted, Event, Reconnect
+from schema.wire import Chat, ChatDeleted, Event
 
 if TYPE_CHECKING:
     from realtime.viewer import Viewer
@@ -53,7 +53,6 @@ RETURNS_PER_S = 500
 RETURN_MAX_MS = 10_000
 
 _json = msgspec.json.Encoder()
-_msgpack = msgspec.msgpack.Encoder()
 
 
 class Lane(Enum):
@@ -291,10 +290,12 @@ class Hub:
 
     def send_home(self, viewer: "Viewer") -> None:
         """The server ends: close, and say when to come back, to each another time."""
-        if viewer.closing_since_ms is None:
-            direction = Reconnect(reconnect_ms=secrets.randbelow(return_within_ms(sum(map(len, self._slots)))))
-            viewer.reply((_msgpack if viewer.binary else _json).encode(direction))
-            viewer.refuse(GoingAway())
+        room = viewer.room
+        if room is not None and viewer.progress.stands_at(room.serial):  # else its offset is not the room's
+            within_ms = return_within_ms(sum(map(len, self._slots)))
+            payload = room.channel.direction(secrets.randbelow(within_ms))
+            viewer.reply(transcode(payload) if viewer.binary else payload)
+        viewer.refuse(GoingAway())
 
     async def close_all(self, deadline_s: float = 2.0) -> None:
         """Send everybody away with GoingAway (come back), and wait a little for their answers."""

@@ -177,9 +177,9 @@ export class ShowSocket {
   #receive(message) {
     if (message.re !== undefined) return this.#settle(message.re, message);
     if (message.private !== undefined) return this.#hear(message.private);
-    if (message.reconnect_ms !== undefined) return (this.directedMs = message.reconnect_ms);
     if (message.e === undefined) return undefined;
     this.attempts = 0; // only a server that talks has let us in
+    this.directedMs = message.reconnect_ms ?? null;
     return this.onFrame(this.position.advance(message));
   }
 
