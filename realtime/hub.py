@@ -213,6 +213,8 @@ class Hub:
                     continue
                 blank = loaded.epoch != channel.epoch and (bool(channel.epoch) or not loaded.offset)
                 room.on_loaded(unbroken=channel.load(loaded))
+                if not self._broker.away:
+                    room.note_stale(stale=False)
                 for listener in self.on_blank if blank else ():
                     listener(room.show)
                 if not channel.gap and not room.owed_load:
@@ -254,6 +256,17 @@ class Hub:
         """From the broker: what was published until now must be loaded; what comes now will be heard."""
         if (room := self._rooms.get(show)) is not None:
             room.owed_load = True  # one that is under way may have been read before
+            self._reload(room)
+
+    def on_away(self) -> None:
+        """From the broker: every socket stays, and is told that what it sees may be old."""
+        for room in self._rooms.values():
+            room.note_stale(stale=True)
+
+    def on_back(self) -> None:
+        """From the broker."""
+        for room in self._rooms.values():
+            room.owed_load = True
             self._reload(room)
 
     def commands(self, talk: Talk, reports: Reports) -> Commands:

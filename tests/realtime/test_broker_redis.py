@@ -22,6 +22,7 @@ class Heard:
         self.publications: list[tuple] = []
         self.states: list[tuple] = []
         self.subscribed: list[str] = []
+        self.words: list[str] = []
 
     def on_publication(self, show, epoch, publication) -> None:
         self.publications.append((show, epoch, publication))
@@ -31,6 +32,12 @@ class Heard:
 
     def on_subscribed(self, show) -> None:
         self.subscribed.append(show)
+
+    def on_away(self) -> None:
+        self.words.append("away")
+
+    def on_back(self) -> None:
+        self.words.append("back")
 
 
 @pytest.fixture
@@ -148,6 +155,24 @@ async def test_an_answer_that_is_lost_is_not_asked_for_twice(broker, redis, show
         await broker.publish(ShowId(show), Kind.EVENT, "", b"{}")
     monkeypatch.undo()
     assert (await broker.load(ShowId(show), "", 0)).offset == 1
+
+
+async def test_it_is_away_until_all_of_it_works_again(broker, redis, heard, show, monkeypatch, until):
+    async def broken(_batch):
+        raise ConnectionError("no route")
+
+    with monkeypatch.context() as outage:
+        outage.setattr(broker, "_execute", broken)
+        with pytest.raises(Unavailable):
+            await broker.publish(ShowId(show), Kind.EVENT, "", b"{}")
+        await until(lambda: heard.words == ["away"])
+        await redis.execute_command("CLIENT", "KILL", "TYPE", "PUBSUB")  # the bus of this very process, too
+        await until(lambda: broker._lost == {"scripts", "bus"})
+        await until(lambda: broker._lost == {"scripts"})
+    assert heard.words == ["away"]
+    await broker.publish(ShowId(show), Kind.EVENT, "", b"{}")
+    await until(lambda: heard.words == ["away", "back"])
+    assert not broker.away
 
 
 async def test_too_many_waiting_publications_are_refused(broker, show, monkeypatch):
