@@ -168,6 +168,7 @@ class Loop(Contender):
         self.url = f"ws://127.0.0.1:{port}/"
         self._waiting: list[bytes] = []
         self._offset = 0
+        self._flushed_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
     @classmethod
@@ -177,11 +178,13 @@ class Loop(Contender):
     async def say(self) -> None:
         self._offset += 1
         self._waiting.append(stamp(self._offset, msgspec.json.encode(chat())))
-        self._timer = self._timer or asyncio.get_running_loop().call_later(TICK_S, self._flush)
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_at(max(loop.time(), self._flushed_at + TICK_S), self._flush)
 
     def _flush(self) -> None:
         data = frame(glue("c" * 16, self._offset, self._waiting, {}))
-        self._waiting, self._timer = [], None
+        self._waiting, self._timer, self._flushed_at = [], None, asyncio.get_running_loop().time()
         self._child.stdin.write(len(data).to_bytes(4, "little") + data)
 
 

@@ -27,6 +27,8 @@ class Figures(NamedTuple):
     """Of the server's core."""
     load: float
     """Of the core of the viewers."""
+    frames: float
+    """A second and viewer."""
     ages: Ages
 
 
@@ -47,8 +49,14 @@ async def one_window(
         raise SystemExit(f"{of.name}: of {messages * watching} messages {sum(came)} came")
     own = sum(load.cpu_ns() for load in viewers) - own
     redis = cpu_ns(world.redis_pid) - redis
+    frames = (await viewers[0].tally()).frames / took / watching
     return Figures(
-        cpu / 1000 / sum(came), redis / 1000 / sum(came), cpu / 1e9 / took, own / 1e9 / took, await viewers[0].ages()
+        cpu / 1000 / sum(came),
+        redis / 1000 / sum(came),
+        cpu / 1e9 / took,
+        own / 1e9 / took,
+        frames,
+        await viewers[0].ages(),
     )
 
 
@@ -82,9 +90,9 @@ def _print(rows: dict[str, list[Figures]], count: int, rate: int, windows: int, 
         f"{windows} windows of {seconds:g} s, in turns: median (least - most)\n"
     )
     print(
-        "| what | us of CPU a message | to ours | core used | of Redis, us | viewers' core | ms to a socket: p50, p99 |"
+        "| what | us of CPU a message | to ours | core used | frames/s | Redis, us | viewers' core | ms to a socket: p50, p99 |"
     )
-    print("|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|---|")
     ours = statistics.median(one.us for one in rows.get("ours", next(iter(rows.values()))))
     for name, row in rows.items():
         middle = statistics.median(one.us for one in row)
@@ -93,6 +101,7 @@ def _print(rows: dict[str, list[Figures]], count: int, rate: int, windows: int, 
             spread([one.us for one in row]),
             f"{middle / ours:.2f}",
             f"{statistics.median(one.share for one in row):.0%}",
+            f"{statistics.median(one.frames for one in row):.1f}",
             f"{statistics.median(one.redis_us for one in row):.3f}",
             f"{statistics.median(one.load for one in row):.0%}",
             f"{spread([one.ages.p50 for one in row], 0)}, {spread([one.ages.p99 for one in row], 0)}",
