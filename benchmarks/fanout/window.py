@@ -89,9 +89,7 @@ def _print(rows: dict[str, list[Figures]], count: int, rate: int, windows: int, 
         f"\n{count} viewers, {rate} messages a second of about 200 bytes, tick {TICK_S * 1000:.0f} ms; "
         f"{windows} windows of {seconds:g} s, in turns: median (least - most)\n"
     )
-    print(
-        "| what | us of CPU a message | to ours | core used | frames/s | Redis, us | viewers' core | ms to a socket: p50, p99 |"
-    )
+    print("| what | CPU us a message | to ours | core | frames/s | Redis, us | viewers' core | ms: p50, p99 |")
     print("|---|---|---|---|---|---|---|---|")
     ours = statistics.median(one.us for one in rows.get("ours", next(iter(rows.values()))))
     for name, row in rows.items():
