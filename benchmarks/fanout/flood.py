@@ -151,7 +151,7 @@ async def _taps(of: Ours, scouts: list[Scout], seconds: float) -> Ages:
 async def _heard(ages: Ages, into: list[float], tapped: float, found: Callable[[], list[float]]) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(LATE_S):
-            while len(found()) < SCOUTS:  # noqa: ASYNC110 - ten scouts, and a look costs nothing
+            while len(found()) < SCOUTS:
                 await asyncio.sleep(0.01)
     times = found()
     ages.lost += SCOUTS - len(times)
