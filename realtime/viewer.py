@@ -14,7 +14,7 @@ from realtime.commands import Commands
 from realtime.core.backpressure import UNSENT_MAX_BYTES, Allowance, Progress
 from realtime.core.frames import PING, Broken, FrameParser, Incoming, Op, close_frame, frame
 from realtime.room import Room
-from schema.errors import GoingAway, ShowfloorError
+from schema.errors import ShowfloorError
 from schema.people import Principal
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ class Viewer(asyncio.Protocol):
 
     def shutdown(self) -> None:
         """Called by uvicorn for every connection when it ends."""
-        self.refuse(GoingAway())
+        self._hub.send_home(self)
 
     def close(self, code: int, reason: str = "") -> None:
         """Send a close frame; the connection ends when the peer answers, at the latest after five seconds."""

@@ -193,6 +193,8 @@ class Frame(Struct, frozen=True, kw_only=True, omit_defaults=True):
     st: dict[str, Any] = {}
     snapshot: bool = False
     recovered: bool | None = None
+    reconnect_ms: int | None = None
+    """The server ends, and closes this socket with 4003 next: come back after so long, and not with all others."""
 
 
 class Private(Struct, frozen=True, kw_only=True):
