@@ -37,13 +37,14 @@ async def watch(websocket: WebSocket) -> None:
         principal = await _admit(websocket, show)
         await websocket.state.chat.admit(principal, show)
         hub: Hub = websocket.state.hub
-        room = await hub.open(show)
+        room = await hub.open(show, epoch, offset)
     except ShowfloorError as error:
         await websocket.send_denial_response(problem(error))
         return
     await websocket.accept(subprotocol=subprotocol if websocket.scope["subprotocols"] else None)
     binary = subprotocol == SUBPROTOCOL_MSGPACK
-    commands = hub.commands(websocket.state.chat, websocket.state.reports)
+    state = websocket.state
+    commands = hub.commands(state.chat, state.reports, getattr(state, "audience", None))
     _seat(gateway, hub, room, principal, commands, binary=binary, epoch=epoch, offset=offset)
 
 

@@ -105,7 +105,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     @property
     def audited(self) -> bool:
         """True if it is the staff's, and changes something."""
-        return self.role is not None and self.role.covers(Role.HOST) and self.method != "GET"
+        return self.role is not None and self.role.covers(Role.MODERATOR) and self.method != "GET"
 
     def is_audited_of(self, principal: Principal | None) -> bool:
         """True if this act of theirs is to be written down: an operation of the staff's, or on what is another's."""

@@ -10,14 +10,17 @@ Three lanes. *Must* and *chat* events carry an offset `o`, one sequence for both
 
 State keys: `stock.<variant>` (a `Stock`), `low.<variant>` (since when its stock is low, in ms, or null), `viewers`
 (int), `show` (a `ShowState`), `sales` (bool), `host` (bool: video is arriving), `slow` (slow mode in ms),
-`flash.<variant>` (a `FlashPrice`, or null when none runs), `coupon` (the `PinnedCoupon`, or null).
+`flash.<variant>` (a `FlashPrice`, or null when none runs), `coupon` (the `PinnedCoupon`, or null), `reactions` (how
+many of each kind, over the whole show), `poll` (the newest `Poll`, or null), `questions` (a list of `QuestionShown`)
+and `question_votes` (their votes by id).
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Raw, Struct
 
-from schema.ids import AccountId, MessageId, VariantId
+from schema.audience import REACTIONS_MAX, Announcement, Reaction
+from schema.ids import AccountId, AnnouncementId, HoldId, MessageId, VariantId
 from schema.money import Money
 from schema.people import Role
 from schema.show import ShowState, Stock
@@ -30,6 +33,50 @@ CHAT_MAX_CHARS = 500
 
 class Event(Struct, frozen=True, kw_only=True, tag_field="t"):
     """Something that happened in a show. On the wire it also carries its offset, `o`."""
+
+
+class ClaimChoice(Struct, frozen=True, kw_only=True):
+    """An item that a claim may have meant."""
+
+    variant_id: VariantId
+    title: str
+    option: str
+    number: int | None
+    """By which the pages show it; null: it has none."""
+
+
+ClaimOutcome = Literal[
+    "held", "confirming", "unclear", "not_in_show", "sold_out", "limit_reached", "sales_closed", "rate_limited",
+    "unavailable",
+]  # fmt: skip
+
+
+class Claimed(Event, frozen=True, kw_only=True, omit_defaults=True, tag="claim"):
+    """What became of a chat message that buys ("buy pot blue 2", "sold 12"); private to its author.
+
+    *held*: yours until `expires_at_ms`. *confirming*: admitted, ask for the hold. *unclear*: several items are called
+    so, `choices` names them. *not_in_show*: none is. The others: why nothing is held.
+    """
+
+    message_id: MessageId
+    outcome: ClaimOutcome
+    variant_id: VariantId | None = None
+    quantity: int = 0
+    hold_id: HoldId | None = None
+    expires_at_ms: int | None = None
+    choices: list[ClaimChoice] = []
+
+
+class Announced(Event, frozen=True, kw_only=True, tag="announcement"):
+    """The staff tell everybody something, in the place of what was announced before."""
+
+    announcement: Announcement
+
+
+class AnnouncementOver(Event, frozen=True, kw_only=True, tag="announcement_over"):
+    """Nothing is announced any more."""
+
+    announcement_id: AnnouncementId
 
 
 class ReplyTo(Struct, frozen=True, kw_only=True):
@@ -129,6 +176,9 @@ AnyEvent = (
     | BackInStock
     | ShowChanged
     | SalesChanged
+    | Claimed
+    | Announced
+    | AnnouncementOver
 )
 
 
@@ -143,13 +193,15 @@ class Frame(Struct, frozen=True, kw_only=True, omit_defaults=True):
     st: dict[str, Any] = {}
     snapshot: bool = False
     recovered: bool | None = None
+    reconnect_ms: int | None = None
+    """The server ends, and closes this socket with 4003 next: come back after so long, and not with all others."""
 
 
 class Private(Struct, frozen=True, kw_only=True):
     """Something for the sockets of one account alone. It has no offset and is not replayed."""
 
     private: Raw
-    """An event; `chat` is a message of one's own that the room does not get."""
+    """An event; `chat` is a message of one's own that the room does not get, `claim` what became of one that buys."""
 
 
 class Reply(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -202,7 +254,33 @@ class Watched(Command, frozen=True, kw_only=True, tag="watched", forbid_unknown_
     """The last part of the WHEP session's address."""
 
 
-AnyCommand = Say | Ping | Watched
+class React(Command, frozen=True, kw_only=True, tag="react", forbid_unknown_fields=True):
+    """React to what is shown; what was tapped within a moment goes as one. Answered with `{}`."""
+
+    kind: Reaction
+    count: Annotated[int, Meta(ge=1, le=REACTIONS_MAX)] = 1
+
+
+class Vote(Command, frozen=True, kw_only=True, tag="vote", forbid_unknown_fields=True):
+    """Vote in the open poll; while it is open, another vote takes the place of the first. Answered with `{}`."""
+
+    poll_id: Annotated[str, Meta(max_length=64)]
+    option: Annotated[int, Meta(ge=0, le=5)]
+
+
+class Ask(Command, frozen=True, kw_only=True, tag="ask", forbid_unknown_fields=True):
+    """Ask the host something; answered with `{"id": ...}`."""
+
+    text: Annotated[str, Meta(max_length=2000)]
+
+
+class Want(Command, frozen=True, kw_only=True, tag="want", forbid_unknown_fields=True):
+    """Want a question answered, too; once an account. Answered with `{}`."""
+
+    question_id: Annotated[str, Meta(max_length=64)]
+
+
+AnyCommand = Say | Ping | Watched | React | Vote | Ask | Want
 
 
 class ChatRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
