@@ -92,6 +92,8 @@ class Hub:
         self.on_blank: list[Callable[[ShowId], None]] = []
         """Called when a show that is watched here turns out blank, because it is new or because Redis lost it:
         whoever holds the truth (pins, prices, stock) may say it again. Must not block."""
+        self.on_dismissed: list[Callable[[ShowId, AccountId], None]] = []
+        """Called, maybe twice, in each process with the show, when an account was sent out of it. Must not block."""
 
     async def __aenter__(self) -> Self:
         await self._stack.enter_async_context(self._broker)
@@ -136,6 +138,7 @@ class Hub:
     async def dismiss(self, show_id: ShowId, account: AccountId) -> None:
         """Send an account's sockets away, on every process. Raises Unavailable."""
         await self._broker.dismiss(show_id, account)
+        self._tell_dismissed(show_id, account)  # the bus is heard only where the room is open
 
     async def delete_chat(self, show_id: ShowId, message: MessageId) -> Offset | None:
         """Take a chat message down everywhere: pages, snapshots, ring, log. None if there is no such message."""
@@ -251,6 +254,11 @@ class Hub:
         if (room := self._rooms.get(show)) is not None:
             for viewer in room.of(account):
                 viewer.refuse(Banned())
+            self._tell_dismissed(show, account)
+
+    def _tell_dismissed(self, show: ShowId, account: AccountId) -> None:
+        for listener in self.on_dismissed:
+            listener(show, account)
 
     def on_subscribed(self, show: ShowId) -> None:
         """From the broker: what was published until now must be loaded; what comes now will be heard."""
