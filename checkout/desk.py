@@ -169,6 +169,7 @@ class Desk:
         self._closing = True
         await _end([*self._keepers, *self._works])
         self._confirming.close()
+        await self._truth.close()
         if self._lead:
             await self._lead.let_go()
 
