@@ -33,6 +33,8 @@ WAS_MS = 3_600_000
 """Ended holds are remembered for one to two of these."""
 SOLD_OUT_MOST = 20_000
 """With more holds and ended ones than this, a process does not refuse by itself: to read them all takes too long."""
+HOLDS_MOST = 50_000
+"""With more holds than this they are not compared one by one, only their sums: it would hold Redis up."""
 REBUILD_CHUNK = 2_000
 REBUILD_S = 5.0
 REBUILD_EXPIRE_S = 60
@@ -50,7 +52,17 @@ def script(name: str) -> str:
 
 SCRIPTS = {
     name: script(name)
-    for name in ("reserve_many", "settle_many", "release_many", "adjust", "rebuild", "look", "sold_out", "confirm_many")
+    for name in (
+        "reserve_many",
+        "settle_many",
+        "release_many",
+        "adjust",
+        "rebuild",
+        "look",
+        "holds",
+        "sold_out",
+        "confirm_many",
+    )
 }
 
 
@@ -75,6 +87,14 @@ class Look(Struct, frozen=True, kw_only=True):
     """Hold id, since when (ms), units."""
     waiting: bool
     """Somebody is on the waitlist."""
+
+
+class Holds(Struct, frozen=True, kw_only=True):
+    """Every hold that the gate counts."""
+
+    epoch: int | None
+    units: dict[str, int]
+    pending: frozenset[str]
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
@@ -204,6 +224,16 @@ class Gate:
             pending=pending,
             waiting=bool(waiting),
         )
+
+    async def holds(self, product: Product) -> Holds | None:
+        """Every single hold, read in one step; None if there are too many to be compared."""
+        base = key_of(product)
+        found = await self._run("holds", [base, f"{base}:holds", f"{base}:pending"], [HOLDS_MOST])
+        if not found:
+            return None
+        epoch, flat, pending = found
+        units = {flat[i].decode(): int(flat[i + 1].split(b":", 1)[0]) for i in range(0, len(flat), 2)}
+        return Holds(epoch=int(epoch) if epoch else None, units=units, pending=frozenset(map(bytes.decode, pending)))
 
     async def rebuild(
         self,

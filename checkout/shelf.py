@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from checkout.batcher import Batcher, Spawn
 from checkout.confirming import Confirming
 from checkout.core.confirming import BOUND_MS
+from checkout.core.single_holds import apart as single_holds_apart
 from checkout.core.soldout import Refusals, SoldOutHere
 from checkout.core.taps import Code, Tap
 from checkout.counts import Counts
@@ -73,6 +74,7 @@ class Shelf:
         self._told_version = 0
         self._told_low: int | None = None
         self._drift_rounds = 0
+        self._weighed_version = self._compared_version = 0
         # One batch at a time: they would only queue for the same row lock, holding a connection each.
         self._at_truth: Batcher[Tap, Decision] = Batcher(
             self._ask_truth, spawn=spawn, most=TRUTH_BATCH, after=self._tell_gate
@@ -339,7 +341,9 @@ class Shelf:
             return None
         self._price = Money(amount=item["price_amount"], currency=item["currency"])
         look = await self._gate.look(self.product)
-        if not self._must_rebuild and look.epoch == item["epoch"] and drift(look, item) == 0:
+        sums_agree = not self._must_rebuild and look.epoch == item["epoch"] and drift(look, item) == 0
+        # They may agree by chance, where a process died that should have rebuilt this gate.
+        if sums_agree and not await self._counts_others(item, await rebuilding.holds()):
             epoch: int = item["epoch"]
             return epoch
         self._must_rebuild = False
@@ -404,7 +408,7 @@ class Shelf:
             await self.adjusted(item, waiting=item["waiting"] > 0)  # weighed again in the next round
         apart = drift(look, item)
         epoch_differs = look.epoch != item["epoch"]
-        if apart == 0 and not epoch_differs:
+        if apart == 0 and not epoch_differs and not await self._counts_others_for_long(item):
             self._drift_rounds = 0
             return
         now = await self._truth.one(sql("stock"), self.product.show_id, self.product.variant_id)
@@ -418,6 +422,30 @@ class Shelf:
         log.warning("gate_and_truth_apart", variant=self.product.variant_id, units=apart, epoch=look.epoch)
         self.distrust()
         await self.refresh()
+
+    async def _counts_others_for_long(self, item: Row) -> bool:
+        """The same once for each state of the stock that outlasts a round: in a rush only the sums are weighed."""
+        lasts, self._weighed_version = self._weighed_version == item["version"], item["version"]
+        if not lasts or self._compared_version == item["version"]:
+            return False
+        rows = await self._truth.fetch(sql("holds_out"), self.product.show_id, self.product.variant_id)
+        try:
+            differs = await self._counts_others(item, [tuple(row) for row in rows])
+        except GateDown:
+            return False
+        if not differs:
+            self._compared_version = item["version"]
+        return differs
+
+    async def _counts_others(self, item: Row, out: list[tuple[str, str, int]]) -> bool:
+        """Whether the gate counts other holds than the truth's `out`: (id, buyer, units). Their sums are equal."""
+        gate = await self._gate.holds(self.product)
+        if gate is None or gate.epoch != item["epoch"]:
+            return False
+        differ = single_holds_apart(gate.units, gate.pending, {hold_id: units for hold_id, _, units in out})
+        if differ:
+            log.info("gate_counts_other_holds", variant=self.product.variant_id, holds=len(differ))
+        return bool(differ)
 
 
 def drift(look: Look, item: Row) -> int:

@@ -13,13 +13,15 @@ from schema import wire
 
 Json = dict[str, Any]
 
+_TOLD = (wire.Frame, wire.Private, wire.Reply)
+"""What a server says; which of them it is shows in its members."""
 _REF = "#/components/schemas/{name}"
 
 
 def asyncapi() -> Json:
     """The document."""
     events, commands = list(get_args(wire.AnyEvent)), list(get_args(wire.AnyCommand))
-    kinds = [wire.Frame, wire.Reply, *events, *commands]
+    kinds = [*_TOLD, *events, *commands]
     schemas, components = msgspec.json.schema_components(kinds, ref_template=_REF)
     _list_events(components, [kind.__name__ for kind in events])
     messages = {
@@ -39,7 +41,7 @@ def asyncapi() -> Json:
             }
         },
         "operations": {
-            "receive": _operation("send", [wire.Frame.__name__, wire.Reply.__name__]),
+            "receive": _operation("send", [kind.__name__ for kind in _TOLD]),
             "command": _operation("receive", [kind.__name__ for kind in commands]),
         },
         "components": {"messages": messages, "schemas": components},

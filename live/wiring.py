@@ -35,6 +35,7 @@ from live.adapters import ChatRoom, DeskBook, Gate, HostBoard, HubAnnouncer, Pag
 from live.auth import Tokens
 from live.bundles import BundleBook
 from live.catalog import Catalog
+from live.claims import Claims
 from live.flights import Flights
 from live.guests import Guests
 from live.health import Health
@@ -122,6 +123,7 @@ class Services(TypedDict):
     open_books: OpenBooks
     receipts: Receipts
     chat: ChatService
+    claims: Claims
     moderation: Moderation
     relay: Relay
     media_gate: Gate
@@ -175,7 +177,9 @@ async def open_services(
     republisher = Republisher(pool, turns, shows, announcer, teller)
     await republisher.look()
     rulebook = Rulebook(pool, recent)
-    chat = ChatService(hub, limiter, rulebook)
+    claims = Claims(desk, limiter, hub, reads.get)
+    stack.push_async_callback(claims.aclose)
+    chat = ChatService(hub, limiter, rulebook, claims=claims)
     moderation = Moderation(pool, turns, announcer, ChatRoom(hub, chat, rulebook))
     rulebook.on_taken_down = moderation.unpin
     thumbnails = Thumbnails(relay, anyone_may_watch(recent))
@@ -218,6 +222,7 @@ async def open_services(
         open_books=OpenBooks(books, signer),
         receipts=Receipts(books, signer),
         chat=chat,
+        claims=claims,
         moderation=moderation,
         relay=relay,
         media_gate=Gate(tokens, recent, limiter, chat),

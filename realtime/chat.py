@@ -12,7 +12,7 @@ import msgspec
 
 from realtime.core.chat import clean, may_be_said, may_speak, slowed
 from realtime.hub import Hub
-from realtime.ports import ChatRules, Limiter
+from realtime.ports import ChatRules, Claims, Limiter
 from schema.errors import Banned, Forbidden, Invalid, NotFound, RateLimited
 from schema.ids import AccountId, MessageId, ShowId, new_id
 from schema.moderation import SanctionKind
@@ -28,15 +28,25 @@ _chats = msgspec.json.Decoder(Chat)
 
 
 class ChatService:
-    """`limiter` knows the rule "chat"; `rules` knows the shows and what was decided about their chat."""
+    """`limiter` knows the rule "chat"; `rules` knows the shows and what was decided about their chat.
+
+    `claims` hears every accepted message: one that buys stands in the chat like any other.
+    """
 
     def __init__(
-        self, hub: Hub, limiter: Limiter, rules: ChatRules, *, most_a_second: int = CHAT_PER_SECOND_MAX
+        self,
+        hub: Hub,
+        limiter: Limiter,
+        rules: ChatRules,
+        *,
+        most_a_second: int = CHAT_PER_SECOND_MAX,
+        claims: Claims | None = None,
     ) -> None:
         self._hub = hub
         self._limiter = limiter
         self._rules = rules
         self._most_a_second = most_a_second
+        self._claims = claims
 
     async def admit(self, principal: Principal, show_id: ShowId) -> None:
         """Let somebody into the room. Raises Banned."""
@@ -75,6 +85,8 @@ class ChatService:
         offset = None if ruling else await self._hub.say(show_id, message, most_a_second=self._share_of(principal))
         if offset is None:
             offset = await self._hub.whisper(show_id, principal.account_id, message)
+        if self._claims is not None:
+            self._claims.said(principal, show_id, message)
         return ChatAccepted(offset=offset, id=message.id)
 
     async def delete(self, principal: Principal, show_id: ShowId, message_id: MessageId) -> None:

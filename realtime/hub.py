@@ -7,6 +7,7 @@ Invariant: nothing here is per viewer but a slotted object; no send is ever awai
 
 import asyncio
 import contextlib
+import secrets
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -22,7 +23,7 @@ from realtime.commands import Commands
 from realtime.core.channel import Kind, Publication
 from realtime.core.presence import Presence
 from realtime.ports import Reports, Talk
-from realtime.room import Room
+from realtime.room import Room, transcode
 from realtime.tasks import Tasks
 from schema.errors import Banned, GoingAway, TooManySockets, TooSlow, Unavailable
 from schema.ids import AccountId, MessageId, ShowId
@@ -47,6 +48,9 @@ SWEEP_S = 1.0
 HEARTBEAT_S = 4.0
 DIRTY_KEYS_MAX = 20_000
 CLOSE_DEADLINE_MS = 5_000
+RETURNS_PER_S = 500
+"""How many of those that one process sends away come back to the others a second."""
+RETURN_MAX_MS = 10_000
 
 _json = msgspec.json.Encoder()
 
@@ -166,8 +170,11 @@ class Hub:
 
     # -- rooms --------------------------------------------------------------------------------------------------
 
-    async def open(self, show_id: ShowId) -> Room:
-        """The room of a show, loaded. Raises Unavailable if Redis does not answer in time."""
+    async def open(self, show_id: ShowId, epoch: str | None = None, offset: int = 0) -> Room:
+        """The room of a show, loaded, and at least as far as a client stands that comes back from `offset`.
+
+        Raises Unavailable if Redis does not answer in time.
+        """
         room = self._rooms.get(show_id)
         if room is None:
             if len(self._rooms) >= ROOMS_MAX:
@@ -176,6 +183,9 @@ class Hub:
             self._rooms[show_id] = room
             self._broker.subscribe(show_id)
         elif room.owed_load:
+            self._reload(room)
+        elif epoch == room.channel.epoch and offset > room.channel.received:
+            room.ready.clear()  # another process has told more than the bus has brought us
             self._reload(room)
         room.idle_since_ms = self.now_ms()
         try:
@@ -278,11 +288,20 @@ class Hub:
                 self._nobody.set()
         self.slow.discard(viewer)
 
+    def send_home(self, viewer: "Viewer") -> None:
+        """The server ends: close, and say when to come back, to each another time."""
+        room = viewer.room
+        if room is not None and viewer.progress.stands_at(room.serial):  # else its offset is not the room's
+            within_ms = return_within_ms(sum(map(len, self._slots)))
+            payload = room.channel.direction(secrets.randbelow(within_ms))
+            viewer.reply(transcode(payload) if viewer.binary else payload)
+        viewer.refuse(GoingAway())
+
     async def close_all(self, deadline_s: float = 2.0) -> None:
         """Send everybody away with GoingAway (come back), and wait a little for their answers."""
         leaving = [viewer for slot in self._slots for viewer in slot]
         for number, viewer in enumerate(leaving):
-            viewer.refuse(GoingAway())
+            self.send_home(viewer)
             if number % 500 == 499:
                 await asyncio.sleep(0)
         self._nobody = asyncio.Event()
@@ -357,6 +376,11 @@ class Hub:
                 del self._rooms[show]
                 room.aclose()
                 self._broker.unsubscribe(show)
+
+
+def return_within_ms(viewers: int) -> int:
+    """Over which time so many viewers are to come back."""
+    return min(1 + viewers * 1000 // RETURNS_PER_S, RETURN_MAX_MS)
 
 
 def _kind(event: Event, lane: Lane, key: str | None, *, drop: bool) -> tuple[Kind, str]:

@@ -5,7 +5,7 @@ from typing import Protocol
 from realtime.core.chat import Rules
 from schema.ids import MessageId, ShowId
 from schema.people import Principal
-from schema.wire import ChatAccepted, Watched
+from schema.wire import Chat, ChatAccepted, Watched
 
 
 class Doorkeeper(Protocol):
@@ -38,6 +38,13 @@ class ChatRules(Protocol):
     async def forget(self, show_id: ShowId, message_id: MessageId) -> None:
         """A message is taken down: it stands on top of the chat no longer either. Raises Unavailable."""
         ...
+
+
+class Claims(Protocol):
+    """What becomes of a chat message that buys."""
+
+    def said(self, principal: Principal, show_id: ShowId, message: Chat) -> None:
+        """A message was accepted. Must not block nor raise: the chat goes on whatever becomes of the purchase."""
 
 
 class Reports(Protocol):

@@ -1,8 +1,8 @@
 """One show's viewers in this process, and the tick that feeds them.
 
 Owns: the viewers of one channel and the row of frames on their way to them.
-Invariant: frames leave in order, at most one every `early_ms`; no send is awaited; a slice of viewers takes a few
-milliseconds and the loop runs between two slices.
+Invariant: frames leave in order, at most one every `early_ms`; no send is awaited; after `SLICE_MS` of sends the loop
+runs before the next ones.
 """
 
 import asyncio
@@ -19,9 +19,10 @@ from schema.ids import AccountId, ShowId
 if TYPE_CHECKING:
     from realtime.viewer import Viewer
 
-SLICE = 200
-"""Viewers written to before the loop may do something else: 200 x 12 us is 2.4 ms, and on a busy machine (6,000
-viewers, load 2.8 on 2 cores) 400 of them held the loop for more than 10 ms."""
+SLICE_MS = 4
+"""How long viewers are written to before the loop may do something else."""
+STRIDE = 32
+"""Viewers between two looks at the clock: 0.4 ms of sends, where a look costs a tenth of a microsecond."""
 FRAME_MAX_BYTES = 48 * 1024
 """Events beyond this do not wait for the tick, so that a frame stays below a viewer's bound."""
 PREBUILT_MAX = 64
@@ -132,22 +133,28 @@ class Room:
             self._write_slice()
 
     def _write_slice(self) -> None:
-        now_ms = self._clock()
-        serial, tick, sealed, viewers = self._row[0]
-        for viewer in viewers[self._cursor : self._cursor + SLICE]:
-            if viewer.room is None or not viewer.progress.offer(serial, tick.epoch, tick.before, now_ms):
-                continue
-            data = sealed.get(viewer.binary)
-            if data is None:
-                data = sealed[viewer.binary] = seal(tick.payload, binary=viewer.binary)
-            viewer.transport.write(data)
-        self._cursor += SLICE
+        began_ms = now_ms = self._clock()
+        viewers = self._row[0].viewers
+        while self._cursor < len(viewers) and now_ms - began_ms < SLICE_MS:
+            self._write_stride(self._row[0], now_ms)
+            self._cursor += STRIDE
+            now_ms = self._clock()
         if self._cursor >= len(viewers):
             self._row.popleft()
             self._cursor = 0
         self._writing = bool(self._row)
         if self._writing:
             asyncio.get_running_loop().call_soon(self._write_slice)
+
+    def _write_stride(self, outgoing: _Outgoing, now_ms: int) -> None:
+        serial, tick, sealed, viewers = outgoing
+        for viewer in viewers[self._cursor : self._cursor + STRIDE]:
+            if viewer.room is None or not viewer.progress.offer(serial, tick.epoch, tick.before, now_ms):
+                continue
+            data = sealed.get(viewer.binary)
+            if data is None:
+                data = sealed[viewer.binary] = seal(tick.payload, binary=viewer.binary)
+            viewer.send(data)
 
     def _send_snapshots(self) -> None:
         self._prebuilt.clear()

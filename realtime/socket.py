@@ -37,7 +37,7 @@ async def watch(websocket: WebSocket) -> None:
         principal = await _admit(websocket, show)
         await websocket.state.chat.admit(principal, show)
         hub: Hub = websocket.state.hub
-        room = await hub.open(show)
+        room = await hub.open(show, epoch, offset)
     except ShowfloorError as error:
         await websocket.send_denial_response(problem(error))
         return

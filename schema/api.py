@@ -103,7 +103,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     @property
     def audited(self) -> bool:
         """True if it is the staff's, and changes something."""
-        return self.role is not None and self.role.covers(Role.HOST) and self.method != "GET"
+        return self.role is not None and self.role.covers(Role.MODERATOR) and self.method != "GET"
 
     @property
     def of_all_shows(self) -> bool:

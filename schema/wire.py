@@ -13,11 +13,11 @@ State keys: `stock.<variant>` (a `Stock`), `low.<variant>` (since when its stock
 `flash.<variant>` (a `FlashPrice`, or null when none runs), `coupon` (the `PinnedCoupon`, or null).
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Raw, Struct
 
-from schema.ids import AccountId, MessageId, VariantId
+from schema.ids import AccountId, HoldId, MessageId, VariantId
 from schema.money import Money
 from schema.people import Role
 from schema.show import ShowState, Stock
@@ -30,6 +30,38 @@ CHAT_MAX_CHARS = 500
 
 class Event(Struct, frozen=True, kw_only=True, tag_field="t"):
     """Something that happened in a show. On the wire it also carries its offset, `o`."""
+
+
+class ClaimChoice(Struct, frozen=True, kw_only=True):
+    """An item that a claim may have meant."""
+
+    variant_id: VariantId
+    title: str
+    option: str
+    number: int | None
+    """By which the pages show it; null: it has none."""
+
+
+ClaimOutcome = Literal[
+    "held", "confirming", "unclear", "not_in_show", "sold_out", "limit_reached", "sales_closed", "rate_limited",
+    "unavailable",
+]  # fmt: skip
+
+
+class Claimed(Event, frozen=True, kw_only=True, omit_defaults=True, tag="claim"):
+    """What became of a chat message that buys ("buy pot blue 2", "sold 12"); private to its author.
+
+    *held*: yours until `expires_at_ms`. *confirming*: admitted, ask for the hold. *unclear*: several items are called
+    so, `choices` names them. *not_in_show*: none is. The others: why nothing is held.
+    """
+
+    message_id: MessageId
+    outcome: ClaimOutcome
+    variant_id: VariantId | None = None
+    quantity: int = 0
+    hold_id: HoldId | None = None
+    expires_at_ms: int | None = None
+    choices: list[ClaimChoice] = []
 
 
 class ReplyTo(Struct, frozen=True, kw_only=True):
@@ -129,6 +161,7 @@ AnyEvent = (
     | BackInStock
     | ShowChanged
     | SalesChanged
+    | Claimed
 )
 
 
@@ -143,13 +176,15 @@ class Frame(Struct, frozen=True, kw_only=True, omit_defaults=True):
     st: dict[str, Any] = {}
     snapshot: bool = False
     recovered: bool | None = None
+    reconnect_ms: int | None = None
+    """The server ends, and closes this socket with 4003 next: come back after so long, and not with all others."""
 
 
 class Private(Struct, frozen=True, kw_only=True):
     """Something for the sockets of one account alone. It has no offset and is not replayed."""
 
     private: Raw
-    """An event; `chat` is a message of one's own that the room does not get."""
+    """An event; `chat` is a message of one's own that the room does not get, `claim` what became of one that buys."""
 
 
 class Reply(Struct, frozen=True, kw_only=True, omit_defaults=True):

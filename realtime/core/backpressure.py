@@ -43,6 +43,10 @@ class Progress:
         self.serial = serial
         return self._epoch, self._offset
 
+    def stands_at(self, serial: int) -> bool:
+        """True if it was given every frame up to `serial`."""
+        return self.serial == serial and not self.paused
+
     def overdue(self, now_ms: int) -> bool:
         """True when it has been behind for too long: close it with the come-back code of TooSlow."""
         return self.behind_since_ms is not None and now_ms - self.behind_since_ms >= BEHIND_MAX_MS

@@ -261,6 +261,10 @@ class Channel:
                 self._catch_up[offset] = made
         return made, True
 
+    def direction(self, reconnect_ms: int) -> bytes:
+        """A last frame, which tells one viewer when to come back."""
+        return glue(self.epoch, self.sent, [], {}, b'"reconnect_ms":%d,' % reconnect_ms)
+
     def state(self, key: str) -> bytes | None:
         """The last value of a state key, as JSON."""
         return self._state.get(key)

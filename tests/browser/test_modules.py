@@ -140,6 +140,11 @@ async def test_the_pause_before_coming_back_grows_to_a_cap_and_is_jittered(page,
     assert pauses == [[50, 250], [100, 500], [1600, 8000], [3000, 15000]]
 
 
+async def test_the_servers_direction_counts_for_the_first_attempt_alone(page, module):
+    body = "return [[0, 640], [0, 0], [1, 640], [0, null], [0, 1e9]].map(([n, ms]) => it.pauseMs(n, ms, 0))"
+    assert await module(page, "socket.js", body) == [640, 0, 100, 50, 60_000]
+
+
 async def test_close_codes_from_4500_to_4999_mean_stay_away(page, module):
     answers = await module(
         page, "socket.js", "return [1000, 1006, 4000, 4499, 4500, 4999, 5000].map((code) => it.staysAway(code))"

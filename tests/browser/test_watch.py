@@ -168,6 +168,23 @@ async def test_the_limit_per_buyer_is_told_in_words(site, watch):
     assert (await site.stock(POT))["sold"] == 3
 
 
+async def test_a_comment_buys_and_a_second_one_goes_to_the_basket(site, watch):
+    async def say(text):
+        await watch.get_by_test_id("chat-input").fill(text)
+        await watch.get_by_test_id("chat-input").press("Enter")
+
+    await say("buy cast lamp")
+    await expect(watch.get_by_test_id("toasts")).to_contain_text("no such item")
+    await say("BUY POT BLUE 2")
+    await expect(watch.get_by_test_id("hold-timer")).to_be_visible()
+    await expect(watch.get_by_test_id("chat-list")).to_contain_text("BUY POT BLUE 2")
+    await say("sold 2")
+    await expect(watch.get_by_test_id("kept")).to_contain_text("Chef's knife")
+    assert (await site.stock(POT))["held"] == 2
+    assert (await site.stock(KNIFE))["held"] == 1
+    assert watch.problems == []
+
+
 async def test_stopped_sales_close_every_button_and_open_again(site, watch):
     await site.set_sales(is_open=False)
     await expect(watch.get_by_test_id("sales-closed")).to_be_visible()

@@ -268,6 +268,7 @@ def test_every_script_is_loaded_from_its_file():
         "adjust",
         "rebuild",
         "look",
+        "holds",
         "sold_out",
         "confirm_many",
     }

@@ -186,8 +186,8 @@ class Client:
 
 
 @contextlib.asynccontextmanager
-async def serve(url: str, *, tick_ms: int = 20, origins: tuple[str, ...] = ()) -> AsyncIterator[Running]:
-    """A server on a free port, until the end of the block."""
+async def serve(url: str, *, tick_ms: int = 20, origins: tuple[str, ...] = (), port: int = 0) -> AsyncIterator[Running]:
+    """A server on `port` (0: a free one), until the end of the block."""
     async with contextlib.AsyncExitStack() as stack:
         client = await stack.enter_async_context(redis.asyncio.from_url(url))
         hub = Hub(client, tick_ms=tick_ms)
@@ -212,7 +212,7 @@ async def serve(url: str, *, tick_ms: int = 20, origins: tuple[str, ...] = ()) -
                 scope["principal"] = Principal(account_id=AccountId(f"acc_{name}"), role=Role(role), name=name)
             await app(scope, receive, send)
 
-        listener = socket.create_server(("127.0.0.1", 0))
+        listener = socket.create_server(("127.0.0.1", port))
         config = uvicorn.Config(
             with_principal, ws=gateway_class(origins), http="httptools", log_config=None, access_log=False
         )
@@ -242,6 +242,11 @@ async def second(redis_url: str) -> AsyncIterator[Running]:
     """Another process's worth of server on the same Redis."""
     async with serve(redis_url) as server:
         yield server
+
+
+@pytest.fixture(name="serve")
+def serve_fixture() -> Callable[..., contextlib.AbstractAsyncContextManager[Running]]:
+    return serve
 
 
 @pytest.fixture(name="until")

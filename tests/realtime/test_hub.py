@@ -273,6 +273,21 @@ async def test_a_room_that_could_not_be_loaded_is_tried_again_by_whoever_comes_n
     assert not room.owed_load
 
 
+async def test_who_is_further_than_the_bus_of_this_process_misses_nothing(running, second, show, monkeypatch):
+    here, there = await running.join(show), await second.join(show, "bob")
+    await here.until(lambda it: it.frames)
+    await there.until(lambda it: it.frames)
+    with monkeypatch.context() as lag:
+        lag.setattr(second.hub, "on_publication", lambda *_: None)  # its bus is slow
+        await running.hub.publish(ShowId(show), pin())
+        await here.until(lambda it: it.offset == 1)
+        back = await second.join(show, epoch=here.epoch, offset=here.offset)
+        await back.until(lambda it: it.frames)
+    assert back.frames[0]["recovered"] is True
+    assert (back.events, back.offset) == ([], 1)
+    await there.until(lambda it: it.offsets() == [1])  # and those who were there have it too
+
+
 async def test_a_room_that_lost_its_place_gives_nobody_the_old_picture(running, show, say, monkeypatch, until):
     watching = await running.join(show)
     await watching.until(lambda it: it.frames)

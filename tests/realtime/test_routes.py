@@ -1,7 +1,7 @@
 import httpx2
 import pytest
 
-from schema.ids import new_id
+from schema.ids import ShowId, new_id
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ async def test_an_unknown_show_is_404(http, running, show):
     assert answer.status_code == 404
 
 
-async def test_only_a_host_deletes_and_only_what_there_is(http, running, show):
+async def test_only_a_host_deletes_and_only_what_there_is(http, running, show, until):
     url = f"/api/v1/shows/{show}/chat"
     said = (await http.post(url, json={"text": "rude"}, headers=as_("viewer"))).json()
     assert (await http.delete(f"{url}/{said['id']}", headers=as_("viewer"))).status_code == 403
@@ -82,6 +82,7 @@ async def test_only_a_host_deletes_and_only_what_there_is(http, running, show):
     assert (await http.delete(f"{url}/{new_id('msg')}", headers=as_("host"))).status_code == 404
     assert [one.text for one in await running.chat.history(show)] == ["rude"]
     assert (await http.delete(f"{url}/{said['id']}", headers=as_("host"))).status_code == 204
+    await until(lambda: not running.hub._rooms[ShowId(show)].channel.recent_chat())  # it was heard here too
     client = await running.join(show)
     await client.until(lambda it: it.frames)
     assert client.texts() == []

@@ -7,6 +7,7 @@ import redis.asyncio
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
+from realtime.hub import RETURNS_PER_S
 from schema.ids import VariantId
 from schema.people import Role
 from schema.wire import Frame, Pinned, Unpinned
@@ -246,3 +247,18 @@ async def test_a_server_that_is_told_to_end_tells_its_viewers_and_ends(running, 
         await client.until(lambda it: it.code is not None)
         assert client.code == 4003
     await until(lambda: not running.server.server_state.connections)
+
+
+async def test_a_server_that_ends_gives_each_viewer_another_moment_to_come_back_at(running, show, say):
+    clients = [await running.join(show, f"ann{number}", binary=number % 2 > 0) for number in range(20)]
+    await say("one")
+    for client in clients:
+        await client.until(lambda it: it.offsets() == [1])
+    await running.hub.close_all()
+    for client in clients:
+        await client.until(lambda it: it.code == 4003)
+    last = [client.frames[-1] for client in clients]
+    assert {(frame["e"], frame["o"], len(frame["ev"])) for frame in last} == {(clients[0].epoch, 1, 0)}
+    moments = {frame["reconnect_ms"] for frame in last}
+    assert len(moments) > 5
+    assert all(0 <= moment <= 20 * 1000 // RETURNS_PER_S for moment in moments)

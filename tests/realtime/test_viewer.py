@@ -1,5 +1,6 @@
 import asyncio
 import json
+import os
 import socket
 import struct
 
@@ -143,6 +144,19 @@ async def test_without_the_policy_the_memory_of_a_viewer_that_does_not_read_grow
     await until(lambda: room.channel.sent == 3000)
     assert viewer.transport.get_write_buffer_size() > 4 * (UNSENT_MAX_BYTES + FRAME_MAX_BYTES)
     slow.sock.close()
+
+
+async def test_a_socket_that_is_lost_is_written_to_no_more(running, show, until):
+    """Its number is soon somebody else's."""
+    raw = await Raw.open(running, show)
+    await until(lambda: running.hub._rooms[ShowId(show)].viewers)
+    viewer = viewer_named(running, show, "slow")
+    number = viewer._fd
+    assert os.fstat(number)
+    raw.sock.close()
+    await until(lambda: viewer.room is None)
+    viewer.send(b"for nobody")
+    assert viewer._fd == -1 != number
 
 
 async def test_a_short_pause_is_caught_up_from_the_ring_without_a_break(running, show, until):

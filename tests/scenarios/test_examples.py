@@ -60,6 +60,26 @@ async def test_the_examples_publish_listen_receive_and_buy(service):
     assert (await service.stock(SHOW, VARIANT))["sold"] == 1
 
 
+@pytest.mark.timeout(120)
+async def test_the_client_of_the_socket_runs_as_its_document_prints_it(service):
+    text = (ROOT / "docs" / "ws-protocol.md").read_text()
+    (printed,) = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert len([line for line in printed.splitlines() if line.strip()]) <= 15
+    await service.start()
+    host, _ = await service.sell(SHOW, VARIANT, stock=STOCK)
+    listening = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", printed, service.base_url, SHOW), cwd=ROOT, stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        await heard(listening, b"viewers 1")
+        async with service.client(host) as http:
+            answer = await http.post(f"/api/v1/shows/{SHOW}/chat", json={"text": "hello"})
+        await heard(listening, b"%d Chat(id='%b'" % (answer.json()["offset"], answer.json()["id"].encode()))
+    finally:
+        listening.terminate()
+        await listening.wait()
+
+
 async def heard(listening, what):
     async with asyncio.timeout(40):
         while what not in (line := await listening.stdout.readline()):

@@ -220,6 +220,13 @@ class Gatebox:
         epoch = gate.get(b"epoch", b"") if is_of_this_run else b""
         return [epoch, int(gate.get(b"available", 0)), total, out, int(gate.get(b"waiting", 0))]
 
+    def holds(self, keys: list[str], args: list) -> list:
+        meta, holds, pending = keys
+        if len(self._hash(holds)) > args[0] or "holds are compared one by one" in self.removed:
+            return []
+        flat = [value for pair in self._hash(holds).items() for value in pair]
+        return [self._hash(meta).get(b"epoch", b""), flat, list(self._hash(pending))]
+
     def confirm_many(self, keys: list[str], args: list) -> int:
         waiting, pending = unpack(args[0]), self._hash(keys[0])
         marks = {h: str(ms) for h, ms in zip(waiting[::2], waiting[1::2], strict=True) if h.encode() in pending}

@@ -75,6 +75,7 @@ REMOVED = {
         ("redis rolled back", "redis rolled back", "redis rolled back", "redis delays", "desk killed"),
         patch=((shelf.Shelf, "reconcile", _nothing),),
     ),
+    "holds are compared one by one": Removed(("redis down",) * 2 + ("desk killed",) * 16),
     "a gate that may have missed something is rebuilt": Removed(
         ("redis drops", "redis down"),
         patch=((shelf.Shelf, "distrust", _trusting), (shelf.Shelf, "reconcile", _nothing)),

@@ -26,6 +26,7 @@ def names(show: str) -> dict[str, list[str]]:
         "release_many": [*sets, was[0]],
         "adjust": [base],
         "look": [base, f"{base}:holds", f"{base}:pending"],
+        "holds": [base, f"{base}:holds", f"{base}:pending"],
         "rebuild": [*sets, f"{base}:holds:new", f"{base}:buyers:new"],
         "confirm_many": [f"{base}:pending"],
         "sold_out": [base, f"{base}:holds", f"{base}:buyers", *was],
@@ -38,7 +39,7 @@ def a_call(dice: random.Random, epoch: int) -> tuple[str, list]:
         ["reserve_many"] * 4
         + ["settle_many"] * 3
         + ["release_many"] * 2
-        + ["adjust", "look", "sold_out", "confirm_many"]
+        + ["adjust", "look", "holds", "sold_out", "confirm_many"]
     )
     told = epoch if dice.random() < 0.9 else epoch + 7
     some = dice.sample(HOLDS, dice.randint(1, 4))
@@ -65,6 +66,8 @@ def a_call(dice: random.Random, epoch: int) -> tuple[str, list]:
             return name, [pack([x for h in some for x in (h, 1_790_000_060_000 + dice.randint(0, 9))])]
         case "sold_out":
             return name, [dice.choice((2, 1000))]
+        case "holds":
+            return name, [dice.choice((2, 1000))]
     return name, []
 
 
@@ -86,7 +89,7 @@ async def test_the_same_calls_have_the_same_answers_and_leave_the_same(redis, se
             await rebuild_both(dice, redis, box, scripts, keys["rebuild"], epoch)
         name, args = a_call(dice, epoch)
         theirs, ours = await scripts[name](keys=keys[name], args=args), getattr(box, name)(keys[name], args)
-        if name in {"look", "sold_out"} and theirs:
+        if name in {"look", "holds", "sold_out"} and theirs:
             theirs, ours = as_sets(name, plain(theirs)), as_sets(name, plain(ours))
         assert plain(theirs) == plain(ours), (seed, step, name)
         if step % 4 == 3:
@@ -97,6 +100,9 @@ def as_sets(name: str, answer: list) -> list:
     if name == "look":
         flat = answer[3]
         return [*answer[:3], sorted(zip(flat[::3], flat[1::3], flat[2::3], strict=True)), answer[4]]
+    if name == "holds":
+        flat = answer[1]
+        return [answer[0], sorted(zip(flat[::2], flat[1::2], strict=True)), sorted(answer[2])]
     return [sorted(each) if isinstance(each, list) else each for each in answer]
 
 

@@ -43,3 +43,13 @@ def test_commands_are_allowed_thirty_a_second():
     assert [allowance.spend(7_250) for _ in range(COMMANDS_PER_SECOND)] == [0] * COMMANDS_PER_SECOND
     assert allowance.spend(7_250) == 750
     assert allowance.spend(8_000) == 0
+
+
+def test_who_reads_and_was_given_everything_stands_where_the_room_does():
+    progress = Progress(serial=4)
+    assert progress.stands_at(4)
+    assert not progress.stands_at(5)
+    assert progress.offer(5, "e", 9, 0)
+    assert progress.stands_at(5)
+    progress.paused = True
+    assert not progress.stands_at(5)

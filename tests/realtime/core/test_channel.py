@@ -1,10 +1,12 @@
 import json
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realtime.core.channel import RECENT_CHAT_MAX, Channel, Kind, Loaded, Publication, Verdict
+from schema.wire import Frame
 
 EPOCH = "e1"
 
@@ -322,3 +324,10 @@ def test_a_state_that_the_load_has_already_or_of_another_epoch_asks_for_none():
         channel.receive_state(epoch, version, {"stock.a": b"0"})
         channel.load(Loaded(EPOCH, 0, 0, [], 5, {"stock.a": b"9"}, {}))
         assert not channel.gap
+
+
+def test_a_direction_is_a_frame_that_moves_nobody():
+    channel = Channel()
+    channel.load(Loaded("e", 7, 7, [], 0, {}, {}))
+    told = msgspec.json.decode(channel.direction(640), type=Frame)
+    assert (told.e, told.o, told.ev, told.st, told.reconnect_ms) == ("e", 7, [], {}, 640)

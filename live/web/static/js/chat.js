@@ -84,7 +84,7 @@ function Message({ message, mine, voice, staff }) {
   const short = `${name}: ${text.slice(0, 60)}`;
   return html`<li class="said ${mine ? "mine" : ""} ${role}" data-message=${id}>
     ${answered && html`<span class="answered"><b>${answered.name}</b> ${answered.text}</span>`}
-    <b class="who">${name}</b>${role !== "viewer" && html`<span class="role">${role}</span>`} <span class="text">${text}</span>
+    <span class="saying"><b class="who">${name}</b>${role !== "viewer" && html`<span class="role">${role}</span>`} <span class="text">${text}</span></span>
     <span class="acts">
       <button type="button" class="bin reply" aria-label="Answer ${short}" data-testid="chat-reply-${id}" onClick=${() => (voice.answering.value = message)}><${Reply} /></button>
       ${staff &&

@@ -300,8 +300,7 @@ function start() {
         <${MediaPanel} state=${store.show.value?.state} />
         <${PriceErrorPanel} />
         <${Orders} />
-        <${Holds} />
-        <${ModerationPanel} />
+        <div class="stack"><${Holds} /><${ModerationPanel} /></div>
         <section class="panel talk" aria-labelledby="chat-title">
           <header class="split"><h2 id="chat-title">Chat</h2><${SlowMode} /></header>
           <${ChatList} messages=${store.chat.value} onTop=${store.onTop.value} voice=${voice} staff=${moderator} />

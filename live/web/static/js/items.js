@@ -13,8 +13,12 @@ export function Thumb({ item }) {
   return html`<span class="thumb letter hue-${hue}" aria-hidden="true">${item.title.slice(0, 1)}</span>`;
 }
 
-export function Name({ item }) {
-  return html`<span class="name">${item.title}${item.option && html`<span class="option">${item.option}</span>`}</span>`;
+/** The number by which the chat buys it: "sold 3". Bundles have none. */
+export const numberOf = (item) => (item.parts ? null : item.position + 1);
+
+export function Name({ item, numbered = false }) {
+  const number = numbered ? numberOf(item) : null;
+  return html`<span class="name">${number !== null && html`<span class="number" aria-label="Number ${number}">${number}</span>`}${item.title}${item.option && html`<span class="option">${item.option}</span>`}</span>`;
 }
 
 export function StockNote({ item, stock, prefix = "" }) {
@@ -57,7 +61,7 @@ export function PinCard({ item, stock, open, busy, onBuy, ...line }) {
   return html`<li class="card" data-testid="pin-card-${item.variant_id}">
     <${Thumb} item=${item} />
     <div class="about">
-      <${Name} item=${item} />
+      <${Name} item=${item} numbered />
       <span class="line">
         <${PriceTag} item=${item} testid="price-${item.variant_id}" />
         <${StockNote} item=${item} stock=${stock} />
@@ -78,7 +82,7 @@ export function ItemRow({ item, stock, open, busy, onBuy, ...line }) {
   return html`<li class="row">
     <${Thumb} item=${item} />
     <div class="about">
-      <${Name} item=${item} />
+      <${Name} item=${item} numbered />
       <span class="line">
         <${PriceTag} item=${item} />
         <${StockNote} item=${item} stock=${stock} prefix="drawer-" />

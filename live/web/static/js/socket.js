@@ -8,6 +8,7 @@
 const SUBPROTOCOL = "showfloor.v1+json";
 const BACKOFF_BASE_MS = 250;
 const BACKOFF_CAP_MS = 15_000;
+const DIRECTED_MAX_MS = 60_000; // a longer direction is a mistake
 const OPEN_DEADLINE_MS = 10_000;
 const PING_EVERY_MS = 20_000;
 const REPLY_DEADLINE_MS = 8_000;
@@ -21,6 +22,15 @@ export function staysAway(code) {
 /** Milliseconds before attempt number `attempt` (from 0): full jitter, so that a crowd does not return as one. */
 export function backoffMs(attempt, random = Math.random()) {
   return Math.round(Math.min(BACKOFF_CAP_MS, BACKOFF_BASE_MS * 2 ** attempt) * (0.2 + 0.8 * random));
+}
+
+/**
+ * The pause before attempt number `attempt`. The server's direction counts once, for the first: it has given each client
+ * another moment.
+ */
+export function pauseMs(attempt, directedMs = null, random = Math.random()) {
+  if (directedMs !== null && attempt === 0) return Math.min(Math.max(directedMs, 0), DIRECTED_MAX_MS);
+  return backoffMs(attempt, random);
 }
 
 /** Where a client stands in a show's sequence of events, and what of a frame is new to it. */
@@ -57,6 +67,7 @@ export class ShowSocket {
     this.position = new Position();
     this.pending = new Map();
     this.attempts = 0;
+    this.directedMs = null;
     this.generation = 0;
     this.wanted = false;
     this.wake = () => this.wanted && this.status === "waiting" && this.#connect();
@@ -168,6 +179,7 @@ export class ShowSocket {
     if (message.private !== undefined) return this.#hear(message.private);
     if (message.e === undefined) return undefined;
     this.attempts = 0; // only a server that talks has let us in
+    this.directedMs = message.reconnect_ms ?? null;
     return this.onFrame(this.position.advance(message));
   }
 
@@ -183,8 +195,9 @@ export class ShowSocket {
 
   #later(atLeastMs = 0) {
     this.#drop();
-    const pause = Math.max(backoffMs(this.attempts), atLeastMs);
+    const pause = Math.max(pauseMs(this.attempts, this.directedMs), atLeastMs);
     this.attempts += 1;
+    this.directedMs = null;
     this.#say("waiting", pause);
     this.timer = setTimeout(() => this.wanted && this.#connect(), pause);
   }

@@ -196,7 +196,7 @@ function start() {
     };
     return html`<li class="row ${pinned ? "pinned" : ""}" data-testid="item-${variant}">
       <${Thumb} item=${item} />
-      <div class="about"><${Name} item=${item} /><span class="line"><${Price} item=${item} />${!item.parts && html`<${Flash} item=${item} />`}<${StockNote} item=${item} stock=${store.stock.value[variant]} /></span></div>
+      <div class="about"><${Name} item=${item} numbered /><span class="line"><${Price} item=${item} />${!item.parts && html`<${Flash} item=${item} />`}<${StockNote} item=${item} stock=${store.stock.value[variant]} /></span></div>
       <button type="button" class=${pinned ? "quiet" : "primary"} aria-label="${pinned ? "Unpin" : "Pin"} ${item.title} ${item.option}" data-testid="${pinned ? "unpin" : "pin"}-${variant}" onClick=${toggle}>
         <${Pin} /> ${pinned ? "Unpin" : "Pin"}
       </button>

@@ -3,6 +3,7 @@ import { BasketBar, Bill } from "./bill.js";
 import { BuyPanel, isOpen } from "./buy.js";
 import { answerBank } from "./card.js";
 import { ChatForm, ChatList, Voice } from "./chat.js";
+import { claims } from "./claims.js";
 import { now } from "./clock.js";
 import { Questions } from "./dialog.js";
 import { Frames } from "./frames.js";
@@ -44,13 +45,15 @@ function behindPictures(apply) {
   return (frame) => gate.take(frame);
 }
 
-const { store, socket, status, problem, reload } = joinRoom({ show: showId, session, through: behindPictures });
+const onFrame = (frame) => (frame.ev ?? []).forEach((event) => event.t === "claim" && hearClaim(event));
+const { store, socket, status, problem, reload } = joinRoom({ show: showId, session, through: behindPictures, onFrame });
 const purchase = new Purchase({
   show: showId,
   token,
   bill: (hold) => new Bill({ show: showId, token, hold, pinned: () => store.show.value?.coupon ?? null }),
   answerBank: STRIPE_KEY ? (secret) => answerBank(STRIPE_KEY, secret) : null,
 });
+const hearClaim = claims({ token, purchase });
 const waiting = new Waiting({
   show: showId,
   token,
@@ -147,6 +150,7 @@ function Drawer() {
   return html`<dialog ref=${dialog} class="drawer" aria-labelledby="drawer-title" data-testid="drawer" onClose=${close} onClick=${(event) => event.target === dialog.current && close()}>
     <div class="inside">
       <header><h2 id="drawer-title">All items</h2><button type="button" class="plain" aria-label="Close" onClick=${close}><${Cross} /></button></header>
+      <p class="fine">Or say it in the chat: "buy 2", or "buy" and the name.</p>
       <ul class="rows">${store.items.value.map((item) => html`<${ItemRow} key=${item.variant_id} ...${buying(item)} />`)}</ul>
     </div>
   </dialog>`;

@@ -173,14 +173,14 @@ export class Publisher {
     return undefined;
   }
 
-  /** True if the server has reported on what we send, and then no more. */
+  /** True if the server has not reported on what we send for a while, or never has: it may have died before it could. */
   async #isUnheard(peer) {
     const reportMs = await heardAt(peer);
     const now = performance.now();
     // A browser may forget an old report altogether: that is silence, too.
     const isNews = this.heard?.peer !== peer || (reportMs > 0 && this.heard.reportMs !== reportMs);
     if (isNews) this.heard = { peer, reportMs, sinceMs: now };
-    return this.heard.reportMs > 0 && now - this.heard.sinceMs >= UNHEARD_MS;
+    return now - this.heard.sinceMs >= UNHEARD_MS;
   }
 
   /** One after the other: a server that is asked may take its time. */
