@@ -15,7 +15,8 @@ async def pool(database_url):
 
 
 @pytest.fixture
-async def kept(pool):
+async def kept(pool, monkeypatch):
+    monkeypatch.setattr("checkout.kept.IDLE_S", 60.0)
     kept = Kept(pool)
     yield kept
     await kept.close()
@@ -62,6 +63,13 @@ async def test_closed_it_keeps_none(kept, pool):
     assert pool.get_idle_size() == 1
     await server_of(kept)
     assert pool.get_idle_size() == 1
+
+
+async def test_without_batches_it_is_the_pools_again_so_that_a_pool_can_be_closed(kept, pool, monkeypatch):
+    monkeypatch.setattr("checkout.kept.IDLE_S", 0.01)
+    await server_of(kept)
+    async with asyncio.timeout(20):
+        await pool.close()
 
 
 async def test_a_pool_that_does_not_answer_does_not_keep_close_waiting(kept, pool):
