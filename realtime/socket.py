@@ -43,7 +43,8 @@ async def watch(websocket: WebSocket) -> None:
         return
     await websocket.accept(subprotocol=subprotocol if websocket.scope["subprotocols"] else None)
     binary = subprotocol == SUBPROTOCOL_MSGPACK
-    commands = hub.commands(websocket.state.chat, websocket.state.reports)
+    state = websocket.state
+    commands = hub.commands(state.chat, state.reports, getattr(state, "audience", None))
     _seat(gateway, hub, room, principal, commands, binary=binary, epoch=epoch, offset=offset)
 
 
