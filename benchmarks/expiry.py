@@ -164,7 +164,7 @@ async def main() -> None:
 
 
 def report(options: argparse.Namespace, lapses: list[list[float]], offers: list[list[float]]) -> None:
-    print(f"\n{options.holds:,} holds end together, {options.repeats} repeats; ms after the end of each: median (range)")
+    print(f"\n{options.holds:,} holds end together, {options.repeats} repeats; ms after each one's end: median (range)")
     print(f"{'':<34}{'p50':>20}{'p99':>20}{'longest':>20}")
     line("ended, by PostgreSQL's clock", [run[:3] for run in lapses])
     line("told, after the commit", [run[3:] for run in lapses])

@@ -131,7 +131,7 @@ BEGIN
     )
     SELECT array_agg(ended.hold_id), sum(ended.quantity) INTO expired, units FROM ended;
     IF expired IS NOT NULL THEN
-        UPDATE stock s SET taken = s.taken - units, version = s.version + 1
+        UPDATE stock s SET taken = s.taken - units, version = s.version + cardinality(expired)
             WHERE s.show_id = p_show AND s.variant_id = p_variant RETURNING s.* INTO item;
     END IF;
 END $$;
