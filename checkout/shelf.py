@@ -115,6 +115,11 @@ class Shelf:
         """The gate may have something to sell again: taps are no longer refused here before it was asked."""
         self._sold_out.forget()
 
+    @property
+    def can_decide_now(self) -> bool:
+        """False while the truth is away, or earlier taps wait for it: nothing may overtake them."""
+        return not self._truth.is_down and not self._confirming.waits(self.product)
+
     async def admit(self, tap: Tap) -> Code | None:
         """What the gate alone says of a part of something larger; None: it says nothing. `decided` is to follow."""
         self._counts.taps += 1
