@@ -18,6 +18,7 @@ import msgspec
 import structlog
 from redis.asyncio import Redis
 
+from realtime.broker_memory import MemoryBroker
 from realtime.broker_redis import RedisBroker, Value, check_key
 from realtime.commands import Commands
 from realtime.core.channel import Kind, Publication
@@ -70,10 +71,10 @@ def monotonic_ms() -> int:
 
 
 class Hub:
-    """An async context manager; one per process."""
+    """An async context manager; one per process. Without `redis` its rooms are this process's alone."""
 
-    def __init__(self, redis: Redis, *, tick_ms: int = 100, clock: Callable[[], int] = monotonic_ms) -> None:
-        self._broker = RedisBroker(redis, self)
+    def __init__(self, redis: Redis | None, *, tick_ms: int = 100, clock: Callable[[], int] = monotonic_ms) -> None:
+        self._broker = MemoryBroker(self) if redis is None else RedisBroker(redis, self)
         self._tick_ms = tick_ms
         self.now_ms = clock
         self._rooms: dict[ShowId, Room] = {}

@@ -5,6 +5,8 @@ import re
 from importlib.resources import files
 
 import pytest
+from brokers import BrokerContract
+from brokers import Heard as Told
 
 from realtime import broker_redis
 from realtime.broker_redis import RedisBroker, Value, check_key
@@ -211,3 +213,16 @@ async def test_the_counts_of_two_processes_are_summed_and_zero_takes_one_away(br
 def test_a_key_that_would_break_a_header_is_refused(key):
     with pytest.raises(BadRequest):
         check_key(key)
+
+
+class TestBroker(BrokerContract):
+    """Of Redis."""
+
+    @pytest.fixture
+    async def heard(self):
+        return Told()
+
+    @pytest.fixture
+    async def broker(self, redis, heard):
+        async with RedisBroker(redis, heard) as made:
+            yield made
