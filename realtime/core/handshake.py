@@ -46,7 +46,7 @@ def parse(data: bytes, *, origins: Collection[str] = ()) -> Request:
         raise Refused(400, "The request is too long")
     first, *lines = head.split(b"\r\n")
     method, target, *_ = [*first.split(b" ", 2), b"", b""]
-    headers = [_header(line) for line in lines]
+    headers = _headers(lines)
     if method != b"GET":
         raise Refused(405, "A WebSocket opens with GET", ((b"allow", b"GET"),))
     _check_upgrade(headers)
@@ -61,11 +61,14 @@ def accept(key: bytes) -> bytes:
     return base64.b64encode(hashlib.sha1(key + GUID, usedforsecurity=False).digest())
 
 
-def _header(line: bytes) -> tuple[bytes, bytes]:
-    name, colon, value = line.partition(b":")
-    if not colon or not name:
-        raise Refused(400, "A header has no name")
-    return name.strip().lower(), value.strip()
+def _headers(lines: list[bytes]) -> list[tuple[bytes, bytes]]:
+    found = []
+    for line in lines:
+        name, colon, value = line.partition(b":")
+        if not colon or not name:
+            raise Refused(400, "A header has no name")
+        found.append((name.strip().lower(), value.strip()))
+    return found
 
 
 def _values(headers: list[tuple[bytes, bytes]], name: bytes) -> list[bytes]:
@@ -73,7 +76,10 @@ def _values(headers: list[tuple[bytes, bytes]], name: bytes) -> list[bytes]:
 
 
 def _tokens(headers: list[tuple[bytes, bytes]], name: bytes) -> list[str]:
-    listed = b",".join(_values(headers, name)).decode("latin-1")
+    values = _values(headers, name)
+    if not values:
+        return []
+    listed = b",".join(values).decode("latin-1")
     return [token for one in listed.split(",") if (token := one.strip())]
 
 
