@@ -20,12 +20,15 @@ from live.recent_shows import RecentShows
 from live.rulebook import Rulebook
 from media.reports import Reports
 from realtime.chat import ChatService
+from realtime.core.chat import Rules
 from realtime.hub import Hub
 from schema.errors import Forbidden, NotFound, ShowfloorError, Unauthenticated, Unavailable
 from schema.ids import AccountId, ShowId, VariantId
 from schema.people import Principal, Role
 from schema.show import Stock
 from schema.wire import (
+    Announced,
+    AnnouncementOver,
     BackInStock,
     Chat,
     ChatPinned,
@@ -82,6 +85,10 @@ class HubAnnouncer:
                 await self._hub.publish(show, event, key="chat_pin")
             case ChatUnpinned():
                 await self._hub.publish(show, event, key="chat_pin", drop=True)
+            case Announced():
+                await self._hub.publish(show, event, key="announcement")
+            case AnnouncementOver():
+                await self._hub.publish(show, event, key="announcement", drop=True)
             case _:
                 await self._hub.publish(show, event)
 
@@ -208,6 +215,14 @@ class ChatRoom:
     async def take_down(self, show: ShowId, account: AccountId) -> None:
         """Take down what an account said lately. Raises Unavailable."""
         await self._chat.take_down(show, account)
+
+    async def rules(self, show: ShowId) -> Rules:
+        """What may be said, and by whom. Raises NotFound, Unavailable."""
+        return await self._rulebook.rules(show)
+
+    async def admit(self, who: Principal, show: ShowId) -> None:
+        """Let somebody take part. Raises Banned."""
+        await self._chat.admit(who, show)
 
     async def history(self, show: ShowId) -> list[Chat]:
         """The last messages still up, oldest first. Raises NotFound, Unavailable."""

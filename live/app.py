@@ -24,6 +24,7 @@ import checkout.webhook_routes
 import media.routes
 import realtime.routes
 from live import (
+    audience_routes,
     health,
     media_numbers,
     metrics,
@@ -96,6 +97,7 @@ def api_routes() -> list[BaseRoute]:
         *routes.routes,
         *moderation_routes.routes,  # chat/pinned before chat/{message}
         *offer_routes.routes,
+        *audience_routes.routes,
         *realtime.routes.routes,
         *checkout.routes.routes,
         *checkout.audit_routes.routes,

@@ -42,6 +42,8 @@ RULES: dict[str, Rule] = {
     "chat": Rule(1_000_000, 5),
     "buy": Rule(500_000, 4),
     "ticket": Rule(1_000_000, 10),
+    "vote": Rule(500_000, 6),
+    "ask": Rule(15_000_000, 3),
     "pin": Rule(200_000, 5),
     "whep": Rule(10_000_000, 6, per_address=True),
     # An address may be a household, an office or a carrier's whole NAT: a burst of joins at the start is honest.

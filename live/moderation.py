@@ -11,6 +11,7 @@ import msgspec
 
 from live.ports import Announcer, Room
 from live.queries import sql
+from live.questions import Questions
 from live.turns import Pool, Turns
 from schema.errors import NotFound
 from schema.ids import AccountId, MessageId, ShowId
@@ -24,13 +25,14 @@ _json = msgspec.json.Encoder()
 
 
 class Moderation:
-    """`room` is the chat and the sockets of a show."""
+    """`room` is the chat and the sockets of a show, `questions` what is asked there."""
 
-    def __init__(self, pool: Pool, turns: Turns, announcer: Announcer, room: Room) -> None:
+    def __init__(self, pool: Pool, turns: Turns, announcer: Announcer, room: Room, questions: Questions) -> None:
         self._pool = pool
         self._turns = turns
         self._announcer = announcer
         self._room = room
+        self._questions = questions
 
     # -- people -------------------------------------------------------------------------------------------------
 
@@ -56,6 +58,7 @@ class Moderation:
             await self._room.dismiss(show, account)
         if request.take_down:
             await self._room.take_down(show, account)
+            await self._questions.dismiss_of(show, account)
         return made
 
     async def lift(self, show: ShowId, account: AccountId) -> None:

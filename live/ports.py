@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import Protocol
 
+from realtime.core.chat import Rules
 from schema.ids import AccountId, ShowId, VariantId
+from schema.people import Principal
 from schema.show import Stock
 from schema.wire import Chat, Event
 
@@ -33,6 +35,12 @@ class Room(Protocol):
 
     async def take_down(self, show: ShowId, account: AccountId) -> None:
         """Take down what an account said lately. Raises Unavailable."""
+
+    async def rules(self, show: ShowId) -> Rules:
+        """What may be said, and by whom. Raises NotFound, Unavailable."""
+
+    async def admit(self, who: Principal, show: ShowId) -> None:
+        """Let somebody take part. Raises Banned."""
 
     async def history(self, show: ShowId) -> list[Chat]:
         """The last messages still up, oldest first. Raises NotFound, Unavailable."""

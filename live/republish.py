@@ -20,6 +20,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from live.adapters import HubAnnouncer, StockTeller
+from live.announcements import announced_in
 from live.queries import sql
 from live.shows import ShowService
 from live.turns import Pool, Turns
@@ -126,6 +127,7 @@ class Republisher:
             events += [Pinned(variant_id=pin.variant_id, at_ms=pin.pinned_at_ms) for pin in pins]
             row = await self._pool.fetchrow(sql("chat_pin"), show)
             events.append(ChatPinned(message=msgspec.json.decode(row["message"], type=Chat)) if row else ChatUnpinned())
+            events.append(await announced_in(self._pool, show))
             await self._announcer.republish(show, full.version, events)
             log.info("show_republished", show=show, version=full.version)
 

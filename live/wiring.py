@@ -32,7 +32,10 @@ from checkout.receipts import Receipts
 from checkout.truth import Truth
 from checkout.webhooks import Webhooks
 from live.adapters import ChatRoom, DeskBook, Gate, HostBoard, HubAnnouncer, PageReports, StockTeller
+from live.announcements import Announcements
+from live.audience import Audience
 from live.auth import Tokens
+from live.boards import Boards
 from live.bundles import BundleBook
 from live.catalog import Catalog
 from live.claims import Claims
@@ -47,7 +50,9 @@ from live.offers import Offers
 from live.pins import Pins
 from live.pipeline import Pipeline
 from live.place import Place
+from live.polls import Polls
 from live.providers import open_provider
+from live.questions import Questions
 from live.recent_shows import RecentShows
 from live.rehearsals import Rehearsals
 from live.republish import Republisher
@@ -68,6 +73,7 @@ from media.stats import Statistics
 from media.thumbnails import Thumbnails
 from realtime.chat import ChatService
 from realtime.hub import Hub
+from realtime.reactions import Reactions
 from schema.ids import ShowId
 from schema.show import Show
 
@@ -125,6 +131,11 @@ class Services(TypedDict):
     chat: ChatService
     claims: Claims
     moderation: Moderation
+    polls: Polls
+    questions: Questions
+    announcements: Announcements
+    boards: Boards
+    audience: Audience
     relay: Relay
     media_gate: Gate
     thumbnails: Thumbnails
@@ -180,7 +191,13 @@ async def open_services(
     claims = Claims(desk, limiter, hub, reads.get)
     stack.push_async_callback(claims.aclose)
     chat = ChatService(hub, limiter, rulebook, claims=claims)
-    moderation = Moderation(pool, turns, announcer, ChatRoom(hub, chat, rulebook))
+    room = ChatRoom(hub, chat, rulebook)
+    polls, questions = Polls(pool, limiter, room), Questions(pool, limiter, room)
+    announcements = Announcements(pool, turns, announcer)
+    boards = Boards(announcer, [polls.now, questions.now], due=[announcements.end_due])
+    hub.on_blank.append(boards.forget)
+    reactions = Reactions(redis, hub, rulebook)
+    moderation = Moderation(pool, turns, announcer, room, questions)
     rulebook.on_taken_down = moderation.unpin
     thumbnails = Thumbnails(relay, anyone_may_watch(recent))
     reports = Reports()
@@ -188,6 +205,10 @@ async def open_services(
     jobs = {
         "republisher": republisher.run(),
         "offers": offers.run(),
+        "boards": boards.run(),
+        "poll-votes": polls.votes.run(),
+        "question-votes": questions.votes.run(),
+        "reactions": reactions.run(),
         "stock-teller": teller.run(),
         "webhooks": webhooks.run(),
         "thumbnails": thumbnails.run(),
@@ -224,6 +245,11 @@ async def open_services(
         chat=chat,
         claims=claims,
         moderation=moderation,
+        polls=polls,
+        questions=questions,
+        announcements=announcements,
+        boards=boards,
+        audience=Audience(reactions, polls, questions),
         relay=relay,
         media_gate=Gate(tokens, recent, limiter, chat),
         thumbnails=thumbnails,

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import structlog
 
-from realtime.ports import Reports, Talk
+from realtime.ports import Audience, Reports, Talk
 from realtime.tasks import Tasks
 from schema.errors import BadRequest, Invalid, RateLimited, ShowfloorError, Unavailable
-from schema.ids import ShowId
+from schema.ids import PollId, QuestionId, ShowId
 from schema.people import Principal
-from schema.wire import AnyCommand, Reply, Say, Watched, WireError
+from schema.wire import AnyCommand, Ask, Ping, React, Reply, Say, Vote, Want, Watched, WireError
 
 if TYPE_CHECKING:
     from realtime.viewer import Viewer
@@ -38,14 +38,15 @@ _ref_from_msgpack = msgspec.msgpack.Decoder(_Ref)
 
 
 class Commands:
-    """`talk` is what becomes of a chat command, `reports` of a page's word on its picture.
+    """`talk` is what becomes of a chat command, `reports` of a page's word on its picture, `audience` of the rest.
 
     The tasks belong to the hub, and end with it.
     """
 
-    def __init__(self, talk: Talk, reports: Reports) -> None:
+    def __init__(self, talk: Talk, reports: Reports, audience: Audience | None = None) -> None:
         self._talk = talk
         self._reports = reports
+        self._audience = audience
         self._tasks = Tasks(limit=IN_FLIGHT_MAX)
 
     async def aclose(self) -> None:
@@ -86,7 +87,26 @@ class Commands:
         if isinstance(command, Watched):
             self._reports.heard(principal, show, command)
             return {}
-        return {"at_ms": time.time_ns() // 1_000_000}
+        if isinstance(command, Ping):
+            return {"at_ms": time.time_ns() // 1_000_000}
+        if self._audience is None:
+            raise Invalid("This server takes no such command")
+        return await _attend(self._audience, command, principal, show)
+
+
+async def _attend(
+    audience: Audience, command: React | Vote | Ask | Want, principal: Principal, show: ShowId
+) -> dict[str, Any]:
+    match command:
+        case React(kind=kind, count=count):
+            await audience.react(principal, show, kind, count)
+        case Vote(poll_id=poll, option=option):
+            await audience.vote(principal, show, PollId(poll), option)
+        case Want(question_id=question):
+            await audience.want(principal, show, QuestionId(question))
+        case Ask(text=text):
+            return {"id": await audience.ask(principal, show, text)}
+    return {}
 
 
 def decode(payload: bytes, *, binary: bool) -> AnyCommand:

@@ -22,7 +22,7 @@ from realtime.broker_redis import RedisBroker, Value, check_key
 from realtime.commands import Commands
 from realtime.core.channel import Kind, Publication
 from realtime.core.presence import Presence
-from realtime.ports import Reports, Talk
+from realtime.ports import Audience, Reports, Talk
 from realtime.room import Room, transcode
 from realtime.tasks import Tasks
 from schema.errors import Banned, GoingAway, TooManySockets, TooSlow, Unavailable
@@ -259,10 +259,10 @@ class Hub:
             room.owed_load = True  # one that is under way may have been read before
             self._reload(room)
 
-    def commands(self, talk: Talk, reports: Reports) -> Commands:
+    def commands(self, talk: Talk, reports: Reports, audience: Audience | None = None) -> Commands:
         """What answers the sockets' commands; made once, ends with the hub."""
         if self._commands is None:
-            self._commands = Commands(talk, reports)
+            self._commands = Commands(talk, reports, audience)
             self._stack.push_async_callback(self._commands.aclose)
         return self._commands
 

@@ -3,7 +3,8 @@
 from typing import Protocol
 
 from realtime.core.chat import Rules
-from schema.ids import MessageId, ShowId
+from schema.audience import Reaction
+from schema.ids import MessageId, PollId, QuestionId, ShowId
 from schema.people import Principal
 from schema.wire import Chat, ChatAccepted, Watched
 
@@ -52,6 +53,26 @@ class Reports(Protocol):
 
     def heard(self, principal: Principal, show_id: ShowId, watched: Watched) -> None:
         """Count it. Raises RateLimited; must not block."""
+        ...
+
+
+class Audience(Protocol):
+    """What becomes of what an audience does beside talking."""
+
+    async def react(self, principal: Principal, show_id: ShowId, kind: Reaction, count: int) -> None:
+        """Count reactions. Raises RateLimited, Banned."""
+        ...
+
+    async def vote(self, principal: Principal, show_id: ShowId, poll: PollId, option: int) -> None:
+        """Vote in a poll. Raises Conflict (it is closed, or not there), RateLimited, Banned, Unavailable."""
+        ...
+
+    async def ask(self, principal: Principal, show_id: ShowId, text: str) -> QuestionId:
+        """Ask the host. Raises Invalid, Conflict, RateLimited, Muted, Banned, MessageBlocked, LinksNotAllowed."""
+        ...
+
+    async def want(self, principal: Principal, show_id: ShowId, question: QuestionId) -> None:
+        """Vote for a question. Raises Conflict (it is not open), RateLimited, Banned, Unavailable."""
         ...
 
 

@@ -45,7 +45,8 @@ async def enter(gateway: Gateway, name: str, query: bytes, offered: list[str], s
     except ShowfloorError as error:
         gateway.deny(problem(error))
         return
-    commands, binary = hub.commands(chat, services["reports"]), subprotocol == SUBPROTOCOL_MSGPACK
+    commands = hub.commands(chat, services["reports"], services.get("audience"))
+    binary = subprotocol == SUBPROTOCOL_MSGPACK
 
     def make(transport: asyncio.Transport, connections: set[Any], head: bytes) -> Viewer:
         viewer = Viewer(

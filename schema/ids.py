@@ -19,6 +19,9 @@ RefundId = NewType("RefundId", str)
 MessageId = NewType("MessageId", str)
 WaitlistEntryId = NewType("WaitlistEntryId", str)
 EndpointId = NewType("EndpointId", str)
+PollId = NewType("PollId", str)
+QuestionId = NewType("QuestionId", str)
+AnnouncementId = NewType("AnnouncementId", str)
 SessionId = NewType("SessionId", str)
 
 SLUG_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"

@@ -10,14 +10,17 @@ Three lanes. *Must* and *chat* events carry an offset `o`, one sequence for both
 
 State keys: `stock.<variant>` (a `Stock`), `low.<variant>` (since when its stock is low, in ms, or null), `viewers`
 (int), `show` (a `ShowState`), `sales` (bool), `host` (bool: video is arriving), `slow` (slow mode in ms),
-`flash.<variant>` (a `FlashPrice`, or null when none runs), `coupon` (the `PinnedCoupon`, or null).
+`flash.<variant>` (a `FlashPrice`, or null when none runs), `coupon` (the `PinnedCoupon`, or null), `reactions` (how
+many of each kind, over the whole show), `poll` (the newest `Poll`, or null), `questions` (a list of `QuestionShown`)
+and `question_votes` (their votes by id).
 """
 
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Raw, Struct
 
-from schema.ids import AccountId, HoldId, MessageId, VariantId
+from schema.audience import REACTIONS_MAX, Announcement, Reaction
+from schema.ids import AccountId, AnnouncementId, HoldId, MessageId, VariantId
 from schema.money import Money
 from schema.people import Role
 from schema.show import ShowState, Stock
@@ -62,6 +65,18 @@ class Claimed(Event, frozen=True, kw_only=True, omit_defaults=True, tag="claim")
     hold_id: HoldId | None = None
     expires_at_ms: int | None = None
     choices: list[ClaimChoice] = []
+
+
+class Announced(Event, frozen=True, kw_only=True, tag="announcement"):
+    """The staff tell everybody something, in the place of what was announced before."""
+
+    announcement: Announcement
+
+
+class AnnouncementOver(Event, frozen=True, kw_only=True, tag="announcement_over"):
+    """Nothing is announced any more."""
+
+    announcement_id: AnnouncementId
 
 
 class ReplyTo(Struct, frozen=True, kw_only=True):
@@ -162,6 +177,8 @@ AnyEvent = (
     | ShowChanged
     | SalesChanged
     | Claimed
+    | Announced
+    | AnnouncementOver
 )
 
 
@@ -237,7 +254,33 @@ class Watched(Command, frozen=True, kw_only=True, tag="watched", forbid_unknown_
     """The last part of the WHEP session's address."""
 
 
-AnyCommand = Say | Ping | Watched
+class React(Command, frozen=True, kw_only=True, tag="react", forbid_unknown_fields=True):
+    """React to what is shown; what was tapped within a moment goes as one. Answered with `{}`."""
+
+    kind: Reaction
+    count: Annotated[int, Meta(ge=1, le=REACTIONS_MAX)] = 1
+
+
+class Vote(Command, frozen=True, kw_only=True, tag="vote", forbid_unknown_fields=True):
+    """Vote in the open poll; while it is open, another vote takes the place of the first. Answered with `{}`."""
+
+    poll_id: Annotated[str, Meta(max_length=64)]
+    option: Annotated[int, Meta(ge=0, le=5)]
+
+
+class Ask(Command, frozen=True, kw_only=True, tag="ask", forbid_unknown_fields=True):
+    """Ask the host something; answered with `{"id": ...}`."""
+
+    text: Annotated[str, Meta(max_length=2000)]
+
+
+class Want(Command, frozen=True, kw_only=True, tag="want", forbid_unknown_fields=True):
+    """Want a question answered, too; once an account. Answered with `{}`."""
+
+    question_id: Annotated[str, Meta(max_length=64)]
+
+
+AnyCommand = Say | Ping | Watched | React | Vote | Ask | Want
 
 
 class ChatRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

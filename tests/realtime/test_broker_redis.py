@@ -12,7 +12,8 @@ from realtime.core.channel import Kind
 from schema.errors import BadRequest, Unavailable
 from schema.ids import AccountId, ShowId
 
-SCRIPTS = sorted(one for one in files("realtime").joinpath("lua").iterdir() if one.name.endswith(".lua"))
+OTHERS = {"react.lua"}  # reactions.py has it
+SCRIPTS = sorted(one for one in files("realtime").joinpath("lua").iterdir() if one.name not in OTHERS)
 
 
 class Heard:
