@@ -191,6 +191,8 @@ class Hub:
             room.ready.clear()  # another process has told more than the bus has brought us
             self._reload(room)
         room.idle_since_ms = self.now_ms()
+        if room.ready.is_set():
+            return room
         try:
             async with asyncio.timeout(LOAD_DEADLINE_S):
                 await room.ready.wait()
