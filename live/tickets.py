@@ -81,7 +81,8 @@ class Tickets:
     async def _redeem_all(self) -> None:
         """Until none waits; those of one moment and show by one script."""
         while self._waiting:
-            show, batch = self._waiting[0].show, []
+            show = self._waiting[0].show
+            batch: list[_Asked] = []
             while self._waiting and self._waiting[0].show == show and len(batch) < BATCH_MAX:
                 batch.append(self._waiting.popleft())
             answers: list[Any] = [None] * len(batch)

@@ -32,6 +32,10 @@ EXTENSION = "showfloor.gateway"
 CODES = {403: Forbidden.code, 404: NotFound.code, 413: TooLarge.code}
 """The codes of problems that are answered before an application runs; any other is a bad request."""
 
+ACCEPTED = (
+    b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n"
+    b"sec-websocket-accept: %b\r\n%b\r\n"
+)
 SHOW_PATH = re.compile("/ws/([^/]+)")
 
 MakeViewer = Callable[[asyncio.Transport, set[Any], bytes], asyncio.Protocol]
@@ -196,14 +200,10 @@ class Gateway(asyncio.Protocol):
 
     def _acceptance(self, subprotocol: str | None) -> bytes:
         assert self._request is not None
-        lines = [
-            (b"upgrade", b"websocket"),
-            (b"connection", b"Upgrade"),
-            (b"sec-websocket-accept", accept(self._request.key)),
-        ]
+        lines = [b"%b: %b\r\n" % one for one in self._default_headers]
         if subprotocol is not None:
-            lines.append((b"sec-websocket-protocol", subprotocol.encode()))
-        return _head(101, [*lines, *self._default_headers])
+            lines.append(b"sec-websocket-protocol: %b\r\n" % subprotocol.encode())
+        return ACCEPTED % (accept(self._request.key), b"".join(lines))
 
     def _write_head(self, status: int, headers: Collection[tuple[bytes, bytes]]) -> None:
         self.transport.write(_head(status, [*self._default_headers, *headers, (b"connection", b"close")]))

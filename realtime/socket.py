@@ -5,6 +5,7 @@ Invariant: whatever can fail (ticket, show, Redis) fails before the upgrade, as 
 """
 
 import asyncio
+import re
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -21,6 +22,8 @@ from schema.ids import ShowId
 from schema.people import Principal
 from schema.wire import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
 
+PLAIN_QUERY = re.compile("ticket=([A-Za-z0-9_-]+)")
+"""What almost everybody asks, in a tenth of the time."""
 SUBPROTOCOLS = (SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK)
 
 
@@ -34,7 +37,7 @@ async def watch(websocket: WebSocket) -> None:
 
 async def enter(gateway: Gateway, name: str, query: bytes, offered: list[str], services: dict[str, Any]) -> None:
     """Let somebody into the show of that name, or say why not."""
-    show, asked = ShowId(name), dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True))
+    show, asked = ShowId(name), _asked(query)
     chat, hub = services["chat"], services["hub"]
     try:
         subprotocol = choose(offered)
@@ -56,6 +59,13 @@ async def enter(gateway: Gateway, name: str, query: bytes, offered: list[str], s
         return viewer
 
     gateway.hand_over(subprotocol if offered else None, make)
+
+
+def _asked(query: bytes) -> dict[str, str]:
+    text = query.decode("latin-1")
+    if (plain := PLAIN_QUERY.fullmatch(text)) is not None:
+        return {"ticket": plain[1]}
+    return dict(parse_qsl(text, keep_blank_values=True))
 
 
 async def _admit(doorkeeper: Doorkeeper, ticket: str, show: ShowId) -> Principal:
