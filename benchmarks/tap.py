@@ -2,11 +2,13 @@
 
 First the capacity: 50 buyers, each tapping again as soon as it is answered. Then half of it, at instants fixed
 beforehand; a tap's time counts from its instant, also while all 50 connections are busy (no coordinated omission).
-Every tap is another key of the next of many accounts (an account may tap twice a second), on one of several products,
-says the price it saw, and must be answered 201. The same, in turn, for `bare`: one row made durable by a Starlette
-route on uvicorn, on the same PostgreSQL, nothing decided. Clients, servers and stores share the machine.
+Every tap is another key of the next of many accounts (an account may tap twice a second), on the one product that is
+pinned or on one of several, says the price it saw, and must be answered 201.
 
-    python benchmarks/tap.py [--windows 5] [--seconds 4] [--accounts 3000]
+The same, in turn, for `bare`: one row made durable by a Starlette route on uvicorn, on the same PostgreSQL, nothing
+decided. Clients, servers and stores share the machine.
+
+    python benchmarks/tap.py [--windows 5] [--seconds 4] [--accounts 3000] [--products 1]
 """
 
 import argparse
@@ -31,7 +33,7 @@ import uvloop
 
 from live.stores import running_or_started
 
-SHOW, BUYERS, VARIANTS, PRICE = "tap", 50, 8, 4900
+SHOW, BUYERS, PRICE = "tap", 50, 4900
 READY_S, ANSWER_S = 60.0, 30.0
 
 
@@ -151,7 +153,7 @@ def live(data: Path, name: str, *more: str) -> list[str]:
     return [sys.executable, "-m", "live", name, "--data-dir", str(data), *more]
 
 
-async def open_shop(port: int, data: Path, accounts: int) -> list[str]:
+async def open_shop(port: int, data: Path, accounts: int, products: int) -> list[str]:
     """A live show with its products; tokens of so many guests."""
     make = live(data, "token", "--role", "operator")
     token = subprocess.run(make, capture_output=True, text=True, check=True).stdout.strip()  # noqa: ASYNC221
@@ -162,7 +164,7 @@ async def open_shop(port: int, data: Path, accounts: int) -> list[str]:
         assert status in {200, 201}, answer
 
     await say("POST", "/shows", {"show_id": SHOW, "title": SHOW, "starts_at_ms": 0})
-    for number in range(VARIANTS):
+    for number in range(products):
         variant = {"variant_id": f"v{number}", "price_amount": PRICE}
         await say("POST", "/products", {"title": "Pot", "product_id": f"p{number}", "variants": [variant]})
         item = {"variant_id": f"v{number}", "opening_stock": 1_000_000, "limit_per_buyer": 1000}
@@ -188,15 +190,15 @@ async def guests(port: int, accounts: int) -> list[str]:
     return tokens
 
 
-def our_taps(tokens: list[str]) -> Iterator[bytes]:
+def our_taps(tokens: list[str], products: int) -> Iterator[bytes]:
     for number, token in enumerate(itertools.cycle(tokens)):
-        body = {"variant_id": f"v{number % VARIANTS}", "quantity": 1, "unit_price_amount": PRICE}
+        body = {"variant_id": f"v{number % products}", "quantity": 1, "unit_price_amount": PRICE}
         yield request("POST", f"/api/v1/shows/{SHOW}/holds", body, token, f"k{number}")
 
 
 def bare_taps() -> Iterator[bytes]:
     for number in itertools.count():
-        yield request("POST", "/holds", {"variant_id": f"v{number % VARIANTS}", "quantity": 1}, key=f"k{number}")
+        yield request("POST", "/holds", {"variant_id": "v0", "quantity": 1}, key=f"k{number}")
 
 
 async def main() -> None:
@@ -204,18 +206,19 @@ async def main() -> None:
     parser.add_argument("--windows", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--accounts", type=int, default=3000)
+    parser.add_argument("--products", type=int, default=1)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         port, bare_port, data = free_port(), free_port(), folder / "data"
         async with running(live(data, "serve", "--port", str(port), "--load"), port, folder):
-            tokens = await open_shop(port, data, options.accounts)
+            tokens = await open_shop(port, data, options.accounts, options.products)
             at = SimpleNamespace(redis_url="", database_url="", data_dir=data)
             async with running_or_started(at) as stores:  # type: ignore[arg-type]
                 program = str(Path(__file__).with_name("tap_bare.py"))
                 command = [sys.executable, program, str(bare_port), stores.database_url]
                 async with running(command, bare_port, folder):
-                    ours = Contender("showfloor", port, our_taps(tokens))
+                    ours = Contender("showfloor", port, our_taps(tokens, options.products))
                     bare = Contender("bare", bare_port, bare_taps())
                     await measure([ours, bare], options)
 
@@ -230,7 +233,10 @@ async def measure(contenders: list[Contender], options: argparse.Namespace) -> N
     for _ in range(options.windows):
         for each in contenders:
             each.windows.append(await each.open(statistics.median(each.capacity) / 2, options.seconds))
-    print(f"{BUYERS} buyers at once; {options.windows} windows of {options.seconds:g} s at half of what each can do")
+    print(
+        f"{BUYERS} buyers at once, products: {options.products}; {options.windows} windows of {options.seconds:g} s "
+        "at half of what each can do"
+    )
     print(f"{'':<12}{'taps/s, closed loop':>26}{'open at':>9}{'p50 ms':>20}{'p99 ms':>22}{'longest':>9}")
     for each in contenders:
         show(each)
