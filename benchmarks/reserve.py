@@ -219,7 +219,7 @@ async def rush(desk: Desk, repeats: int) -> None:
             for one in numbers:
                 who = Principal(account_id=AccountId(f"r{one}"), role=Role.VIEWER, name="B")
                 try:
-                    await desk.hold(who, SHOW, request, "tap")
+                    await desk.hold(who, SHOW, request, request.variant_id)  # a key a rush
                     said[0] += 1
                 except SoldOutError:
                     said[1] += 1
