@@ -360,8 +360,8 @@ async def silence(seconds: float) -> None:
 @pytest.fixture
 async def valkey(monkeypatch) -> AsyncIterator[Valkey]:
     """One of the test's own; a silent one is noticed sooner than in production."""
-    monkeypatch.setattr("realtime.broker_redis.SILENCE_S", 0.3)
-    monkeypatch.setattr("realtime.broker_redis.DEADLINE_S", 1.0)
+    monkeypatch.setattr("realtime.broker_redis.SILENCE_S", 1.0)
+    monkeypatch.setattr("realtime.broker_redis.DEADLINE_S", 3.0)
     async with own_valkey() as made:
         yield made
 
