@@ -15,7 +15,7 @@ from starlette.websockets import WebSocket
 from realtime.commands import Commands
 from realtime.gateway import EXTENSION, Gateway
 from realtime.hub import Hub
-from realtime.ports import Doorkeeper
+from realtime.ports import Doorkeeper, Strangers
 from realtime.room import Room
 from realtime.viewer import Viewer
 from schema.errors import BadRequest, Forbidden, ShowfloorError, Unauthenticated, problem_type
@@ -71,14 +71,24 @@ def _seat(
 
 
 async def _admit(websocket: WebSocket, show: ShowId) -> Principal:
+    try:
+        principal = await _redeem(websocket, show)
+    except Unauthenticated:
+        strangers: Strangers | None = getattr(websocket.state, "strangers", None)
+        if strangers is not None:
+            await strangers.turned_away(websocket.client.host if websocket.client else "")
+        raise
+    if principal.show_id is not None and principal.show_id != show:
+        raise Forbidden("The ticket is for another show")
+    return principal
+
+
+async def _redeem(websocket: WebSocket, show: ShowId) -> Principal:
     ticket = websocket.query_params.get("ticket", "")
     if not ticket:
         raise Unauthenticated("The address needs a ticket: ?ticket=")
     doorkeeper: Doorkeeper = websocket.state.doorkeeper
-    principal = await doorkeeper.redeem(ticket, show)
-    if principal.show_id is not None and principal.show_id != show:
-        raise Forbidden("The ticket is for another show")
-    return principal
+    return await doorkeeper.redeem(ticket, show)
 
 
 def choose(offered: list[str]) -> str:
