@@ -83,11 +83,11 @@ class Audit:
         return AuditPage(items=items, next_cursor=to_cursor((items[-1].seq,)) if len(rows) > limit else None)
 
     async def _show_of(self, call: Call[Any]) -> str | None:
-        """The show that an act is about: its path's, or that of the order or the hold there."""
+        """The show that an act is about: its path's, or that of the order, the hold or the place there."""
         names = call.request.path_params
         if "show" in names:
             return str(names["show"])
-        thing = names.get("order") or names.get("hold")
+        thing = names.get("order") or names.get("hold") or names.get("entry")
         row = await self._truth.one(sql("audit_show"), thing) if thing else None
         return row["show_id"] if row else call.who.show_id
 

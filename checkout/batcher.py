@@ -46,25 +46,24 @@ class Batcher(Generic[I, O]):
     def put(self, item: I) -> "asyncio.Future[O]":
         """The outcome of `item`, to be awaited. Raises Unavailable at once when the queue is full."""
         future: asyncio.Future[O] = asyncio.get_running_loop().create_future()
-        self.take(item, future)
-        return future
-
-    def take(self, item: I, future: "asyncio.Future[O]") -> None:
-        """The same, for one who has a future already."""
         if len(self._queue) >= self._room:
             raise Unavailable("Too many are waiting for this", retry_after_ms=1000)
         self._queue.append((item, future))
+        self._schedule()
+        return future
+
+    def take(self, batch: "list[tuple[I, asyncio.Future[O]]]") -> None:
+        """Items of another line, with the futures they have; those that do not fit get Unavailable."""
+        fits = max(0, self._room - len(self._queue))
+        self._queue.extend(batch[:fits])
+        self._fail(batch[fits:], Unavailable("Too many are waiting for this", retry_after_ms=1000))
+        self._schedule()
+
+    def _schedule(self) -> None:
         if not self._scheduled:
             # Not at once: the other taps of this turn of the loop go with it.
             self._scheduled = True
-            future.get_loop().call_soon(self._flush)
-
-    def _pass_on(self, item: I, future: "asyncio.Future[O]") -> None:
-        assert self._onward is not None, "only a line with a next one leaves items unanswered"
-        try:
-            self._onward.take(item, future)
-        except Unavailable as error:
-            future.set_exception(error)
+            asyncio.get_running_loop().call_soon(self._flush)
 
     def _flush(self) -> None:
         self._scheduled = False
@@ -87,13 +86,17 @@ class Batcher(Generic[I, O]):
         except ShowfloorError as error:
             self._fail(batch, error)
             return
-        for (item, future), outcome in zip(batch, outcomes, strict=True):
-            if future.done():
+        onward = []
+        for each, outcome in zip(batch, outcomes, strict=True):
+            if each[1].done():
                 continue
             if outcome is None:
-                self._pass_on(item, future)
+                onward.append(each)
             else:
-                future.set_result(outcome)
+                each[1].set_result(outcome)
+        if onward:
+            assert self._onward is not None, "only a line with a next one leaves items unanswered"
+            self._onward.take(onward)
         batch.clear()  # answered, or another line's: `_ended` has nothing left to fail
         if self._after:
             await self._trail(self._after(items, outcomes))

@@ -2,7 +2,8 @@
 
 Owns: how a bundle is taken. What is in one stands in `bundles` and `bundle_parts`: `live` enters it once for good.
 Invariant: all parts are held or none is. The gates are asked one after the other, by variant; what the earlier ones
-admitted goes back when a later one refuses, and one function of Postgres commits all.
+admitted goes back when a later one refuses, and one function of Postgres commits all. A bundle is never
+"confirming" and has no waitlist: while a tap on a part waits for Postgres, or somebody waits for a part, there is none.
 """
 
 from msgspec import Struct
@@ -69,6 +70,8 @@ class Bundles:
         return bundle_hold_of(holds, shown=hold)
 
     async def _take(self, show_id: ShowId, request: HoldRequest, taps: dict[str, Tap]) -> tuple[Code, list[Row]]:
+        if not all(self._shelf_of(Product(show_id, variant)).can_decide_now for variant in taps):
+            raise Unavailable("Stock cannot be confirmed right now", retry_after_ms=1000)
         admitted: dict[str, Tap] = {}
         for variant, tap in taps.items():
             code = await self._shelf_of(Product(show_id, variant)).admit(tap)

@@ -88,7 +88,7 @@ CANCELS_MOST = 10
 class Pace(Struct, frozen=True, kw_only=True):
     """How often the desk looks after things, in seconds."""
 
-    sweep_s: float = 0.4
+    sweep_s: float = 0.2
     confirm_s: float = 0.25
     poll_s: float = 0.5
     outbox_s: float = 1.0
@@ -169,6 +169,7 @@ class Desk:
         self._closing = True
         await _end([*self._keepers, *self._works])
         self._confirming.close()
+        await self._truth.close()
         if self._lead:
             await self._lead.let_go()
 
@@ -506,14 +507,20 @@ class Desk:
     async def _sweep(self) -> None:
         """Expire what is due, by Postgres's clock."""
         for row in await self._truth.fetch(sql("due")):
-            shelf = self._shelf_of(Product(row["show_id"], row["variant_id"]))
-            done = await self._truth.one(
-                "SELECT * FROM expire_holds($1, $2, $3)", row["show_id"], row["variant_id"], EXPIRE_AT_ONCE
-            )
-            if done["expired"]:
-                self.counts.expired += len(done["expired"])
-                ended = await self._truth.fetch(sql("holds_by_id"), done["expired"])
-                await shelf.ended(done["item"], [(hold["hold_id"], hold["quantity"]) for hold in ended])
+            product = Product(row["show_id"], row["variant_id"])
+            while await self._expire(product) == EXPIRE_AT_ONCE:
+                pass  # more of them are due
+
+    async def _expire(self, product: Product) -> int:
+        done = await self._truth.one(
+            "SELECT * FROM expire_holds($1, $2, $3)", product.show_id, product.variant_id, EXPIRE_AT_ONCE
+        )
+        expired: list[str] = done["expired"] or []
+        if expired:
+            self.counts.expired += len(expired)
+            ended = await self._truth.fetch(sql("holds_by_id"), expired)
+            await self._shelf_of(product).ended(done["item"], [(hold["hold_id"], hold["quantity"]) for hold in ended])
+        return len(expired)
 
     async def _tidy(self) -> None:
         """Idempotency keys are kept for good; fences need not be."""

@@ -154,7 +154,11 @@ async def get_order(call: Call[None]) -> Answer:
 
 async def cancel_order(call: Call[None]) -> Answer:
     """200 the order, cancelled."""
-    return Answer(body=await _desk(call).cancel(call.who, OrderId(call.path("order"))))
+    order_id = OrderId(call.path("order"))
+    call.note.before = {"state": (await _desk(call).get_order(call.who, order_id)).state}
+    order = await _desk(call).cancel(call.who, order_id)
+    call.note.after = {"state": order.state, "total": order.total}
+    return Answer(body=order)
 
 
 async def list_parked(call: Call[None]) -> Answer:
@@ -281,6 +285,7 @@ OPERATIONS: list[tuple[Operation, Callable[[Call[Any]], Awaitable[Answer]]]] = [
             role=Role.VIEWER,
             errors=(NotFound, Conflict, Unavailable),
             tag="checkout",
+            of_others=True,
         ),
         release_hold,
     ),
@@ -375,6 +380,7 @@ OPERATIONS: list[tuple[Operation, Callable[[Call[Any]], Awaitable[Answer]]]] = [
             role=Role.VIEWER,
             errors=(NotFound, Conflict, Unavailable),
             tag="checkout",
+            of_others=True,
         ),
         leave_waitlist,
     ),
@@ -401,6 +407,7 @@ OPERATIONS: list[tuple[Operation, Callable[[Call[Any]], Awaitable[Answer]]]] = [
             role=Role.VIEWER,
             errors=(NotFound, Conflict, Unavailable),
             tag="checkout",
+            of_others=True,
         ),
         cancel_order,
     ),

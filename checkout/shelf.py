@@ -115,6 +115,11 @@ class Shelf:
         """The gate may have something to sell again: taps are no longer refused here before it was asked."""
         self._sold_out.forget()
 
+    @property
+    def can_decide_now(self) -> bool:
+        """False while the truth is away, or earlier taps wait for it: nothing may overtake them."""
+        return not self._truth.is_down and not self._confirming.waits(self.product)
+
     async def admit(self, tap: Tap) -> Code | None:
         """What the gate alone says of a part of something larger; None: it says nothing. `decided` is to follow."""
         self._counts.taps += 1
@@ -220,6 +225,8 @@ class Shelf:
             self._counts.straight_to_truth += len(taps)
             return [None] * len(taps)
         self._learn(verdict, asked_ms)
+        if verdict.all_admitted:
+            return [None] * len(taps)
         codes = verdict.codes
         self._counts.gate_refused += sum(code < 0 for code in codes)
         for tap, code in zip(taps, codes, strict=True):
@@ -269,7 +276,8 @@ class Shelf:
         try:
             return await self._ask_or_write(taps)
         finally:
-            self._known.difference_update(tap.hold_id for tap in taps)
+            if self._known:
+                self._known.difference_update(tap.hold_id for tap in taps)
 
     async def _ask_or_write(self, taps: list[Tap]) -> Sequence[Decision]:
         if self._confirming.waits(self.product):

@@ -21,6 +21,7 @@ from checkout.core.reservation import keeps_units
 from checkout.core.taps import BY_NUMBER, Code, Tap
 from checkout.counts import Counts
 from checkout.gate import Product
+from checkout.kept import Kept
 from checkout.rows import Row, promised
 from schema.errors import Invalid, Unavailable
 from schema.ids import AccountId, HoldId, ShowId, VariantId
@@ -76,7 +77,7 @@ class Truth:
     """Calls to Postgres. Raises Unavailable when it does not answer."""
 
     def __init__(self, pool: asyncpg.Pool, counts: Counts) -> None:
-        self._pool, self._counts = pool, counts
+        self._pool, self._counts, self._kept = pool, counts, Kept(pool)
         self._down_until = 0.0
 
     @property
@@ -85,10 +86,11 @@ class Truth:
         return time.monotonic() < self._down_until
 
     @asynccontextmanager
-    async def connection(self, timeout_s: float = TIMEOUT_S) -> AsyncIterator[Any]:
-        """A connection of the pool; what breaks inside becomes Unavailable."""
+    async def connection(self, timeout_s: float = TIMEOUT_S, *, kept: bool = False) -> AsyncIterator[Any]:
+        """A connection of the pool, or the one that is kept for taps; what breaks inside becomes Unavailable."""
+        lease = self._kept.connection if kept else self._pool.acquire
         try:
-            async with asyncio.timeout(2 * timeout_s), self._pool.acquire(timeout=timeout_s) as connection:
+            async with asyncio.timeout(2 * timeout_s), lease(timeout=timeout_s) as connection:
                 yield connection
         except asyncpg.DataError:
             raise Invalid("A NUL in a text, or a number too large to be kept") from None
@@ -97,14 +99,18 @@ class Truth:
             self._down_until = time.monotonic() + DOWN_S
             raise Unavailable("Stock cannot be confirmed right now", retry_after_ms=RETRY_MS) from error
 
-    async def fetch(self, query: str, *args: Any, timeout_s: float = TIMEOUT_S) -> list[Any]:
+    async def close(self) -> None:
+        """Give back what is kept."""
+        await self._kept.close()
+
+    async def fetch(self, query: str, *args: Any, timeout_s: float = TIMEOUT_S, kept: bool = False) -> list[Any]:
         """The rows. It is repeated after a failure: every statement of this room is one that decides nothing anew.
 
         Who gives it less time than usual has none for a second silence either.
         """
         for attempt in range(ATTEMPTS):
             try:
-                async with self.connection(timeout_s) as connection:
+                async with self.connection(timeout_s, kept=kept) as connection:
                     rows: list[Any] = await connection.fetch(query, *args, timeout=timeout_s)
                     return rows
             except Unavailable as error:
@@ -122,10 +128,8 @@ class Truth:
 
     async def reserve_many(self, product: Product, taps: Sequence[Tap], hold_ms: int) -> Batch:
         """Decide taps, one under the other, in one transaction. An ambiguous commit is repeated with the same ids."""
-        first: dict[str, Tap] = {}
-        for tap in taps:
-            first.setdefault(tap.hold_id, tap)
-        distinct = list(first.values())
+        first = {tap.hold_id: tap for tap in reversed(taps)}
+        distinct = taps if len(first) == len(taps) else [tap for tap in taps if first[tap.hold_id] is tap]
         try:
             made = await self._reserve(product, distinct, hold_ms)
         except asyncpg.CheckViolationError:
@@ -133,7 +137,10 @@ class Truth:
         if made["codes"] is None:
             gone = Decision(code=Code.SOLD_OUT, for_gate=Code.SOLD_OUT)
             return Batch(decisions=[gone] * len(taps), item=None)
-        codes = dict(zip(first, map(BY_NUMBER.__getitem__, made["codes"]), strict=True))
+        if made["codes"].count(1) == len(taps):
+            return Batch(decisions=_Verdict(product, made, {}, hold_ms).all_held(taps), item=made["item"])
+        decided = zip(distinct, made["codes"], strict=True)
+        codes = {tap.hold_id: BY_NUMBER[code] for tap, code in decided}
         known = await self._known([hold_id for hold_id, code in codes.items() if code is Code.KNOWN])
         verdict = _Verdict(product, made, known, hold_ms)
         decisions = [verdict.on(tap, codes[tap.hold_id], first[tap.hold_id]) for tap in taps]
@@ -151,7 +158,7 @@ class Truth:
 
     async def _reserve(self, product: Product, taps: Sequence[Tap], hold_ms: int) -> Any:
         self._counts.truth_transactions += 1
-        return await self.one(
+        rows = await self.fetch(
             "SELECT * FROM reserve_many($1, $2, $3::text::text[], $4::text::text[], $5::text::text[], $6, $7, $8)",
             product.show_id,
             product.variant_id,
@@ -162,7 +169,9 @@ class Truth:
             hold_ms,
             _seen(taps),
             timeout_s=RESERVE_S,
+            kept=True,
         )
+        return rows[0]
 
     async def _reserve_apart(self, product: Product, taps: Sequence[Tap], hold_ms: int) -> Batch:
         """The CHECK refused the whole batch: halve it, so that it refuses only what does not fit."""
@@ -251,6 +260,11 @@ class _Verdict:
         if code is not Code.KNOWN:
             return Decision(code=code, for_gate=code, epoch=self._epoch)
         return self._again(tap, self._known[tap.hold_id])
+
+    def all_held(self, taps: Sequence[Tap]) -> list[Decision]:
+        """Nearly every batch: nothing about its taps is to be looked up."""
+        held, epoch = Code.HELD, self._epoch
+        return [Decision(code=held, hold=self._fresh(tap), for_gate=held, epoch=epoch) for tap in taps]
 
     def _again(self, tap: Tap, row: Row) -> Decision:
         names = (row["show_id"], row["variant_id"], row["quantity"])

@@ -12,7 +12,7 @@ from checkout.gate import Product
 from checkout.rows import entry_of
 from checkout.shelf import Shelf
 from checkout.truth import Truth, sql
-from schema.errors import Conflict, LimitReached, NotFound, SalesClosed, ShowfloorError, Unavailable
+from schema.errors import Conflict, Invalid, LimitReached, NotFound, SalesClosed, ShowfloorError, Unavailable
 from schema.ids import HoldId, ShowId, WaitlistEntryId, new_id
 from schema.order import HoldRequest, WaitlistEntry, WaitlistPage
 from schema.pages import from_cursor, to_cursor
@@ -37,7 +37,8 @@ class Waitlist:
     async def join(self, principal: Principal, show_id: ShowId, request: HoldRequest) -> WaitlistEntry:
         """A place at the end of the line; the place one has, if one waits already.
 
-        Raises Conflict if there is stock to be had, LimitReached, SalesClosed, NotFound, Unavailable if it is full.
+        Raises Conflict if there is stock to be had, LimitReached, SalesClosed, NotFound, Invalid for a bundle,
+        Unavailable if it is full.
         """
         entry_id = WaitlistEntryId(new_id("wait"))
         try:
@@ -54,6 +55,8 @@ class Waitlist:
         except asyncpg.UniqueViolationError:
             # The first answer was lost, and before the call was repeated it was this one's turn.
             return await self.entry(principal, entry_id)
+        if row["code"] == "none" and await self._truth.one(sql("bundle"), show_id, request.variant_id):
+            raise Invalid("A bundle has no waitlist: wait for what is in it", pointer="/variant_id")
         if row["code"] != "waiting":
             raise _no_place(row["code"])
         await self._shelf_of(Product(show_id, request.variant_id)).adjusted(row["item"], waiting=True)

@@ -29,8 +29,9 @@ MAX_CLAIMS: Final = 64
 """Addresses of one peer that another one claims, and that are being asked."""
 BURST: Final = 64
 """Datagrams read before others get a turn."""
-GATHER_MS: Final = 7
-"""Under a flush. A picture's last packet waits half of it on average, and so does what a peer asks for."""
+GATHER_MS: Final = 12
+EMPTY_LOOKS: Final = 4
+"""In a row, and whoever comes next wakes us; between two pictures of a host there is nothing for one or two."""
 _DATAGRAM: Final = 2048
 _CONTROL: Final = 64
 _IP_PKTINFO: Final = 8
@@ -41,7 +42,7 @@ _BUFFER_BYTES: Final = 4 << 20
 class MediaPort:
     """One socket on the running loop; `close` it."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, gather_ms: int = GATHER_MS) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self.socket = socket.socket(family, socket.SOCK_DGRAM)
         self.socket.setblocking(False)  # noqa: FBT003 - the library's signature
@@ -59,6 +60,11 @@ class MediaPort:
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self.socket.fileno(), self._readable)
         self._next_look: asyncio.Handle | None = None
+        self._gather_s = gather_ms / 1000
+        self._empty = 0
+        self.is_looking = False
+        self.looked: Callable[[], None] = lambda: None
+        """Called at the end of each look, for what came together to leave together."""
 
     def _ask_for_own_address(self, host: str, family: int) -> tuple[int, int] | None:
         """On a wildcard: have the kernel say which of our addresses a datagram came to.
@@ -137,11 +143,15 @@ class MediaPort:
         To be woken for each datagram costs more than to handle it: caches and loop are cold each time. One host and
         fifty viewers send three hundred and fifty a second.
         """
+        self.is_looking = True
         taken = self._take_some()
+        self.is_looking = False
+        self.looked()
+        self._empty = 0 if taken else self._empty + 1
         if taken == BURST:
             self._next_look = self._loop.call_soon(self._look)
-        elif taken:
-            self._next_look = self._loop.call_later(GATHER_MS / 1000, self._look)
+        elif self._empty < EMPTY_LOOKS:
+            self._next_look = self._loop.call_later(self._gather_s, self._look)
         else:
             self._loop.add_reader(self.socket.fileno(), self._readable)
 

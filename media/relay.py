@@ -1,6 +1,6 @@
 """The relay: shows and sessions of one process behind one UDP port.
 
-Owns: the port, the shows, the sessions, the tasks that flush and tick.
+Owns: the port, the shows, the sessions, the flush, the tasks that tick.
 Invariant: no more than `max_sessions` sessions, `max_pending` unfinished ones and `max_per_account` in which one
 account watches; every task ends with the relay; the loop is never held for more than about ten milliseconds by a
 fan-out.
@@ -23,6 +23,7 @@ from media.core.catchup import STEP_MS
 from media.core.formats import Codec, Kind
 from media.core.history import Packet
 from media.core.srtp import MAX_SOURCES
+from media.flush import HOLD_S, SLICE, Flush
 from media.layer import Layer
 from media.links import Links
 from media.native import egress_for
@@ -33,16 +34,13 @@ from media.ports import HostListener
 from media.publisher import Publisher
 from media.pulled import Pulled
 from media.repairs import Repairs
-from media.show import Batch, Show, ShowStats
+from media.show import Show, ShowStats
 from media.subscriber import Subscriber
 from schema.errors import GoingAway, NotFound, Unavailable
 from schema.ids import AccountId, SessionId, ShowId, new_id
 
 log = structlog.get_logger()
 
-SLICE: Final = 16
-"""Subscribers served between two looks at the clock."""
-HOLD_S: Final = 0.008
 _REACT_S: Final = 0.1
 """Where no packet arrives; else `show.REACT_MS` counts."""
 _WATCH_S: Final = 1.0
@@ -99,9 +97,6 @@ class Relay:
         """Those that sent more reports than are heard; they are told of once."""
         self._joining: dict[SessionId, Peer] = {}
         """Sessions that had not finished ICE and DTLS when it was last looked at."""
-        self._ready: dict[Show, None] = {}
-        self._scheduled: dict[Show, asyncio.TimerHandle] = {}
-        self._flush = asyncio.Event()
         self._hurry = asyncio.Event()
         self._tasks = asyncio.TaskGroup()
         self._background: list[asyncio.Task[None]] = []
@@ -109,16 +104,17 @@ class Relay:
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
-        self._port = MediaPort(self.config.bind_host, self.config.port)
+        self._port = MediaPort(self.config.bind_host, self.config.port, self.config.flush_ms)
         if self.config.tcp_port is not None:
             await self._port.open_tcp(self.config.tcp_port)
         self._numbers = self._port.number, self._port.tcp.number
         self._egress = egress_for(self._port, native=self.config.native)
+        self._flush = Flush(self._port, self._egress, self.config.flush_ms)
+        self._port.looked = self._flush.flush
         await self._tasks.__aenter__()
         self._background = [
             self._tasks.create_task(job, name=name)
             for name, job in (
-                ("media-flush", self._flushes()),
                 ("media-catch-up", self._catch_ups()),
                 ("media-react", self._every(_REACT_S, self._react)),
                 ("media-watch", self._every(_WATCH_S, self._watch)),
@@ -136,6 +132,7 @@ class Relay:
         for session in list(self._sessions.values()):
             session.peer.close()
         await self._tasks.__aexit__(kind, error, trace)
+        self._flush.close()
         self._port.close()
 
     @property
@@ -275,7 +272,7 @@ class Relay:
                 show_id,
                 egress=self._egress,
                 listener=self._listener,
-                wake=self._wake,
+                wake=self._flush.wake,
                 hurry=self._hurry.set,
                 size=self.config.history_packets,
                 gop_packets=self.config.gop_packets,
@@ -335,45 +332,7 @@ class Relay:
         finally:
             self.end(session)
 
-    # The flush
-
-    def _wake(self, show: Show, at_once: bool) -> None:  # noqa: FBT001 - called for each packet
-        if at_once:
-            if show in self._scheduled:
-                self._scheduled[show].cancel()
-            self._due(show)
-        elif show not in self._scheduled:
-            self._scheduled[show] = self._loop.call_later(self.config.flush_ms / 1000, self._due, show)
-
-    def _due(self, show: Show) -> None:
-        self._scheduled.pop(show, None)
-        self._ready[show] = None
-        self._flush.set()
-
-    async def _flushes(self) -> None:
-        while True:
-            await self._flush.wait()
-            self._flush.clear()
-            while self._ready:
-                show = next(iter(self._ready))
-                del self._ready[show]
-                try:
-                    batches = show.take()
-                    if batches:
-                        await self._fan_out(show, batches)
-                except Exception:  # it would end this task, and with it every show's picture
-                    log.exception("a flush failed", show=show.show_id)
-
-    async def _fan_out(self, show: Show, batches: Sequence[Batch]) -> None:
-        """Send to all, in slices: what is not the fan-out gets its turn every few milliseconds."""
-        began = time.monotonic()
-        for subscribers, runs in batches:
-            for at in range(0, len(subscribers), SLICE):
-                self._egress.send(subscribers[at : at + SLICE], runs)
-                if time.monotonic() - began > HOLD_S:
-                    await asyncio.sleep(0)
-                    began = time.monotonic()
-        show.report_first(now_ms())
+    # Newcomers
 
     async def _catch_ups(self) -> None:
         """Bring newcomers to live, a step each round."""

@@ -99,11 +99,18 @@ class Operation(Struct, frozen=True, kw_only=True):
     tag: str = "show"
     media_type: str = "application/json"
     """Of its answers; another one has no struct."""
+    of_others: bool = False
+    """True: the staff may do to anybody's what a viewer may do to their own. Then it is audited."""
 
     @property
     def audited(self) -> bool:
         """True if it is the staff's, and changes something."""
         return self.role is not None and self.role.covers(Role.MODERATOR) and self.method != "GET"
+
+    def is_audited_of(self, principal: Principal | None) -> bool:
+        """True if this act of theirs is to be written down: an operation of the staff's, or on what is another's."""
+        by_staff = principal is not None and principal.role.covers(Role.HOST)
+        return self.audited or (self.of_others and by_staff)
 
     @property
     def of_all_shows(self) -> bool:
@@ -133,7 +140,7 @@ def route(operation: Operation, handler: Callable[[Call[Any]], Awaitable[Answer]
         body = await decode(request, operation.body, optional=operation.body_optional) if operation.body else None
         call = Call(request=request, body=body, principal=principal, key=key)
         # A room's own tests serve its routes without the others' services; a test of live asks that it is there.
-        auditor: Auditor | None = getattr(request.state, "audit", None) if operation.audited else None
+        auditor: Auditor | None = getattr(request.state, "audit", None) if operation.is_audited_of(principal) else None
         answer = await (auditor.around(operation, call, lambda: handler(call)) if auditor else handler(call))
         return encode(answer)
 

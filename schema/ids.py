@@ -4,6 +4,7 @@ Owns: the prefixes. Show and variant ids may also be slugs chosen by the merchan
 """
 
 import secrets
+import struct
 import time
 from typing import Annotated, NewType
 
@@ -29,13 +30,24 @@ Slug = Annotated[str, Meta(pattern=SLUG_PATTERN, description="Letters, digits, d
 
 _CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = tuple(one + two for one in _CROCKFORD for two in _CROCKFORD)
+_HALVES = struct.Struct(">QQ").unpack
 
 
 def ulid(now_ms: int, entropy: int) -> str:
     """26 characters: 48 bits of milliseconds, then 80 of `entropy`, in Crockford's base 32 (github.com/ulid/spec)."""
-    value = (now_ms & (1 << 48) - 1) << 80 | entropy & (1 << 80) - 1
-    # Two characters a step; the first pair has 8 bits only. A loop over 26 took a quarter of a reservation's time.
-    return "".join([_PAIRS[value >> shift & 1023] for shift in range(120, -1, -10)])
+    return ulid_of(((now_ms & (1 << 48) - 1) << 80 | entropy & (1 << 80) - 1).to_bytes(16, "big"))
+
+
+def ulid_of(sixteen: bytes) -> str:
+    """The same of its 128 bits. A loop over the characters took a tenth to a quarter of a reservation's time."""
+    high, low = _HALVES(sixteen)
+    pair = _PAIRS  # the first has 8 bits only, one has some of either half
+    return (
+        f"{pair[high >> 56]}{pair[high >> 46 & 1023]}{pair[high >> 36 & 1023]}{pair[high >> 26 & 1023]}"
+        f"{pair[high >> 16 & 1023]}{pair[high >> 6 & 1023]}{pair[(high & 63) << 4 | low >> 60]}"
+        f"{pair[low >> 50 & 1023]}{pair[low >> 40 & 1023]}{pair[low >> 30 & 1023]}{pair[low >> 20 & 1023]}"
+        f"{pair[low >> 10 & 1023]}{pair[low & 1023]}"
+    )
 
 
 def new_id(prefix: str) -> str:

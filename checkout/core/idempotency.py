@@ -4,17 +4,17 @@ Owns: fingerprints, and ids that follow from a key, so that a retry names the sa
 Invariant: one (account, operation, key) stands for one request body for good.
 """
 
-import hashlib
+from hashlib import sha256
 
 from schema.errors import IdempotencyInFlight, IdempotencyMismatch
-from schema.ids import ulid
+from schema.ids import ulid_of
 
 _SEPARATOR = "\x1f"
 IN_FLIGHT_RETRY_MS = 500
 
 
 def _digest(parts: tuple[object, ...]) -> bytes:
-    return hashlib.sha256(_SEPARATOR.join(map(str, parts)).encode()).digest()
+    return sha256(_SEPARATOR.join(map(str, parts)).encode()).digest()
 
 
 def fingerprint(*parts: object) -> str:
@@ -28,8 +28,7 @@ def derived_id(prefix: str, *parts: object) -> str:
     It does not sort by birth; the row behind it has its time. It opens nothing by itself: the owner
     stands in every WHERE.
     """
-    bits = int.from_bytes(_digest(parts)[:16], "big")
-    return f"{prefix}_{ulid(bits >> 80, bits)}"
+    return f"{prefix}_{ulid_of(_digest(parts)[:16])}"
 
 
 def may_answer(code: str) -> bool:

@@ -3,6 +3,9 @@
 import pytest
 from playwright.async_api import expect
 
+from checkout.outbox import Outbox
+from checkout.payments import ProviderFailed
+
 SHOW, POT, KNIFE = "kitchen", "pot-blue", "knife"
 
 
@@ -260,3 +263,47 @@ async def test_on_a_phone_what_the_host_has_just_pinned_comes_into_view(site, op
     await site.pin(KNIFE)
     await expect(page.get_by_test_id(f"pin-card-{KNIFE}")).to_be_in_viewport(ratio=1)
     assert page.problems == []
+
+
+async def test_an_order_can_be_cancelled_until_its_money_is_taken(site, watch, monkeypatch):
+    async def no_answer(*_) -> None:
+        raise ProviderFailed("the payment network does not answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Outbox, "_capture", no_answer)
+        await watch.get_by_test_id(f"buy-{POT}").click()
+        await watch.get_by_test_id("pay-ok").click()
+        await watch.get_by_test_id("order-cancel").click()
+        assert (await site.stock(POT))["sold"] == 1
+        await watch.get_by_test_id("confirm-yes").click()
+        await expect(watch.get_by_test_id("order-cancelled")).to_be_visible()
+    stock = await site.stock(POT)
+    assert stock["available"] == stock["on_hand"]
+    await watch.get_by_test_id("order-close").click()
+    await expect(watch.get_by_test_id(f"buy-{POT}")).to_be_enabled()
+
+
+async def test_an_order_whose_money_is_taken_offers_no_way_back(site, watch):
+    await watch.get_by_test_id(f"buy-{POT}").click()
+    await watch.get_by_test_id("pay-ok").click()
+    order_id = await watch.get_by_test_id("order-id").text_content()
+    async with watch.expect_response(lambda answer: answer.url.endswith(f"/orders/{order_id}") and answer.ok) as seen:
+        pass
+    assert (await (await seen.value).json())["state"] == "captured"
+    await expect(watch.get_by_test_id("order-cancel")).to_be_hidden()
+    await expect(watch.get_by_test_id("order-id")).to_be_visible()
+
+
+async def test_a_tap_that_the_books_do_not_answer_is_confirming_and_then_yours(site, watch, pg):
+    async with pg.acquire() as books, books.transaction():
+        await books.execute("SELECT FROM stock WHERE variant_id = $1 FOR UPDATE", POT)  # nobody decides meanwhile
+        await watch.get_by_test_id(f"buy-{POT}").click()
+        await expect(watch.get_by_test_id("confirming")).to_be_visible()
+        await expect(watch.get_by_test_id("pay-ok")).to_be_hidden()
+        await watch.reload()
+        await expect(watch.get_by_test_id("confirming")).to_be_visible()
+    await expect(watch.get_by_test_id("hold-timer")).to_be_visible(timeout=60_000)
+    await expect(watch.get_by_test_id("buy-notice")).to_contain_text("it is yours")
+    await watch.get_by_test_id("pay-ok").click()
+    await expect(watch.get_by_test_id("order-id")).to_be_visible()
+    assert (await site.stock(POT))["sold"] == 1

@@ -9,6 +9,7 @@ from checkout.audit import Audit
 from checkout.counts import Counts
 from checkout.truth import Truth
 from schema.errors import NotFound, Unavailable
+from schema.order import HoldRequest
 
 
 @pytest.fixture
@@ -56,6 +57,31 @@ async def test_what_viewers_do_and_what_is_only_read_is_not_written_down(shop, d
         await operator.get("/api/v1/shows/gala/holds")
         assert (await ann.get("/api/v1/shows/gala/audit")).status_code == 403
     assert (await shop.verify()).audited == 0
+
+
+async def test_what_the_staff_do_to_what_is_a_buyers_is_written_down(shop, audit):
+    """What its owner may do too: whoever's order or hold it was, the log says who ended it."""
+    desk = await shop.open(pace=shop.idle)
+    await shop.item(stock=1)
+    order_id, line = await shop.sold_without_capture("ann"), HoldRequest(variant_id="pot")
+    place = await desk.waitlist.join(shop.viewer("bob"), shop.show_id, line)
+    await shop.item("pan", stock=2)
+    hold, mine = await shop.tap("ann", variant="pan"), await shop.tap("bob", variant="pan")
+    async with shop.client("viewer:bob") as bob, shop.client("operator:op") as operator:
+        assert (await bob.delete(f"/api/v1/holds/{mine.hold_id}")).status_code == 204
+        assert (await operator.delete(f"/api/v1/waitlist/{place.entry_id}")).status_code == 204
+        assert (await operator.delete(f"/api/v1/holds/{hold.hold_id}")).status_code == 204
+        for _ in range(2):
+            assert (await operator.post(f"/api/v1/orders/{order_id}/cancel")).status_code == 200
+        log = (await operator.get("/api/v1/shows/gala/audit")).json()["items"]
+    done = [entry for entry in reversed(log) if entry["phase"] == "done"]
+    assert [entry["action"] for entry in done] == ["leaveWaitlist", "releaseHold", "cancelOrder", "cancelOrder"]
+    assert {entry["account_id"] for entry in log} == {"op"}
+    assert [(entry["before"]["state"], entry["after"]["state"]) for entry in done[2:]] == [
+        ("paid", "cancelled"),
+        ("cancelled", "cancelled"),
+    ]
+    assert done[2]["object"] == f"orders/{order_id}/cancel"
 
 
 async def test_nothing_is_done_that_cannot_be_written_down(shop, desk, audit, monkeypatch):

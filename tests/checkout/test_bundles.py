@@ -5,8 +5,10 @@ from collections import Counter
 
 import pytest
 
-from schema.errors import IdempotencyMismatch, LimitReached, NotFound, SoldOutError
-from schema.order import BasketPayRequest, Order, QuoteRequest
+from checkout.desk import Pace
+from checkout.gate import Product
+from schema.errors import IdempotencyMismatch, Invalid, LimitReached, NotFound, SoldOutError, Unavailable
+from schema.order import BasketPayRequest, HoldRequest, Order, QuoteRequest
 
 
 async def bundle(shop, *parts, price=6500, name="set"):
@@ -166,3 +168,58 @@ async def test_a_bundle_that_was_torn_apart_is_found(kitchen, desk, deed):
     assert (await kitchen.verify()).problems == []
     await kitchen.pg.execute(deed)
     assert (await kitchen.verify()).problems != []
+
+
+async def test_it_has_no_waitlist_and_what_is_in_it_has(kitchen, desk):
+    await kitchen.tap("ann", variant="apron", quantity=3)
+    with pytest.raises(SoldOutError):
+        await kitchen.tap("bob", variant="set")
+    with pytest.raises(Invalid, match="no waitlist"):
+        await desk.waitlist.join(kitchen.viewer("bob"), kitchen.show_id, HoldRequest(variant_id="set"))
+    with pytest.raises(NotFound):
+        await desk.waitlist.join(kitchen.viewer("bob"), kitchen.show_id, HoldRequest(variant_id="no such"))
+    place = await desk.waitlist.join(kitchen.viewer("bob"), kitchen.show_id, HoldRequest(variant_id="apron"))
+    assert place.state == "waiting"
+
+
+async def test_what_somebody_waits_for_goes_into_no_bundle(kitchen, desk):
+    holds = [await kitchen.tap("ann", variant="apron") for _ in range(3)]
+    await desk.waitlist.join(kitchen.viewer("bob"), kitchen.show_id, HoldRequest(variant_id="apron", quantity=2))
+    await desk.release(kitchen.viewer("ann"), holds[0].hold_id)  # one is free, and the head of the line wants two
+    with pytest.raises(SoldOutError):
+        await kitchen.tap("cat", variant="set")
+    assert (await kitchen.stock("pot")).available == 5
+
+
+async def test_while_postgres_is_away_it_is_refused_and_nothing_is_written_down(shop, pg_wire, tmp_path):
+    desk = await shop.open(pool=pg_wire.pool, pace=Pace(confirm_s=0.05, reconcile_s=0.05), journal=tmp_path / "journal")
+    await shop.item("pot", stock=5, price=4900, limit=5)
+    await shop.item("apron", stock=3, price=2400, limit=5)
+    await bundle(shop, ("pot", 1), ("apron", 1))
+    await shop.tap("ann", variant="set")
+    pg_wire.cut()
+    waiting = await shop.tap("ann", variant="pot")
+    assert waiting.state == "confirming"
+    with pytest.raises(Unavailable):
+        await shop.tap("bob", variant="set", key="k")
+    assert desk.counts.confirming == 1
+    pg_wire.mend()
+
+    async def is_taken() -> bool:
+        return await shop.outcome(shop.tap("bob", variant="set", key="k")) == "ok"
+
+    await shop.eventually(is_taken, 30)
+    rows = await shop.pg.fetch("SELECT buyer_id FROM holds WHERE variant_id = 'pot' ORDER BY created_at_ms, buyer_id")
+    assert [row["buyer_id"] for row in rows] == ["ann", "ann", "bob"]
+
+
+async def test_it_does_not_overtake_a_tap_that_waits_for_postgres(kitchen, desk, monkeypatch):
+    """A part's stock may be gone when that tap has been decided."""
+    waits = Product(kitchen.show_id, "apron")
+    monkeypatch.setattr(desk._confirming, "waits", lambda product: product == waits)
+    with pytest.raises(Unavailable):
+        await kitchen.tap("bob", variant="set", key="k")
+    assert await available(kitchen) == [5, 3]
+    monkeypatch.undo()
+    await kitchen.tap("bob", variant="set", key="k")
+    assert await available(kitchen) == [4, 2]

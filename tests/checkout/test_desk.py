@@ -474,3 +474,15 @@ async def test_a_call_that_was_repeated_makes_the_gate_be_built_anew(shop):
     await desk._doubt()
     await desk._reconcile()
     assert set(await shop.redis.hkeys("sf:{gala}:gate:pot:holds")) == {b"h1", hold.hold_id.encode()}
+
+
+async def test_more_holds_than_one_call_ends_are_ended_in_one_round_each_once(shop):
+    desk = await shop.open(pace=shop.idle, hold_ms=1)
+    await shop.item(stock=1200)
+    await asyncio.gather(*(shop.tap(f"b{number}") for number in range(1200)))
+    assert (await shop.stock()).available == 0
+    await desk._sweep()
+    assert (await shop.stock()).available == await shop.gate_available() == 1200
+    assert desk.counts.expired == 1200
+    await desk._sweep()
+    assert (await shop.stock()).available == 1200

@@ -84,11 +84,10 @@ async def test_a_show_plays_on_under_a_hundred_thousand_random_datagrams(floor, 
     assert await tab.state() == "connected"
 
 
-async def test_what_comes_while_it_gathers_is_taken_together_and_after_a_pause_the_first_at_once(
-    wait_until, monkeypatch
-):
-    monkeypatch.setattr("media.port.GATHER_MS", 3_600_000)
-    port, loop = port_module.MediaPort("127.0.0.1", 0), asyncio.get_running_loop()
+async def test_what_comes_while_it_gathers_is_taken_together_and_after_a_pause_the_first_at_once(wait_until):
+    port, loop = port_module.MediaPort("127.0.0.1", 0, gather_ms=3_600_000), asyncio.get_running_loop()
+    looks = []
+    port.looked = lambda: looks.append(port.is_looking)
     with contextlib.closing(port), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
         stranger.connect(("127.0.0.1", port.number))
 
@@ -108,9 +107,14 @@ async def test_what_comes_while_it_gathers_is_taken_together_and_after_a_pause_t
         port._look()
         await wait_until(lambda: taken() == port_module.BURST + 6, "a full burst is followed up")
         assert port._next_look.when() > loop.time() + 60
+        for _ in range(port_module.EMPTY_LOOKS - 1):
+            port._look()
+        assert port._next_look.when() > loop.time() + 60, "one is expected within a few looks"
         port._look()
+        before = len(looks)
         stranger.send(b"?")
         await wait_until(lambda: taken() == port_module.BURST + 7, "it had found nothing, and was woken again")
+        assert looks[before:] == [False], "and what it took may leave"
     assert port._next_look.cancelled()
 
 

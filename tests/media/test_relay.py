@@ -1,7 +1,5 @@
 """One relay, light peers: every packet is looked at."""
 
-import asyncio
-
 import pytest
 from aiortc import rtp as aiortc_rtp
 
@@ -12,7 +10,6 @@ from media.core import rtcp
 from media.core.formats import Kind
 from media.core.nack import ResendBudget, ResendShare
 from media.core.reception import NTP_EPOCH_MS, ntp
-from media.show import Batch
 from schema.errors import NotFound
 
 SIZES = [1180, 1174, 1100]
@@ -351,47 +348,6 @@ async def test_a_path_without_segmentation_offload_gets_datagrams_one_by_one(on_
     assert floor.relay.totals().sends - before >= 15
 
 
-async def turns_of_others_during_a_fan_out(floor, peers, wait_until):
-    """How often another task ran while one batch went to 48 subscribers."""
-    await peers.host()
-    for number in range(3):
-        await peers.viewer(token=f"viewer-{number}")
-    show = floor.relay.shows["demo"]
-    turns, is_done = [], asyncio.Event()
-
-    async def other():
-        while not is_done.is_set():
-            turns.append(1)
-            await asyncio.sleep(0)
-
-    task = asyncio.ensure_future(other())
-    await floor.relay._fan_out(show, [Batch(list(Crowd(show.subscribers, 16)), [])])
-    is_done.set()
-    await task
-    return len(turns)
-
-
-class Crowd(set):
-    """A set that lists each of its members many times."""
-
-    def __init__(self, members, times):
-        super().__init__(members)
-        self.times = times
-
-    def __iter__(self):
-        return (member for _ in range(self.times) for member in super(Crowd, self).__iter__())
-
-
-async def test_a_long_fan_out_gives_others_their_turn(floor, peers, wait_until, monkeypatch):
-    monkeypatch.setattr(relay_module, "HOLD_S", 0)
-    assert await turns_of_others_during_a_fan_out(floor, peers, wait_until) >= 3
-
-
-async def test_without_the_slices_it_would_not(floor, peers, wait_until, monkeypatch):
-    monkeypatch.setattr(relay_module, "HOLD_S", 3600)
-    assert await turns_of_others_during_a_fan_out(floor, peers, wait_until) <= 1
-
-
 async def test_ipv6_is_served_from_a_wildcard(open_floor):
     async with open_floor(RelayConfig(bind_host="::", addresses=("::1", "127.0.0.1"))) as floor:
         assert floor.relay._port.socket.getsockname()[0] == "::"
@@ -463,22 +419,6 @@ async def test_there_is_no_capture_time_without_a_host(on_air, floor, wait_until
     await host.close()
     await wait_until(lambda: not floor.show("demo").host_present, "the host is gone")
     assert floor.relay.capture_ms("demo") is None
-
-
-async def test_a_flush_that_fails_costs_its_packets_and_no_more(on_air, floor, wait_until, monkeypatch):
-    host, viewer = on_air
-    send, failed = floor.relay._egress.send, []
-
-    def fails_once(targets, runs):
-        if not failed:
-            failed.append(runs)
-            raise ValueError
-        send(targets, runs)
-
-    monkeypatch.setattr(floor.relay._egress, "send", fails_once)
-    host.show(SIZES)
-    await wait_until(lambda: failed, "a flush has failed")
-    await pictures(host, viewer, wait_until, 2, keyframe=False)
 
 
 async def test_a_newcomer_who_cannot_be_sent_to_goes_and_nobody_else(on_air, floor, peers, wait_until, monkeypatch):

@@ -5,7 +5,7 @@ A differential test (test_gatebox.py) runs the same calls on the real scripts. M
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -43,12 +43,15 @@ class Gatebox:
     def hset(self, key: str, mapping: dict) -> None:
         self.keys.setdefault(key, {}).update({_bytes(name): _bytes(value) for name, value in mapping.items()})
 
-    def _hdel(self, key: str, *names: bytes) -> None:
+    def hdel(self, key: str, names: Iterable[str]) -> int:
+        return self._hdel(key, *map(_bytes, names))
+
+    def _hdel(self, key: str, *names: bytes) -> int:
         kept = self._hash(key)
-        for name in names:
-            kept.pop(name, None)
+        gone = sum(kept.pop(name, None) is not None for name in names)
         if not kept:
             self.keys.pop(key, None)
+        return gone
 
     def _add(self, key: str, name: bytes, units: int) -> None:
         self.hset(key, {name: int(self._hash(key).get(name, b"0")) + units})
@@ -112,7 +115,8 @@ class Gatebox:
         if said:
             self.hset(said_now, said)
         gone = is_open and (waiting or available <= 0)
-        return [gate.get(b"epoch", b""), codes, gate.get(b"turn", b"0") if gone else b""]
+        said_of = 1 if set(codes) == {1} else codes
+        return [gate.get(b"epoch", b""), said_of, gate.get(b"turn", b"0") if gone else b""]
 
     def sold_out(self, keys: list[str], args: list) -> list:
         meta, holds, buyers, was_now, was_before = keys

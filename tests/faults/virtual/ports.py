@@ -63,6 +63,9 @@ class Connection:
         answer = await self._line.ask(lambda: getattr(self._books, name)(*args), ready)
         return answer if isinstance(answer, list) else [answer]
 
+    def is_closed(self) -> bool:
+        return False
+
     async def fetchrow(self, query: str, *args: Any) -> Any:
         rows = await self.fetch(query, *args)
         return rows[0] if rows else None
@@ -136,6 +139,9 @@ class Client:
 
     async def hset(self, key: str, mapping: dict) -> None:
         await self._write(lambda: self._box.hset(key, mapping))
+
+    async def hdel(self, key: str, *names: str) -> int:
+        return await self._write(lambda: self._box.hdel(key, names))
 
     async def _write(self, act: Callable[[], Any]) -> Any:
         loop = asyncio.get_running_loop()

@@ -153,6 +153,7 @@ export const api = {
   pay: (hold, token, key, payment_method, email = "") =>
     call(`/api/v1/holds/${id(hold)}/pay`, { method: "POST", token, key, body: { payment_method, ...(email && { email }) } }),
   payment: (hold, token) => body(call(`/api/v1/holds/${id(hold)}/payment`, { token })),
+  cancelOrder: (order, token) => body(call(`/api/v1/orders/${id(order)}/cancel`, { method: "POST", token })),
   order: (order, token) => body(call(`/api/v1/orders/${id(order)}`, { token })),
 
   setState: (showId, token, state) => body(call(show(showId, "/state"), { method: "PUT", token, body: { state } })),

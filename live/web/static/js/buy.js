@@ -2,6 +2,7 @@
 import { api } from "./api.js";
 import { BillView } from "./bill.js";
 import { tick } from "./clock.js";
+import { confirm } from "./dialog.js";
 import { download } from "./download.js";
 import { Check, Clock } from "./icons.js";
 import { Name, Thumb } from "./items.js";
@@ -132,8 +133,25 @@ function Receipt({ purchase, order }) {
   ${purchase.notice.value && html`<p class="notice" role="alert">${purchase.notice.value}</p>`}`;
 }
 
+/** The way back, as long as the money has not been taken. */
+function Cancel({ purchase }) {
+  const ask = async () => {
+    const sure = await confirm({ title: "Cancel this order?", text: "Nothing is charged, and the item goes back on sale.", action: "Cancel the order" });
+    if (sure) await purchase.cancel();
+  };
+  return html`<button type="button" class="link" data-testid="order-cancel" onClick=${ask}>Cancel the order</button>`;
+}
+
+function Cancelled({ purchase, item }) {
+  return html`<header><h2 role="status" data-testid="order-cancelled">Order cancelled</h2></header>
+    <${Bought} hold=${purchase.order.value} item=${item} />
+    <p>Nothing was charged. Order number <code data-testid="order-id">${purchase.order.value.order_id}</code></p>
+    <button type="button" class="primary" data-testid="order-close" onClick=${() => purchase.dismiss()}>Back to the show</button>`;
+}
+
 function Done({ purchase, item, nameOf }) {
   const order = purchase.order.value;
+  if (order.state === "cancelled") return html`<${Cancelled} purchase=${purchase} item=${item} />`;
   const bundles = new Set((order.lines ?? []).map((line) => line.bundle_id ?? line.hold_id));
   return html`<header><h2><${Check} /> Order confirmed</h2></header>
     ${bundles.size > 1
@@ -142,6 +160,7 @@ function Done({ purchase, item, nameOf }) {
       : html`<${Bought} hold=${order} item=${item} />`}
     <p>Order number <code data-testid="order-id">${order.order_id}</code></p>
     <${Receipt} purchase=${purchase} order=${order} />
+    ${purchase.cancellable.value && html`<${Cancel} purchase=${purchase} />`}
     <button type="button" class="primary" data-testid="order-close" onClick=${() => purchase.dismiss()}>Back to the show</button>`;
 }
 

@@ -51,7 +51,7 @@ function Line({ item, stock, open, place, onWait, onLeave, prefix = "" }) {
       <button type="button" class="link" aria-label="Leave the line for ${item.title} ${item.option}" data-testid="${prefix}leave-${item.variant_id}" onClick=${() => onLeave(item)}>Leave</button>
     </span>`;
   }
-  if (!open || (stock?.available ?? 0) > 0) return null;
+  if (!open || (stock?.available ?? 0) > 0 || item.parts) return null; // what is in a bundle is waited for one by one
   return html`<button type="button" class="link wait" aria-label="Wait for ${item.title} ${item.option}" data-testid="${prefix}wait-${item.variant_id}" onClick=${() => onWait(item)}>
     Wait for one
   </button>`;

@@ -28,6 +28,7 @@ export class Purchase {
     this.hold = signal(null);
     this.order = signal(null);
     this.notice = signal("");
+    this.cancellable = signal(false); // the order at hand, whose money has not been taken yet
     this.bill = bill(this.hold);
   }
 
@@ -144,6 +145,33 @@ export class Purchase {
     }
   }
 
+  /** Undo the order, while its money has not been taken. */
+  async cancel() {
+    const { order_id } = this.order.value;
+    this.#enter("done");
+    this.cancellable.value = false;
+    try {
+      this.order.value = await api.cancelOrder(order_id, await this.token());
+      this.onSettled();
+    } catch (problem) {
+      this.notice.value = explain(problem.code === "conflict" ? { code: "too_late_to_cancel" } : problem);
+      this.#watchMoney(order_id);
+    }
+  }
+
+  /** Mostly the money is taken before anybody could want to cancel: the way back is shown once it is seen not to be. */
+  async #watchMoney(orderId) {
+    for (let polls = 0; polls < POLLS_MAX; polls += 1) {
+      await sleep(POLL_MS);
+      const order = await api.order(orderId, await this.token()).catch(() => null);
+      if (this.order.value?.order_id !== orderId || this.stage.value !== "done") break;
+      if (order) this.order.value = order;
+      this.cancellable.value = this.order.value.state === "paid";
+      if (!this.cancellable.value) return;
+    }
+    this.cancellable.value = false;
+  }
+
   /** Put the finished purchase aside. */
   dismiss() {
     this.#clear();
@@ -181,8 +209,10 @@ export class Purchase {
   #done(order) {
     batch(() => {
       this.order.value = order;
+      this.cancellable.value = false;
       this.#enter("done");
     });
+    if (order.state === "paid") this.#watchMoney(order.order_id);
     this.store.set(null);
     this.bill.clear();
     this.onSettled();

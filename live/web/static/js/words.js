@@ -8,6 +8,7 @@ const WORDS = {
   sales_closed: "Sales are closed at the moment.",
   unconfirmed: "It could not be confirmed. Nothing was charged; try again.",
   hold_confirming: "It is not confirmed yet. A moment, please.",
+  too_late_to_cancel: "Your payment has gone through, so the order stands. Ask the shop if you want your money back.",
   hold_lapsed: "Your time ran out and the item went back on sale.",
   payment_declined: "The payment was declined. You were not charged, and the item is still yours until the time runs out.",
   muted: "A moderator muted you in this chat.",

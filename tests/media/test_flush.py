@@ -1,0 +1,111 @@
+"""What waits to be sent, and when it goes: a relay of one show, light peers."""
+
+import asyncio
+
+import pytest
+
+from media import flush as flush_module
+from media.config import RelayConfig
+from media.show import Batch
+
+SIZES = [1180, 1174, 1100]
+
+
+@pytest.fixture
+async def on_air(peers, wait_until):
+    """A host and a viewer who has seen the first keyframe."""
+    host, viewer = await peers.host(), await peers.viewer()
+    await pictures(host, viewer, wait_until, 1)
+    return host, viewer
+
+
+def video(peer):
+    return [header.sequence for header, _, _ in peer.seen if header.payload_type == 96]
+
+
+async def pictures(host, viewer, wait_until, count, *, keyframe=True):
+    had = len(video(viewer))
+    for number in range(count):
+        host.show(SIZES, keyframe=keyframe and number == 0)
+    await wait_until(lambda: len(video(viewer)) >= had + count * len(SIZES), "the pictures arrive")
+
+
+async def turns_of_others_during_a_fan_out(floor, monkeypatch):
+    """How often others ran while one batch went to 64 subscribers."""
+    show, flush, turns = floor.relay.shows["demo"], floor.relay._flush, 0
+    monkeypatch.setattr(show, "take", lambda: [Batch([*show.subscribers] * 64, [])])
+    flush.wake(show, False)
+    flush.flush()
+    while flush._rounds is not None:
+        turns += 1
+        await asyncio.sleep(0)
+    return turns
+
+
+async def test_a_long_fan_out_gives_others_their_turn(on_air, floor, monkeypatch):
+    monkeypatch.setattr(flush_module, "HOLD_S", -1)
+    assert await turns_of_others_during_a_fan_out(floor, monkeypatch) >= 4
+
+
+async def test_without_the_slices_it_would_not(on_air, floor, monkeypatch):
+    monkeypatch.setattr(flush_module, "HOLD_S", 3600)
+    assert await turns_of_others_during_a_fan_out(floor, monkeypatch) == 0
+
+
+async def test_a_flush_that_fails_costs_its_packets_and_no_more(on_air, floor, wait_until, monkeypatch):
+    host, viewer = on_air
+    send, failed = floor.relay._egress.send, []
+
+    def fails_once(targets, runs):
+        if not failed:
+            failed.append(runs)
+            raise ValueError
+        send(targets, runs)
+
+    monkeypatch.setattr(floor.relay._egress, "send", fails_once)
+    host.show(SIZES)
+    await wait_until(lambda: failed, "a flush has failed")
+    await pictures(host, viewer, wait_until, 2, keyframe=False)
+
+
+async def test_what_a_look_brings_leaves_with_it_in_one_send_a_viewer(on_air, floor, wait_until):
+    host, viewer = on_air
+    show, port = floor.relay.shows["demo"], floor.relay._port
+    await wait_until(lambda: not show.layers[0].pending and port._empty, "nothing waits, and nothing came")
+    had, sends, looked, at_the_end = len(video(viewer)), floor.relay.totals().sends, port.looked, []
+    port.looked = lambda: at_the_end.append(len(show.layers[0].pending))
+    host.show(SIZES, keyframe=False)  # loopback: all of it is in the socket before the loop goes on
+    await wait_until(lambda: sum(at_the_end), "they were taken")
+    assert len(show.layers[0].pending) == len(SIZES), "nothing leaves in the middle of a look"
+    port.looked = looked
+    looked()
+    assert not show.layers[0].pending
+    await wait_until(lambda: len(video(viewer)) == had + len(SIZES), "they arrive")
+    assert floor.relay.totals().sends == sends + 1
+
+
+async def test_what_came_by_no_look_leaves_by_the_timer_and_the_end_of_a_picture_at_once(on_air, floor, wait_until):
+    show, flush, loop = floor.relay.shows["demo"], floor.relay._flush, asyncio.get_running_loop()
+    flush._wait_s = 3600
+    await wait_until(lambda: flush._timer is None, "nothing waits")
+    flush.wake(show, False)
+    timer = flush._timer
+    flush.wake(show, False)
+    assert flush._timer is timer, "one timer for all"
+    assert timer.when() > loop.time() + 60
+    flush.wake(show, True)
+    assert timer.cancelled()
+    await wait_until(lambda: flush._timer is None and not flush._waiting, "it rang")
+
+
+async def test_a_relay_that_ends_leaves_no_timer(open_floor, new_peers):
+    async with open_floor(RelayConfig(bind_host="127.0.0.1")) as floor:
+        peers = new_peers(floor)
+        await peers.host()
+        flush = floor.relay._flush
+        flush._wait_s = 3600
+        flush.wake(floor.relay.shows["demo"], False)
+        timer = flush._timer
+        for peer in peers.all:
+            await peer.close()
+    assert timer.cancelled()
