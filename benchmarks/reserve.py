@@ -4,9 +4,9 @@ Every way is asked by N buyers at once, each tapping again as soon as it is answ
 (the embedded ones: fsync on). The ways take turns, so that a noisy machine hits them alike; medians and ranges of
 the repeats are printed, and the CPU time of this process (not of the stores).
 
-    desk        Desk.hold(): gate, then batched reserve_many(), then the answer       <- the product
-    insert 500  one connection inserting rows in batches of 500, nothing decided      <- limit (a)
-    holds 500   the same, of the very rows a hold is, with their indexes              <- limit (a')
+    desk        Desk.hold(), with the price seen, as pages tap: gate, then batched reserve_many(), then the answer
+    insert 500  one connection inserting bare rows in batches of 500, nothing decided <- limit (a)
+    holds 500   the same, of the very rows a hold is: their ids, columns and indexes  <- limit (a')
     update      UPDATE ... WHERE taken < stocked, a row for the hold, 32 connections  <- peer (b)
     lua         one EVALSHA per reserve, not durable                                  <- peer (c)
 
@@ -26,6 +26,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from itertools import count
+from os import urandom
 from types import SimpleNamespace
 
 import asyncpg
@@ -107,14 +108,14 @@ async def measure(one: One, buyers: int, seconds: float, numbers: "count[int]") 
 class Inserter:
     """Limits (a) and (a'): what one connection can make durable when nothing has to be decided."""
 
-    def __init__(self, connection: asyncpg.Connection, statement: str) -> None:
-        self._connection, self._statement = connection, statement
+    def __init__(self, connection: asyncpg.Connection, statement: str, name: Callable[[int], str]) -> None:
+        self._connection, self._statement, self._name = connection, statement, name
         self._waiting: list[tuple[str, asyncio.Future[None]]] = []
         self._busy: asyncio.Task[None] | None = None
 
     async def one(self, number: int) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((f"i{number}", future))
+        self._waiting.append((self._name(number), future))
         if self._busy is None:
             self._busy = asyncio.create_task(self._send())
         await future
@@ -148,10 +149,13 @@ async def main() -> None:
         await desk.allocate(SHOW, POT, STOCK)
         await desk.set_sales(SHOW, open=True)
         await client.hset("peer", "available", STOCK)
-        inserter = Inserter(await asyncpg.connect(stores.database_url), INSERT)
-        holds = Inserter(await asyncpg.connect(stores.database_url), INSERT_HOLDS)
+        inserter = Inserter(await asyncpg.connect(stores.database_url), INSERT, lambda number: f"i{number}")
+        # A hold's id is a hash: it goes anywhere into its index, which costs more than one at the end of it.
+        holds = Inserter(
+            await asyncpg.connect(stores.database_url), INSERT_HOLDS, lambda _: f"hold_{urandom(13).hex()}"
+        )
         script = peer.register_script(LUA)
-        request = HoldRequest(variant_id=POT)
+        request = HoldRequest(variant_id=POT, unit_price_amount=4900)
 
         async def by_desk(number: int) -> None:
             who = Principal(account_id=AccountId(f"b{number % 400_000}"), role=Role.VIEWER, name="B")
@@ -207,7 +211,7 @@ async def rush(desk: Desk, repeats: int) -> None:
         await desk.allocate(SHOW, variant, RUSH_UNITS)
         await desk.set_sales(SHOW, open=True)
         said, before = [0, 0], asdict(desk.counts)
-        numbers, request = iter(range(RUSH)), HoldRequest(variant_id=variant)
+        numbers, request = iter(range(RUSH)), HoldRequest(variant_id=variant, unit_price_amount=4900)
 
         async def buyer(
             numbers: Iterator[int] = numbers, said: list[int] = said, request: HoldRequest = request
@@ -215,7 +219,7 @@ async def rush(desk: Desk, repeats: int) -> None:
             for one in numbers:
                 who = Principal(account_id=AccountId(f"r{one}"), role=Role.VIEWER, name="B")
                 try:
-                    await desk.hold(who, SHOW, request, "tap")
+                    await desk.hold(who, SHOW, request, request.variant_id)  # a key a rush
                     said[0] += 1
                 except SoldOutError:
                     said[1] += 1

@@ -8,7 +8,8 @@ a show that goes on unlimited for a minute is better than one that stops.
 import asyncio
 import hashlib
 import ipaddress
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from importlib import resources
 from typing import Any
 
@@ -24,6 +25,8 @@ log = structlog.get_logger()
 
 DEADLINE_S = 1.0
 """A Redis that hangs must not make every tap hang with it."""
+
+REFUSED_MAX = 20_000
 
 
 class Rule(Struct, frozen=True):
@@ -54,12 +57,23 @@ RULES: dict[str, Rule] = {
 class Limiter:
     """GCRA over one Lua script."""
 
-    def __init__(self, redis: Commands, rules: Mapping[str, Rule] = RULES, *, load: bool = False) -> None:
+    def __init__(
+        self,
+        redis: Commands,
+        rules: Mapping[str, Rule] = RULES,
+        *,
+        load: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._redis = redis
+        self._clock = clock
         self._script = (resources.files("live") / "lua" / "gcra.lua").read_bytes()
         self._sha = hashlib.sha1(self._script, usedforsecurity=False).hexdigest()
         self._rules = {name: rule for name, rule in rules.items() if not (load and rule.per_address)}
         self._known = frozenset(rules)
+        self._refused: dict[str, float] = {}
+        """Until when a key was refused. A refusal costs its subject nothing, so that asking again is for nothing too:
+        in a flood most is decided here."""
 
     async def check(self, rule: str, subject: str) -> None:
         """Spend one unit of `subject`'s allowance under `rule`. Raises RateLimited with the time to wait."""
@@ -67,21 +81,41 @@ class Limiter:
         held = self._rules.get(rule)
         if held is None:
             return
+        key = f"sf:limit:{{{rule}:{subject}}}"
+        self._refuse_known(key)
         try:
-            key = f"sf:limit:{{{rule}:{subject}}}"
             async with asyncio.timeout(DEADLINE_S):
                 wait_us = int(await self._spend(key, held.interval_us, held.burst))
         except (RedisError, OSError, TimeoutError, Unavailable) as error:
             log.warning("limiter_open", rule=rule, error=type(error).__name__)
             return
         if wait_us:
-            raise RateLimited("Too often; slow down", retry_after_ms=-(-wait_us // 1000))
+            self._remember(key, wait_us)
+            raise _too_often(wait_us)
+
+    def _refuse_known(self, key: str) -> None:
+        until = self._refused.get(key)
+        if until is None:
+            return
+        left_us = int((until - self._clock()) * 1e6)
+        if left_us > 0:
+            raise _too_often(left_us)
+        del self._refused[key]
+
+    def _remember(self, key: str, wait_us: int) -> None:
+        if len(self._refused) >= REFUSED_MAX:
+            self._refused.clear()
+        self._refused[key] = self._clock() + wait_us / 1e6
 
     async def _spend(self, key: str, interval_us: int, burst: int) -> Any:
         try:
             return await self._redis.execute_command("EVALSHA", self._sha, 1, key, interval_us, burst)
         except NoScriptError:  # the server's first, or a new server
             return await self._redis.execute_command("EVAL", self._script, 1, key, interval_us, burst)
+
+
+def _too_often(wait_us: int) -> RateLimited:
+    return RateLimited("Too often; slow down", retry_after_ms=-(-wait_us // 1000))
 
 
 def network_of(address: str) -> str:

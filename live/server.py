@@ -15,7 +15,7 @@ import structlog
 import uvicorn
 from starlette.applications import Starlette
 
-from live.bounded_http import BoundedHttp
+from live.door import Door
 from live.migrations import migrate
 from live.settings import Settings
 from live.stores import resolve_stores
@@ -70,7 +70,7 @@ async def serve_app(
     server = Server(
         uvicorn.Config(
             app,
-            http=BoundedHttp,
+            http=Door,
             ws=gateway,
             lifespan="on",
             log_config=None,

@@ -20,7 +20,7 @@ from media.show import Show
 
 log = structlog.get_logger()
 
-SLICE: Final = 16
+SLICE: Final = 32
 """Subscribers served between two looks at the clock."""
 HOLD_S: Final = 0.006
 """Before it, a look may have taken as much as four milliseconds."""

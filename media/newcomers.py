@@ -18,7 +18,7 @@ from media.egress import Egress
 from media.span import View
 from media.subscriber import Subscriber
 
-ROUND_PACKETS: Final = 512
+ROUND_PACKETS: Final = 1024
 """To all newcomers together in one round of `catchup.STEP_MS`: a burst must not fill the socket's buffer."""
 
 SKIPPED_PACKETS: Final = 64

@@ -9,6 +9,7 @@ import asyncio
 import ipaddress
 import socket
 import struct
+import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Final
@@ -29,7 +30,8 @@ MAX_CLAIMS: Final = 64
 """Addresses of one peer that another one claims, and that are being asked."""
 BURST: Final = 64
 """Datagrams read before others get a turn."""
-GATHER_MS: Final = 12
+GATHER_MS: Final = 16
+LEAST_GATHER_MS: Final = 10
 EMPTY_LOOKS: Final = 4
 """In a row, and whoever comes next wakes us; between two pictures of a host there is nothing for one or two."""
 _DATAGRAM: Final = 2048
@@ -60,7 +62,7 @@ class MediaPort:
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self.socket.fileno(), self._readable)
         self._next_look: asyncio.Handle | None = None
-        self._gather_s = gather_ms / 1000
+        self._gather_s, self._least_s = gather_ms / 1000, min(gather_ms, LEAST_GATHER_MS) / 1000
         self._empty = 0
         self.is_looking = False
         self.looked: Callable[[], None] = lambda: None
@@ -141,8 +143,10 @@ class MediaPort:
         """Take what has come; then leave it to gather, as a network driver does.
 
         To be woken for each datagram costs more than to handle it: caches and loop are cold each time. One host and
-        fifty viewers send three hundred and fifty a second.
+        fifty viewers send three hundred and fifty a second. What the look and its sends take is no longer left to
+        gather, so that where many watch, the last of them waits no longer than it must.
         """
+        began = time.monotonic()
         self.is_looking = True
         taken = self._take_some()
         self.is_looking = False
@@ -151,7 +155,8 @@ class MediaPort:
         if taken == BURST:
             self._next_look = self._loop.call_soon(self._look)
         elif self._empty < EMPTY_LOOKS:
-            self._next_look = self._loop.call_later(self._gather_s, self._look)
+            left_s = self._gather_s - (time.monotonic() - began)
+            self._next_look = self._loop.call_later(max(self._least_s, left_s), self._look)
         else:
             self._loop.add_reader(self.socket.fileno(), self._readable)
 

@@ -1,7 +1,8 @@
 """uvicorn's `ws=` class: the handshake of one socket, then nothing.
 
-A Starlette WebSocketRoute authenticates; then `realtime.socket` calls `hand_over`, and the socket belongs to a slotted
-`Viewer`: no task, scope, queue or `ServerProtocol` is left (2 KB a viewer where `websockets` takes 14 KB).
+`realtime.socket.enter` asks who it is and calls `hand_over`, and the socket belongs to a slotted `Viewer`: no task, no
+scope, no queue and no `ServerProtocol` is left (2 KB a viewer where `websockets` takes 14 KB). `/ws/{show}` goes there
+past the application, whose middleware and hundred routes have nothing to say about it.
 
 Owns: one handshake, for at most `HANDSHAKE_S`.
 Invariant: a socket ends up with a viewer, or closed. uvicorn's contract, which is not documented, is pinned by
@@ -12,10 +13,12 @@ head written anew, `set_protocol`, and `shutdown()` for each member of `server_s
 import asyncio
 import http
 import json
-from collections.abc import Callable, Collection
+import re
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any, cast
 
 import structlog
+from starlette.responses import Response
 
 from realtime.core.handshake import Refused, Request, accept, parse
 from schema.errors import BadRequest, Forbidden, NotFound, TooLarge, problem_type
@@ -29,13 +32,25 @@ EXTENSION = "showfloor.gateway"
 CODES = {403: Forbidden.code, 404: NotFound.code, 413: TooLarge.code}
 """The codes of problems that are answered before an application runs; any other is a bad request."""
 
-MakeViewer = Callable[[asyncio.Transport, set[Any]], asyncio.Protocol]
+ACCEPTED = (
+    b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n"
+    b"sec-websocket-accept: %b\r\n%b\r\n"
+)
+SHOW_PATH = re.compile("/ws/([^/]+)")
+
+MakeViewer = Callable[[asyncio.Transport, set[Any], bytes], asyncio.Protocol]
+"""Of the transport, uvicorn's connections, and the head of our answer, which goes out with the first frame."""
+Enter = Callable[["Gateway", str, bytes, list[str], dict[str, Any]], Awaitable[None]]
+"""What decides about a request: its show, query and subprotocols, and the application's state."""
 
 
 def gateway_class(origins: Collection[str] = ()) -> type[asyncio.Protocol]:
     """The class for `uvicorn.Config(ws=...)`. `origins`: other sites whose pages may open sockets, `https://shop.example`."""
+    from realtime.socket import enter  # noqa: PLC0415 - which needs this module
+
     allowed = frozenset(origin.lower().rstrip("/") for origin in origins)
-    return type("ConfiguredGateway", (Gateway,), {"origins": allowed, "__slots__": ()})
+    members = {"origins": allowed, "enter": staticmethod(enter), "__slots__": ()}
+    return type("ConfiguredGateway", (Gateway,), members)
 
 
 class Gateway(asyncio.Protocol):
@@ -59,6 +74,7 @@ class Gateway(asyncio.Protocol):
     )
 
     origins: frozenset[str] = frozenset()
+    enter: Enter
 
     def __init__(self, config: Any, server_state: Any, app_state: dict[str, Any], _loop: Any = None) -> None:
         self._app = config.loaded_app
@@ -94,7 +110,8 @@ class Gateway(asyncio.Protocol):
         except Refused as refused:
             self._refuse(refused)
             return
-        self._task = asyncio.get_running_loop().create_task(self._run(self._scope(self._request)), name="handshake")
+        work = self._run(self._request)
+        self._task = asyncio.get_running_loop().create_task(work, name="handshake")
         self._tasks.add(self._task)
         self._task.add_done_callback(self._tasks.discard)
 
@@ -119,6 +136,13 @@ class Gateway(asyncio.Protocol):
             self._timer.cancel()
             self._timer = None
 
+    async def _decide(self, request: Request) -> None:
+        found = SHOW_PATH.fullmatch(request.path)
+        if found and "hub" in self._state:
+            await self.enter(self, found[1], request.query, request.subprotocols, self._state)
+        else:
+            await self._app(self._scope(request), self._receive, self._send)
+
     # -- ASGI ---------------------------------------------------------------------------------------------------
 
     def _scope(self, request: Request) -> dict[str, Any]:
@@ -142,9 +166,9 @@ class Gateway(asyncio.Protocol):
             "extensions": {"websocket.http.response": {}, EXTENSION: self},
         }
 
-    async def _run(self, scope: dict[str, Any]) -> None:
+    async def _run(self, request: Request) -> None:
         try:
-            await self._app(scope, self._receive, self._send)
+            await self._decide(request)
         except Exception:
             log.exception("handshake_failed")
             if not self._accepted and not self._status:
@@ -164,9 +188,7 @@ class Gateway(asyncio.Protocol):
 
     async def _send(self, message: dict[str, Any]) -> None:
         kind = message["type"]
-        if kind == "websocket.accept":
-            self._accept(message.get("subprotocol"), message.get("headers", ()))
-        elif kind == "websocket.http.response.start":
+        if kind == "websocket.http.response.start":
             self._status = message["status"]
             self._write_head(self._status, message.get("headers", ()))
         elif kind == "websocket.http.response.body":
@@ -176,20 +198,22 @@ class Gateway(asyncio.Protocol):
         else:
             raise RuntimeError(f"{kind}: after the handshake the socket belongs to a viewer; use hand_over")
 
-    def _accept(self, subprotocol: str | None, headers: Collection[tuple[bytes, bytes]]) -> None:
+    def _acceptance(self, subprotocol: str | None) -> bytes:
         assert self._request is not None
-        self._accepted = True
-        lines = [
-            (b"upgrade", b"websocket"),
-            (b"connection", b"Upgrade"),
-            (b"sec-websocket-accept", accept(self._request.key)),
-        ]
+        lines = [b"%b: %b\r\n" % one for one in self._default_headers]
         if subprotocol is not None:
-            lines.append((b"sec-websocket-protocol", subprotocol.encode()))
-        self.transport.write(_head(101, [*lines, *self._default_headers, *headers]))
+            lines.append(b"sec-websocket-protocol: %b\r\n" % subprotocol.encode())
+        return ACCEPTED % (accept(self._request.key), b"".join(lines))
 
     def _write_head(self, status: int, headers: Collection[tuple[bytes, bytes]]) -> None:
         self.transport.write(_head(status, [*self._default_headers, *headers, (b"connection", b"close")]))
+
+    def deny(self, answer: Response) -> None:
+        """Answer by HTTP that there is no socket, and why."""
+        self._status = answer.status_code
+        self._write_head(answer.status_code, answer.raw_headers)
+        self.transport.write(bytes(answer.body))
+        self.transport.close()
 
     def _refuse(self, refused: Refused) -> None:
         status = http.HTTPStatus(refused.status)
@@ -211,15 +235,14 @@ class Gateway(asyncio.Protocol):
 
     # -- the handing over ---------------------------------------------------------------------------------------
 
-    def hand_over(self, make: MakeViewer) -> asyncio.Protocol | None:
+    def hand_over(self, subprotocol: str | None, make: MakeViewer) -> asyncio.Protocol | None:
         """The socket is open and belongs to what `make` makes of it; None if the peer left meanwhile."""
-        assert self._accepted, "accept first"
         if self.transport.is_closing():
             return None
-        self._given = True
+        self._accepted = self._given = True
         self._stop_timer()
         self.connections.discard(self)
-        viewer = make(self.transport, self.connections)
+        viewer = make(self.transport, self.connections, self._acceptance(subprotocol))
         self.transport.set_protocol(viewer)
         early, self._early = self._early, b""
         if early:

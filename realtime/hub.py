@@ -46,6 +46,7 @@ PING_SLOTS = 20
 """Each second one slot of viewers is pinged: every viewer once in 20 s, and never all at once."""
 SWEEP_S = 1.0
 HEARTBEAT_S = 4.0
+COUNTS_EVERY_S = 0.5
 DIRTY_KEYS_MAX = 20_000
 CLOSE_DEADLINE_MS = 5_000
 RETURNS_PER_S = 500
@@ -81,6 +82,7 @@ class Hub:
         self._dirty: dict[ShowId, dict[str, Value]] = {}
         self._dirty_keys = 0
         self._work = asyncio.Event()
+        self._crowd = asyncio.Event()
         self._tasks = Tasks(limit=ROOMS_MAX + 16)
         self._slots: list[set[Viewer]] = [set() for _ in range(PING_SLOTS)]
         self._turn = 0
@@ -97,6 +99,7 @@ class Hub:
         await self._stack.enter_async_context(self._broker)
         self._stack.push_async_callback(self._tasks.aclose)
         self._tasks.start(self._write_state(), "hub-state")
+        self._tasks.start(self._write_counts(), "hub-counts")
         self._tasks.start(self._sweep(), "hub-sweep")
         self._tasks.start(self._beat(), "hub-heartbeat")
         return self
@@ -188,6 +191,8 @@ class Hub:
             room.ready.clear()  # another process has told more than the bus has brought us
             self._reload(room)
         room.idle_since_ms = self.now_ms()
+        if room.ready.is_set():
+            return room
         try:
             async with asyncio.timeout(LOAD_DEADLINE_S):
                 await room.ready.wait()
@@ -271,7 +276,7 @@ class Hub:
             oldest.refuse(TooManySockets())
         self._slots[id(viewer) // 64 % PING_SLOTS].add(viewer)
         self._presence.join(room.show, viewer.principal.role)
-        self._work.set()
+        self._crowd.set()
 
     def left(self, viewer: "Viewer", room: Room | None = None) -> None:
         """A viewer is gone, or about to be (then with the `room` it leaves)."""
@@ -280,7 +285,7 @@ class Hub:
             seat.unseat(viewer)
             seat.idle_since_ms = self.now_ms()
             self._presence.leave(seat.show, viewer.principal.role)
-            self._work.set()
+            self._crowd.set()
         if room is None:
             self._slots[id(viewer) // 64 % PING_SLOTS].discard(viewer)
             self.closing.discard(viewer)
@@ -315,15 +320,21 @@ class Hub:
     # -- the shared tasks ---------------------------------------------------------------------------------------
 
     async def _write_state(self) -> None:
-        """Once a tick: changed state keys and counts of viewers, conflated."""
+        """Once a tick: changed state keys, conflated."""
         while True:
             await self._work.wait()
             self._work.clear()
             dirty, self._dirty, self._dirty_keys = self._dirty, {}, 0
-            calls = [self._write_dirty(show, values) for show, values in dirty.items()]
-            calls += [self._write_count(show, count) for show, count in self._presence.changes().items()]
-            reached = await asyncio.gather(*calls)
+            reached = await asyncio.gather(*(self._write_dirty(show, values) for show, values in dirty.items()))
             await asyncio.sleep(self._tick_ms / 1000 if all(reached) else 1.0)
+
+    async def _write_counts(self) -> None:
+        """At most twice a second: while a crowd comes in, each change is a frame to all who are there already."""
+        while True:
+            await self._crowd.wait()
+            self._crowd.clear()
+            await asyncio.gather(*(self._write_count(show, count) for show, count in self._presence.changes().items()))
+            await asyncio.sleep(COUNTS_EVERY_S)
 
     async def _write_dirty(self, show: ShowId, values: dict[str, Value]) -> bool:
         try:

@@ -75,8 +75,8 @@ class Viewer(asyncio.Protocol):
         self._inbox: deque[Incoming] | None = None
         connections.add(self)
 
-    def welcome(self, epoch: str | None, offset: int) -> None:
-        """Send the first frame and join the row."""
+    def welcome(self, epoch: str | None, offset: int, head: bytes = b"") -> None:
+        """Send the first frame, behind the `head` of the handshake's answer, and join the row."""
         transport, room = self.transport, self.room
         assert room is not None
         transport.set_write_buffer_limits(high=UNSENT_MAX_BYTES)
@@ -88,7 +88,7 @@ class Viewer(asyncio.Protocol):
         first = room.welcome(binary=self.binary, epoch=epoch, offset=offset)
         self.progress.serial = room.serial
         self._hub.joined(self, room)
-        transport.write(first)
+        self.send(head + first)
 
     # -- asyncio.Protocol ---------------------------------------------------------------------------------------
 

@@ -222,6 +222,20 @@ now_open(struct viewer *one)
     opened++;
 }
 
+/* An empty object in a line of its own: what some servers send in place of a ping, also among other lines. */
+static int
+has_empty_object(const char *data, size_t size)
+{
+    for (const char *at = data; size >= 2; at++) {
+        at = memmem(at, (size_t)(data + size - at), "{}", 2);
+        if (!at)
+            return 0;
+        if ((at == data || at[-1] == '\n') && (at + 2 == data + size || at[2] == '\n'))
+            return 1;
+    }
+    return 0;
+}
+
 static void
 take(struct viewer *one, int op, const char *data, size_t size, uint64_t at_us)
 {
@@ -231,12 +245,13 @@ take(struct viewer *one, int op, const char *data, size_t size, uint64_t at_us)
         say(one, 8, data, size < 2 ? 0 : 2);
     } else if (op == 9) {
         say(one, 10, data, size);
-    } else if (op == 1 && size == 2 && !memcmp(data, "{}", 2)) {
-        say(one, 1, "{}", 2);
-    } else if (one->state == GREETED) {
-        now_open(one);
     } else {
-        read_stamps(one, data, size, at_us);
+        if (has_empty_object(data, size))
+            say(one, 1, "{}", 2);
+        if (one->state == GREETED)
+            now_open(one);
+        else
+            read_stamps(one, data, size, at_us);
     }
 }
 

@@ -8,6 +8,10 @@ the run's longest (RFC 3550's P bit; Chromium and others strip it):
 
     sizes 1180 1174 1180 600 | audio 90   ->   run A: 1180 1180 1180 600     run B: 90
     sizes 1180 1174 1100     | audio 90   ->   run A: 1180 1180 1180 90
+    sizes 1180 1180 1171                  ->   run A: 1180 1180 1180
+
+The last one is padded where it lacks but a few bytes: a newcomer gets the packets of several flushes at once, and then
+a picture is one message for the kernel and not one for each flush that it came with.
 
 A packet with header extensions counts with them (`history.size_of`), and the others are padded to it.
 
@@ -25,6 +29,8 @@ from media.core.history import Packet, packet_of, size_of
 
 MAX_SEGMENTS: Final = 10
 MAX_PAD: Final = 255
+NEARLY: Final = 16
+"""Bytes that the last packet of a run may lack to be made as long as the others."""
 
 
 class Run(Struct, frozen=True):
@@ -97,8 +103,10 @@ def _has_room(group: Sequence[Packet], packet: Packet) -> bool:
 
 
 def _finish(group: Sequence[Packet]) -> Run:
-    high = max(size_of(packet) for packet in group)
-    return Run((*(_padded(packet, high) for packet in group[:-1]), group[-1]), high)
+    high, last = max(size_of(packet) for packet in group), group[-1]
+    if last.kind is Kind.VIDEO and not last.padded and high - size_of(last) <= NEARLY:
+        last = _padded(last, high)
+    return Run((*(_padded(packet, high) for packet in group[:-1]), last), high)
 
 
 def _padded(packet: Packet, size: int) -> Packet:

@@ -14,6 +14,9 @@ from urllib.parse import unquote, urlsplit
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 REQUEST_MAX_BYTES = 64 * 1024
 
+Named = dict[bytes, list[bytes]]
+"""The values of each header, by its name in lower case."""
+
 
 class Refused(Exception):  # noqa: N818 - a decision
     """The request cannot become a WebSocket; answer with this status."""
@@ -46,14 +49,19 @@ def parse(data: bytes, *, origins: Collection[str] = ()) -> Request:
         raise Refused(400, "The request is too long")
     first, *lines = head.split(b"\r\n")
     method, target, *_ = [*first.split(b" ", 2), b"", b""]
-    headers = [_header(line) for line in lines]
+    headers = _headers(lines)
+    named: Named = {}
+    for name, value in headers:
+        named.setdefault(name, []).append(value)
     if method != b"GET":
         raise Refused(405, "A WebSocket opens with GET", ((b"allow", b"GET"),))
-    _check_upgrade(headers)
-    _check_origin(headers, origins)
+    _check_upgrade(named)
+    _check_origin(named, origins)
     raw_path, _, query = target.partition(b"?")
-    path = unquote(raw_path.decode("ascii", "replace"))
-    return Request(path, raw_path, query, headers, _key(headers), _tokens(headers, b"sec-websocket-protocol"))
+    path = raw_path.decode("ascii", "replace")
+    if "%" in path:
+        path = unquote(path)
+    return Request(path, raw_path, query, headers, _key(named), _tokens(named, b"sec-websocket-protocol"))
 
 
 def accept(key: bytes) -> bytes:
@@ -61,33 +69,35 @@ def accept(key: bytes) -> bytes:
     return base64.b64encode(hashlib.sha1(key + GUID, usedforsecurity=False).digest())
 
 
-def _header(line: bytes) -> tuple[bytes, bytes]:
-    name, colon, value = line.partition(b":")
-    if not colon or not name:
-        raise Refused(400, "A header has no name")
-    return name.strip().lower(), value.strip()
+def _headers(lines: list[bytes]) -> list[tuple[bytes, bytes]]:
+    found = []
+    for line in lines:
+        name, colon, value = line.partition(b":")
+        if not colon or not name:
+            raise Refused(400, "A header has no name")
+        found.append((name.strip().lower(), value.strip()))
+    return found
 
 
-def _values(headers: list[tuple[bytes, bytes]], name: bytes) -> list[bytes]:
-    return [value for key, value in headers if key == name]
-
-
-def _tokens(headers: list[tuple[bytes, bytes]], name: bytes) -> list[str]:
-    listed = b",".join(_values(headers, name)).decode("latin-1")
+def _tokens(named: Named, name: bytes) -> list[str]:
+    values = named.get(name)
+    if values is None:
+        return []
+    listed = b",".join(values).decode("latin-1")
     return [token for one in listed.split(",") if (token := one.strip())]
 
 
-def _check_upgrade(headers: list[tuple[bytes, bytes]]) -> None:
-    if "websocket" not in [token.lower() for token in _tokens(headers, b"upgrade")]:
+def _check_upgrade(named: Named) -> None:
+    if "websocket" not in [token.lower() for token in _tokens(named, b"upgrade")]:
         raise Refused(400, "Upgrade must be websocket")
-    if "upgrade" not in [token.lower() for token in _tokens(headers, b"connection")]:
+    if "upgrade" not in [token.lower() for token in _tokens(named, b"connection")]:
         raise Refused(400, "Connection must be Upgrade")
-    if _values(headers, b"sec-websocket-version") != [b"13"]:
+    if named.get(b"sec-websocket-version") != [b"13"]:
         raise Refused(426, "Only version 13 is spoken here", ((b"sec-websocket-version", b"13"),))
 
 
-def _key(headers: list[tuple[bytes, bytes]]) -> bytes:
-    keys = _values(headers, b"sec-websocket-key")
+def _key(named: Named) -> bytes:
+    keys = named.get(b"sec-websocket-key", [])
     try:
         (key,) = keys
         whole = len(base64.b64decode(key, validate=True)) == 16
@@ -98,11 +108,11 @@ def _key(headers: list[tuple[bytes, bytes]]) -> bytes:
     return keys[0]
 
 
-def _check_origin(headers: list[tuple[bytes, bytes]], origins: Collection[str]) -> None:
-    claimed = [value.decode("latin-1").lower() for value in _values(headers, b"origin")]
+def _check_origin(named: Named, origins: Collection[str]) -> None:
+    claimed = [value.decode("latin-1").lower() for value in named.get(b"origin", [])]
     if not claimed:
         return
-    hosts = [value.decode("latin-1").lower() for value in _values(headers, b"host")]
+    hosts = [value.decode("latin-1").lower() for value in named.get(b"host", [])]
     if len(claimed) == 1 and (claimed[0] in origins or [_netloc(claimed[0])] == hosts):
         return
     raise Refused(

@@ -33,19 +33,47 @@ async def test_each_subject_and_rule_has_its_own_allowance(redis):
 
 
 async def test_the_time_to_wait_is_when_the_next_unit_is_there(redis):
-    limiter = Limiter(redis, {"slow": Rule(HOUR_US, 2)})
+    now_s = 0.0
+    limiter = Limiter(redis, {"slow": Rule(HOUR_US, 2)}, clock=lambda: now_s)
     await limiter.check("slow", "ann")
     await limiter.check("slow", "ann")
     with pytest.raises(RateLimited) as refused:
         await limiter.check("slow", "ann")
     wait_ms = refused.value.retry_after_ms
     assert 3_590_000 < wait_ms <= 3_600_000
-    # An hour passes on the server's clock: the stored arrival moves back by it.
+    # An hour passes on our clock and on the server's, where the stored arrival moves back by it.
+    now_s = 3600.0
     [key] = await redis.keys("sf:limit:*")
     await redis.set(key, int(await redis.get(key)) - HOUR_US)
     await limiter.check("slow", "ann")
     with pytest.raises(RateLimited):
         await limiter.check("slow", "ann")
+
+
+async def test_who_was_refused_is_refused_without_asking_again_until_the_time_is_over(redis):
+    now_s = 0.0
+    limiter = Limiter(redis, {"slow": Rule(HOUR_US, 1)}, clock=lambda: now_s)
+    await limiter.check("slow", "ann")
+    with pytest.raises(RateLimited):
+        await limiter.check("slow", "ann")
+    await redis.flushdb()
+    now_s = 1800.0
+    with pytest.raises(RateLimited) as refused:
+        await limiter.check("slow", "ann")
+    assert 1_790_000 < refused.value.retry_after_ms <= 1_800_000
+    await limiter.check("slow", "bob")
+    now_s = 3600.0
+    await limiter.check("slow", "ann")
+
+
+async def test_what_is_remembered_of_refusals_has_a_bound(redis, monkeypatch):
+    monkeypatch.setattr("live.limits.REFUSED_MAX", 3)
+    limiter = Limiter(redis, {"slow": Rule(HOUR_US, 1)})
+    for name in "abcdef":
+        await limiter.check("slow", name)
+        with pytest.raises(RateLimited):
+            await limiter.check("slow", name)
+    assert len(limiter._refused) == 3
 
 
 async def test_a_refusal_costs_nothing(redis):

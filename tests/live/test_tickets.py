@@ -48,3 +48,30 @@ async def test_without_redis_nobody_is_let_in_by_mistake():
     with pytest.raises(Unavailable):
         await Tickets(away).redeem("x", "demo")
     await away.aclose()
+
+
+async def test_those_of_one_moment_share_scripts_and_each_gets_their_own(redis):
+    sent = []
+
+    class Counting:
+        async def execute_command(self, *args):
+            sent.append(args[0])
+            return await redis.execute_command(*args)
+
+    tickets = Tickets(Counting())
+    people = [Principal(account_id=f"guest_{n}", role=Role.VIEWER, name=str(n), show_id=None) for n in range(300)]
+    issued = [await tickets.issue(one, f"show{n % 2}") for n, one in enumerate(people)]
+    sent.clear()
+    order = sorted(range(300), key=lambda n: n % 2)
+    found = await asyncio.gather(*(tickets.redeem(issued[n].ticket, f"show{n % 2}") for n in order))
+    assert found == [people[n] for n in order]
+    assert len(sent) <= 8  # two shows, 128 a script, and the first one may have to be sent whole
+
+
+async def test_one_who_hangs_up_takes_nobody_along(redis):
+    tickets = Tickets(redis)
+    issued = [await tickets.issue(ANN, "demo") for _ in range(3)]
+    tasks = [asyncio.create_task(tickets.redeem(one.ticket, "demo")) for one in issued]
+    await asyncio.sleep(0)
+    tasks[0].cancel()
+    assert await asyncio.gather(*tasks[1:]) == [ANN, ANN]

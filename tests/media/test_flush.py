@@ -31,9 +31,9 @@ async def pictures(host, viewer, wait_until, count, *, keyframe=True):
 
 
 async def turns_of_others_during_a_fan_out(floor, monkeypatch):
-    """How often others ran while one batch went to 64 subscribers."""
+    """How often others ran while one batch went to 160 subscribers."""
     show, flush, turns = floor.relay.shows["demo"], floor.relay._flush, 0
-    monkeypatch.setattr(show, "take", lambda: [Batch([*show.subscribers] * 64, [])])
+    monkeypatch.setattr(show, "take", lambda: [Batch([*show.subscribers] * 160, [])])
     flush.wake(show, False)
     flush.flush()
     while flush._rounds is not None:

@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import itertools
 import random
 import resource
 import socket
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -116,6 +118,17 @@ async def test_what_comes_while_it_gathers_is_taken_together_and_after_a_pause_t
         await wait_until(lambda: taken() == port_module.BURST + 7, "it had found nothing, and was woken again")
         assert looks[before:] == [False], "and what it took may leave"
     assert port._next_look.cancelled()
+
+
+async def test_what_a_look_and_its_sends_took_is_not_left_to_gather_besides(wait_until, monkeypatch):
+    clock = itertools.count(0, 3_600)
+    monkeypatch.setattr(port_module, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    port, loop = port_module.MediaPort("127.0.0.1", 0, gather_ms=3_600_000), asyncio.get_running_loop()
+    with contextlib.closing(port), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+        stranger.connect(("127.0.0.1", port.number))
+        stranger.send(b"?")
+        await wait_until(lambda: port.counts["dropped_stranger"] == 1, "it is taken, for an hour")
+        assert port._next_look.when() < loop.time() + 60
 
 
 async def test_strangers_reach_nobody(floor, peers):

@@ -53,7 +53,7 @@ def test_a_keyframe_of_this_moment_is_not_delayed_and_keeps_its_timestamp():
 
 def test_a_step_is_bounded_and_the_first_leaves_at_once():
     catch_up = CatchUp([packet(n, 0) for n in range(70)], 4000 * 90, 0)
-    assert [len(catch_up.step(0)) for _ in range(4)] == [32, 32, 6, 0]
+    assert [len(catch_up.step(0)) for _ in range(4)] == [STEP_PACKETS, 70 - STEP_PACKETS, 0, 0]
 
 
 def test_what_came_late_leaves_with_the_next_step_in_its_pictures_timestamp():

@@ -6,7 +6,7 @@ from media.core.extensions import BLOCK_BYTES
 from media.core.formats import Codec, Kind
 from media.core.history import Packet, size_of
 from media.core.rtp import strip_padding
-from media.core.runs import MAX_SEGMENTS, plan, regroup
+from media.core.runs import MAX_SEGMENTS, NEARLY, plan, regroup
 
 
 def packets(kind, sizes):
@@ -19,6 +19,8 @@ def packets(kind, sizes):
     [
         ([1180, 1174, 1180, 600], [90], [[1180, 1180, 1180, 600], [90]]),
         ([1180, 1174, 1100], [90], [[1180, 1180, 1180, 90]]),
+        ([1180, 1180, 1180 - NEARLY], [], [[1180, 1180, 1180]]),
+        ([1180, 1180, 1180 - NEARLY - 1], [], [[1180, 1180, 1180 - NEARLY - 1]]),
         ([1180] * 12, [], [[1180] * 10, [1180] * 2]),
         ([600, 1180], [], [[600], [1180]]),
         ([1000, 1180], [], [[1180, 1180]]),
@@ -76,6 +78,18 @@ def test_a_packet_with_extensions_counts_with_them(video):
             assert sizes == [size_of(packet) for packet in run.packets]
             assert set(sizes[:-1]) <= {run.payload_bytes}
             assert sizes[-1] <= run.payload_bytes
+
+
+def test_a_picture_that_came_in_two_flushes_is_one_run_for_a_newcomer():
+    picture = packets(Kind.VIDEO, [1180, 1176, 1171, 1180, 1165, 640])
+    planned = [packet for part in (picture[:3], picture[3:]) for run in plan(part) for packet in run.packets]
+    assert [len(run.packets) for run in regroup(planned)] == [6]
+    assert [strip_padding(p.payload) if p.padded else p.payload for p in planned] == [p.payload for p in picture]
+
+
+def test_sound_is_as_it_came_beside_the_longest_picture():
+    sound = packets(Kind.AUDIO, [1175])
+    assert plan([*packets(Kind.VIDEO, [1180, 1180]), *sound])[0].packets[-1] is sound[0]
 
 
 def test_equal_packets_make_full_runs():

@@ -136,7 +136,8 @@ function Receipt({ purchase, order }) {
 /** The way back, as long as the money has not been taken. */
 function Cancel({ purchase }) {
   const ask = async () => {
-    const sure = await confirm({ title: "Cancel this order?", text: "Nothing is charged, and the item goes back on sale.", action: "Cancel the order" });
+    const text = "Nothing is charged, and the item goes back on sale.";
+    const sure = await confirm({ title: "Cancel this order?", text, action: "Cancel the order", back: "Keep it" });
     if (sure) await purchase.cancel();
   };
   return html`<button type="button" class="link" data-testid="order-cancel" onClick=${ask}>Cancel the order</button>`;

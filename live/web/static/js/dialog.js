@@ -3,15 +3,15 @@ import { html, signal, useEffect, useId, useRef } from "./view.js";
 
 const question = signal(null);
 
-/** True once the person has pressed `action`; false when they pressed Escape or Cancel. */
-export function confirm({ title, text = "", action, danger = true }) {
+/** True once the person has pressed `action`; false when they pressed Escape or `back`. */
+export function confirm({ title, text = "", action, back = "Cancel", danger = true }) {
   question.value?.answer(false);
   return new Promise((resolve) => {
     const answer = (yes) => {
       question.value = null;
       resolve(yes);
     };
-    question.value = { title, text, action, danger, answer };
+    question.value = { title, text, action, back, danger, answer };
   });
 }
 
@@ -46,7 +46,7 @@ function Choice({ title, text, actions, answer }) {
   </dialog>`;
 }
 
-function Question({ title, text, action, danger, answer }) {
+function Question({ title, text, action, back, danger, answer }) {
   const dialog = useRef();
   const id = useId();
   useEffect(() => dialog.current.showModal(), []);
@@ -54,7 +54,7 @@ function Question({ title, text, action, danger, answer }) {
     <h2 id=${id}>${title}</h2>
     ${text && html`<p>${text}</p>`}
     <div class="actions">
-      <button type="button" class="quiet" onClick=${() => answer(false)} data-testid="confirm-no">Cancel</button>
+      <button type="button" class="quiet" onClick=${() => answer(false)} data-testid="confirm-no">${back}</button>
       <button type="button" class=${danger ? "danger" : "primary"} onClick=${() => answer(true)} data-testid="confirm-yes">${action}</button>
     </div>
   </dialog>`;
