@@ -186,6 +186,7 @@ async def open_services(
     recent, reads = RecentShows(shows.row), Flights(shows.get)
     stack.push_async_callback(reads.aclose)
     relay = await stack.enter_async_context(Relay(relay_config(settings, place), links or hosts, links))
+    hub.on_dismissed.append(relay.end_watching)  # who is banned sees nothing more, either
     republisher = Republisher(pool, turns, shows, announcer, teller)
     await republisher.look()
     rulebook = Rulebook(pool, recent)

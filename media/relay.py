@@ -256,6 +256,12 @@ class Relay:
             if not held:
                 del self._watched_by[session.account_id]
 
+    def end_watching(self, show_id: ShowId, account_id: AccountId) -> None:
+        """End every session in which an account watches a show."""
+        for session in list(self._watched_by.get(account_id, {}).values()):
+            if session.show_id == show_id:
+                self.end(session)
+
     def _open(self, show_id: ShowId, offer: sdp.Offer) -> tuple[Show, Peer]:
         if not self._is_open:
             raise GoingAway(retry_after_ms=_RETRY_MS)

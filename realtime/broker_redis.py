@@ -64,6 +64,12 @@ class Listener(Protocol):
     def on_subscribed(self, show: ShowId) -> None:
         """From here on nothing is missed; load what came before."""
 
+    def on_away(self) -> None:
+        """Nothing comes in, or nothing goes out: what is known here grows old."""
+
+    def on_back(self) -> None:
+        """All of it works again; load what came meanwhile."""
+
 
 class Value(NamedTuple):
     """A state key's value on its way to Redis."""
@@ -102,6 +108,23 @@ class RedisBroker:
         self._shows: set[ShowId] = set()
         self._pubsub: PubSub | None = None
         self._tasks = Tasks(limit=SUBSCRIBING_MAX)
+        self._lost: set[str] = set()
+
+    @property
+    def away(self) -> bool:
+        """True while Redis cannot be heard or does not answer."""
+        return bool(self._lost)
+
+    def _lose(self, what: str) -> None:
+        if not self._lost:
+            self._listener.on_away()
+        self._lost.add(what)
+
+    def _find(self, what: str) -> None:
+        if self._lost == {what}:
+            self._lost.clear()
+            self._listener.on_back()
+        self._lost.discard(what)
 
     async def __aenter__(self) -> "RedisBroker":
         await self._load_scripts()
@@ -201,9 +224,11 @@ class RedisBroker:
             try:
                 async with asyncio.timeout(DEADLINE_S):
                     await self._send(batch)
+                self._find("scripts")
             except (RedisError, OSError, TimeoutError) as error:
                 log.warning("redis_unavailable", error=str(error), publications=len(batch))
                 _refuse(batch)
+                self._lose("scripts")
             except asyncio.CancelledError:
                 _refuse(batch)
                 raise
@@ -258,6 +283,7 @@ class RedisBroker:
                     await self._read(pubsub)
             except (RedisError, OSError, TimeoutError) as error:
                 log.warning("redis_bus_lost", error=str(error))
+                self._lose("bus")
             finally:
                 self._pubsub = None
             await asyncio.sleep(pause_s)
@@ -282,6 +308,8 @@ class RedisBroker:
 
     def _dispatch(self, message: dict[str, Any]) -> None:
         kind, channel = message["type"], message["channel"]
+        if kind == "subscribe":
+            self._find("bus")  # not before: one that is frozen takes connections, and says nothing
         if kind not in {"message", "subscribe"} or not channel.startswith(b"sf:{"):
             return
         show = ShowId(channel[4 : channel.index(b"}")].decode())

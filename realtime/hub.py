@@ -18,6 +18,7 @@ import msgspec
 import structlog
 from redis.asyncio import Redis
 
+from realtime.broker_memory import MemoryBroker
 from realtime.broker_redis import RedisBroker, Value, check_key
 from realtime.commands import Commands
 from realtime.core.channel import Kind, Publication
@@ -71,10 +72,10 @@ def monotonic_ms() -> int:
 
 
 class Hub:
-    """An async context manager; one per process."""
+    """An async context manager; one per process. Without `redis` its rooms are this process's alone."""
 
-    def __init__(self, redis: Redis, *, tick_ms: int = 100, clock: Callable[[], int] = monotonic_ms) -> None:
-        self._broker = RedisBroker(redis, self)
+    def __init__(self, redis: Redis | None, *, tick_ms: int = 100, clock: Callable[[], int] = monotonic_ms) -> None:
+        self._broker = MemoryBroker(self) if redis is None else RedisBroker(redis, self)
         self._tick_ms = tick_ms
         self.now_ms = clock
         self._rooms: dict[ShowId, Room] = {}
@@ -94,6 +95,8 @@ class Hub:
         self.on_blank: list[Callable[[ShowId], None]] = []
         """Called when a show that is watched here turns out blank, because it is new or because Redis lost it:
         whoever holds the truth (pins, prices, stock) may say it again. Must not block."""
+        self.on_dismissed: list[Callable[[ShowId, AccountId], None]] = []
+        """Called, maybe twice, in each process with the show, when an account was sent out of it. Must not block."""
 
     async def __aenter__(self) -> Self:
         await self._stack.enter_async_context(self._broker)
@@ -139,6 +142,7 @@ class Hub:
     async def dismiss(self, show_id: ShowId, account: AccountId) -> None:
         """Send an account's sockets away, on every process. Raises Unavailable."""
         await self._broker.dismiss(show_id, account)
+        self._tell_dismissed(show_id, account)  # the bus is heard only where the room is open
 
     async def delete_chat(self, show_id: ShowId, message: MessageId) -> Offset | None:
         """Take a chat message down everywhere: pages, snapshots, ring, log. None if there is no such message."""
@@ -218,6 +222,8 @@ class Hub:
                     continue
                 blank = loaded.epoch != channel.epoch and (bool(channel.epoch) or not loaded.offset)
                 room.on_loaded(unbroken=channel.load(loaded))
+                if not self._broker.away:
+                    room.note_stale(stale=False)
                 for listener in self.on_blank if blank else ():
                     listener(room.show)
                 if not channel.gap and not room.owed_load:
@@ -254,11 +260,27 @@ class Hub:
         if (room := self._rooms.get(show)) is not None:
             for viewer in room.of(account):
                 viewer.refuse(Banned())
+            self._tell_dismissed(show, account)
+
+    def _tell_dismissed(self, show: ShowId, account: AccountId) -> None:
+        for listener in self.on_dismissed:
+            listener(show, account)
 
     def on_subscribed(self, show: ShowId) -> None:
         """From the broker: what was published until now must be loaded; what comes now will be heard."""
         if (room := self._rooms.get(show)) is not None:
             room.owed_load = True  # one that is under way may have been read before
+            self._reload(room)
+
+    def on_away(self) -> None:
+        """From the broker: every socket stays, and is told that what it sees may be old."""
+        for room in self._rooms.values():
+            room.note_stale(stale=True)
+
+    def on_back(self) -> None:
+        """From the broker."""
+        for room in self._rooms.values():
+            room.owed_load = True
             self._reload(room)
 
     def commands(self, talk: Talk, reports: Reports, audience: Audience | None = None) -> Commands:

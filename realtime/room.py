@@ -91,6 +91,11 @@ class Room:
             self._reload(self)
         self._expect_flush(None)
 
+    def note_stale(self, *, stale: bool) -> None:
+        """Tell everybody that what they see may be old, or no longer is."""
+        if self.channel.note_stale(stale=stale):
+            self._expect_flush(None)
+
     def on_loaded(self, *, unbroken: bool) -> None:
         """The channel was loaded: tell everybody what changed, or, after a break, everything."""
         self.ready.set()

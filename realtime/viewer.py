@@ -99,6 +99,8 @@ class Viewer(asyncio.Protocol):
             incoming = parser.feed(data)
         except Broken as broken:
             self._parser = None
+            for one in broken.before:
+                self._take(one)
             self.close(broken.code, str(broken))
             return
         self._parser = None if parser.idle else parser

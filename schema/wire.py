@@ -10,6 +10,7 @@ Three lanes. *Must* and *chat* events carry an offset `o`, one sequence for both
 
 State keys: `stock.<variant>` (a `Stock`), `low.<variant>` (since when its stock is low, in ms, or null), `viewers`
 (int), `show` (a `ShowState`), `sales` (bool), `host` (bool: video is arriving), `slow` (slow mode in ms),
+`stale` (bool: this server is cut off from the others, so what it says may be old and chat waits),
 `flash.<variant>` (a `FlashPrice`, or null when none runs), `coupon` (the `PinnedCoupon`, or null), `reactions` (how
 many of each kind, over the whole show), `poll` (the newest `Poll`, or null), `questions` (a list of `QuestionShown`)
 and `question_votes` (their votes by id).

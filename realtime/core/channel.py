@@ -25,6 +25,8 @@ RECENT_CHAT_MAX = 50
 STATE_MAX = 5000
 EARLY_MAX = 5000
 CATCH_UP_CACHE_MAX = 64
+STALE = "stale"
+"""The state key that says: this process is cut off, and what it says may be old."""
 
 
 class Kind(StrEnum):
@@ -156,6 +158,13 @@ class Channel:
         self._merge_state(values)
         return Verdict.TAKEN if follows else Verdict.GAP
 
+    def note_stale(self, *, stale: bool) -> bool:
+        """Set the state key `stale`, which is this process's own; True if that changed anything."""
+        if stale == (self._state.get(STALE) == b"true"):
+            return False
+        self._merge_state({STALE: b"true" if stale else b"false"})
+        return True
+
     def load(self, loaded: Loaded) -> bool:
         """Catch up with the broker; True if nothing was lost. False: every client needs the snapshot.
 
@@ -256,7 +265,8 @@ class Channel:
         made = self._catch_up.get(offset)
         if made is None:
             events = [wire for at, wire, _ in self._ring if at > offset]
-            made = glue(self.epoch, self.sent, events, self._state, b'"recovered":true,')
+            state = {STALE: b"false"} | self._state  # the process that it comes from may have told it otherwise
+            made = glue(self.epoch, self.sent, events, state, b'"recovered":true,')
             if len(self._catch_up) < CATCH_UP_CACHE_MAX:
                 self._catch_up[offset] = made
         return made, True

@@ -39,11 +39,12 @@ class Incoming(NamedTuple):
 
 
 class Broken(Exception):  # noqa: N818 - it is an event of the protocol, not a failure of ours
-    """The peer broke the protocol; close with `code` (RFC 6455 section 7.4.1)."""
+    """The peer broke the protocol; close with `code` (RFC 6455 section 7.4.1), after what came whole `before`."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
         self.code = code
+        self.before: list[Incoming] = []
 
 
 def frame(payload: bytes, op: Op = Op.TEXT) -> bytes:
@@ -93,12 +94,20 @@ class FrameParser:
     def feed(self, data: bytes) -> list[Incoming]:
         """The messages that `data` completes, in order; bytes after a close frame are ignored.
 
-        Raises Broken. Messages before the mistake in the same `data` are lost with it.
+        Raises Broken, with the messages before the mistake in it.
         """
-        if self._done:
-            return []
-        self._buffer, at, count = self._buffer + data, 0, 0
         found: list[Incoming] = []
+        try:
+            self._read(data, found)
+        except Broken as broken:
+            broken.before = found
+            raise
+        return found
+
+    def _read(self, data: bytes, found: list[Incoming]) -> None:
+        if self._done:
+            return
+        self._buffer, at, count = self._buffer + data, 0, 0
         while not self._done and (cut := self._header(at)) is not None:
             op, final, start, size = cut
             if len(self._buffer) < start + size:
@@ -112,7 +121,6 @@ class FrameParser:
                 found.append(whole)
         # One cut at the end: a cut per frame would be quadratic in a chunk full of tiny frames.
         self._buffer = b"" if self._done else self._buffer[at:]
-        return found
 
     def _header(self, at: int) -> tuple[Op, bool, int, int] | None:
         """Opcode, FIN, where the payload starts and its length; None until the header at `at` is whole."""

@@ -2,7 +2,7 @@
 
 Owns: a client's place in a show's sequence. Reads no clock and draws no lots.
 Invariant: an event is new once; none is skipped but by a snapshot that says so.
-`live/web/static/js/client.js` decides the same for pages.
+`live/web/static/js/socket.js` decides the same for pages.
 """
 
 BASE_MS = 250

@@ -99,7 +99,7 @@ def open_site(tmp_path: Path, redis_url: str, database_url: str) -> Any:
 
     def opened(**given: Any) -> Any:
         stores = {"redis_url": redis_url, "database_url": database_url}
-        return running(Settings.read(environ={}, data_dir=tmp_path, port=0, **stores, **given))
+        return running(Settings.read(environ={}, data_dir=tmp_path, port=0, **stores | given))
 
     return opened
 

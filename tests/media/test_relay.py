@@ -11,6 +11,7 @@ from media.core.formats import Kind
 from media.core.nack import ResendBudget, ResendShare
 from media.core.reception import NTP_EPOCH_MS, ntp
 from schema.errors import NotFound
+from schema.ids import AccountId, ShowId
 
 SIZES = [1180, 1174, 1100]
 
@@ -305,6 +306,16 @@ async def test_one_guest_does_not_take_every_place(floor, peers):
     assert places == 6
     assert await deleting(floor, first.path, "viewer-bob") == 404
     assert await deleting(floor, other.path, "viewer-eve") == 200
+
+
+async def test_who_is_sent_out_of_a_show_sees_nothing_more_of_it_and_others_do(floor, peers):
+    gone = [await peers.viewer(token="viewer-eve") for _ in range(2)]
+    other = await peers.viewer(token="viewer-bob")
+    floor.relay.end_watching(ShowId("another"), AccountId("acc_viewer-eve"))
+    assert floor.relay.session(gone[0].path.rpartition("/")[2], "demo", is_publisher=False)
+    floor.relay.end_watching(ShowId("demo"), AccountId("acc_viewer-eve"))
+    assert [await deleting(floor, one.path, "viewer-eve") for one in gone] == [404, 404]
+    assert await deleting(floor, other.path, "viewer-bob") == 200
 
 
 async def test_a_host_who_watches_in_many_tabs_goes_on_publishing(floor, peers):

@@ -5,6 +5,8 @@ import re
 from importlib.resources import files
 
 import pytest
+from brokers import BrokerContract
+from brokers import Heard as Told
 
 from realtime import broker_redis
 from realtime.broker_redis import RedisBroker, Value, check_key
@@ -23,6 +25,7 @@ class Heard:
         self.publications: list[tuple] = []
         self.states: list[tuple] = []
         self.subscribed: list[str] = []
+        self.words: list[str] = []
 
     def on_publication(self, show, epoch, publication) -> None:
         self.publications.append((show, epoch, publication))
@@ -32,6 +35,12 @@ class Heard:
 
     def on_subscribed(self, show) -> None:
         self.subscribed.append(show)
+
+    def on_away(self) -> None:
+        self.words.append("away")
+
+    def on_back(self) -> None:
+        self.words.append("back")
 
 
 @pytest.fixture
@@ -151,6 +160,24 @@ async def test_an_answer_that_is_lost_is_not_asked_for_twice(broker, redis, show
     assert (await broker.load(ShowId(show), "", 0)).offset == 1
 
 
+async def test_it_is_away_until_all_of_it_works_again(broker, redis, heard, show, monkeypatch, until):
+    async def broken(_batch):
+        raise ConnectionError("no route")
+
+    with monkeypatch.context() as outage:
+        outage.setattr(broker, "_execute", broken)
+        with pytest.raises(Unavailable):
+            await broker.publish(ShowId(show), Kind.EVENT, "", b"{}")
+        await until(lambda: heard.words == ["away"])
+        await redis.execute_command("CLIENT", "KILL", "TYPE", "PUBSUB")  # the bus of this very process, too
+        await until(lambda: broker._lost == {"scripts", "bus"})
+        await until(lambda: broker._lost == {"scripts"})
+    assert heard.words == ["away"]
+    await broker.publish(ShowId(show), Kind.EVENT, "", b"{}")
+    await until(lambda: heard.words == ["away", "back"])
+    assert not broker.away
+
+
 async def test_too_many_waiting_publications_are_refused(broker, show, monkeypatch):
     monkeypatch.setattr(broker_redis, "QUEUE_MAX", 10)
     answers = await asyncio.gather(
@@ -186,3 +213,16 @@ async def test_the_counts_of_two_processes_are_summed_and_zero_takes_one_away(br
 def test_a_key_that_would_break_a_header_is_refused(key):
     with pytest.raises(BadRequest):
         check_key(key)
+
+
+class TestBroker(BrokerContract):
+    """Of Redis."""
+
+    @pytest.fixture
+    async def heard(self):
+        return Told()
+
+    @pytest.fixture
+    async def broker(self, redis, heard):
+        async with RedisBroker(redis, heard) as made:
+            yield made

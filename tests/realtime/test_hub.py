@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from valkeys import Valkey, own_valkey
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
@@ -343,3 +344,85 @@ async def test_the_eleventh_tab_of_an_account_closes_its_first_and_ten_are_ten_v
         await tab.close()
     await until(lambda: len(room.viewers) == 1)
     assert list(room._by_account) == ["acc_bob"]
+
+
+# -- Redis away -------------------------------------------------------------------------------------------------
+
+AWAY_S = float(os.environ.get("SHOWFLOOR_AWAY_S", "1"))
+"""A minute by SHOWFLOOR_AWAY_S=60; in CI only as long as it takes to notice."""
+
+
+async def silence(seconds: float) -> None:
+    async with asyncio.timeout(seconds + 10):
+        await asyncio.sleep(seconds)
+
+
+@pytest.fixture
+async def valkey(monkeypatch) -> AsyncIterator[Valkey]:
+    """One of the test's own; a silent one is noticed sooner than in production."""
+    monkeypatch.setattr("realtime.broker_redis.SILENCE_S", 0.3)
+    monkeypatch.setattr("realtime.broker_redis.DEADLINE_S", 1.0)
+    async with own_valkey() as made:
+        yield made
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("how", ["killed", "frozen", "killed and forgetful"])
+async def test_redis_away_the_sockets_stay_are_told_and_all_of_it_heals(valkey, serve, show, how):
+    async with serve(valkey.url) as one, serve(valkey.url) as other:
+        clients = [await server.join(show, f"ann{at}") for at, server in enumerate((one, one, other, other))]
+        await everybody(clients, lambda it: it.state.get("viewers") == 4)
+        one.hub.set_state(ShowId(show), "host", value=True)
+        await one.hub.publish(ShowId(show), pin("before"))
+        await everybody(clients, lambda it: it.state.get("host") is True and it.offsets() == [1])
+        assert [client.state.get("stale") for client in clients] == [None] * 4
+
+        valkey.freeze() if how == "frozen" else valkey.kill()
+        await everybody(clients, lambda it: it.state.get("stale") is True)
+        with pytest.raises(Unavailable):
+            await one.hub.publish(ShowId(show), pin("refused"))
+        one.hub.set_state(ShowId(show), "host", value=False)  # is kept, and told afterwards
+        await silence(AWAY_S)
+        assert [client.code for client in clients] == [None] * 4
+
+        if how == "frozen":
+            valkey.thaw()
+        else:
+            valkey.forget() if how == "killed and forgetful" else None
+            await valkey.start()
+        await everybody(clients, lambda it: not it.state.get("stale") and it.state.get("host") is False)
+        await other.hub.publish(ShowId(show), pin("after"))
+        await everybody(clients, lambda it: it.events and it.events[-1].get("variant_id") == "after")
+        assert [client.code for client in clients] == [None] * 4
+        for client in clients:
+            told = [event["variant_id"] for event in client.events if event["variant_id"] != "refused"]
+            assert told == ["before", "after"]  # "refused" may have been written before the answer was lost
+
+
+async def everybody(clients, holds) -> None:
+    for client in clients:
+        await client.until(holds)
+
+
+async def test_a_process_that_notices_nothing_leaves_its_viewers_in_the_dark(valkey, serve, show, monkeypatch):
+    """Without the word of the broker nobody is told: what the test above sees is that word's doing."""
+    monkeypatch.setattr(Hub, "on_away", lambda _self: None)
+    async with serve(valkey.url) as one:
+        client = await one.join(show)
+        await client.until(lambda it: it.frames)
+        valkey.kill()
+        with pytest.raises(Unavailable):
+            await one.hub.publish(ShowId(show), pin())
+        assert one.hub._broker.away
+        assert client.state.get("stale") is None
+        await valkey.start()
+
+
+async def test_who_comes_back_to_another_process_is_told_that_this_one_is_not_cut_off(running, second, show, until):
+    client = await running.join(show)
+    await client.until(lambda it: it.frames)
+    running.hub.on_away()
+    await client.until(lambda it: it.state.get("stale") is True)
+    back = await second.join(show, epoch=client.epoch, offset=client.offset)
+    await back.until(lambda it: it.frames)
+    assert (back.frames[0]["recovered"], back.frames[0]["st"]["stale"]) == (True, False)

@@ -203,7 +203,7 @@ def feed_in_pieces(data: bytes, cuts: list[int]) -> tuple[list[tuple[int, bytes]
         for start, end in itertools.pairwise(edges):
             found += [(int(one.op), one.payload) for one in parser.feed(data[start:end])]
     except Broken as broken:
-        return found, broken.code
+        return found + [(int(one.op), one.payload) for one in broken.before], broken.code
     return found, 0
 
 

@@ -2,10 +2,12 @@
 import { api } from "./api.js";
 import { tick } from "./clock.js";
 import { Bin, Cross, More, Pin, Reply, Send } from "./icons.js";
+import { waits } from "./stale.js";
 import { html, signal, useEffect, useRef } from "./view.js";
 import { explain } from "./words.js";
 
 const CHAT_MAX_CHARS = 500;
+const WAITS = "The chat waits for a moment, and goes on by itself. What you typed stays.";
 const NEAR_END_PX = 60;
 
 /** Says things in one show and knows when the next may be said; `notice` is why the last one was not. */
@@ -98,16 +100,18 @@ export function ChatForm({ voice }) {
   const field = useRef();
   const waitMs = voice.waitMs();
   const answering = voice.answering.value;
+  const stopped = waits.value;
   useEffect(() => answering && field.current.focus(), [answering]);
+  useEffect(() => void (voice.notice.value = ""), [stopped]); // what was refused because of it is said no longer
   const submit = async (event) => {
     event.preventDefault();
     const text = field.current.value.trim();
-    if (!text || voice.waitMs() > 0) return;
+    if (!text || stopped || voice.waitMs() > 0) return;
     field.current.value = "";
     if (!(await voice.say(text)) && field.current.value === "") field.current.value = text;
   };
   return html`<form class="say" onSubmit=${submit}>
-    <p class="notice" role="status" data-testid="chat-notice">${voice.notice.value}</p>
+    <p class="notice" role="status" data-testid="chat-notice">${voice.notice.value || (stopped ? WAITS : "")}</p>
     ${answering &&
     html`<p class="answering" data-testid="chat-answering">
       <span>Answer to <b>${answering.name}</b>: ${answering.text}</span>
@@ -125,7 +129,7 @@ export function ChatForm({ voice }) {
         aria-label="Say something in the chat"
         data-testid="chat-input"
       />
-      <button type="submit" aria-label=${waitMs > 0 ? `Wait ${Math.ceil(waitMs / 1000)} seconds` : "Send"} disabled=${waitMs > 0} data-testid="chat-send">
+      <button type="submit" aria-label=${waitMs > 0 ? `Wait ${Math.ceil(waitMs / 1000)} seconds` : "Send"} disabled=${stopped || waitMs > 0} data-testid="chat-send">
         ${waitMs > 0 ? `${Math.ceil(waitMs / 1000)} s` : html`<${Send} />`}
       </button>
     </div>

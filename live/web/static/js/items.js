@@ -1,6 +1,7 @@
 /** An item on sale, as buyers see it: a card beside the video, a row in the index, and the parts both share. */
 import { money } from "./money.js";
 import { PriceTag } from "./offers.js";
+import { stale } from "./stale.js";
 import { html, signal } from "./view.js";
 import { stockNote } from "./words.js";
 
@@ -24,7 +25,7 @@ export function Name({ item, numbered = false }) {
 export function StockNote({ item, stock, prefix = "" }) {
   const available = stock?.available ?? 0;
   const tone = available === 0 ? "gone" : available <= 5 ? "few" : "";
-  return html`<span class="stock ${tone}" data-testid="${prefix}stock-${item.variant_id}" data-available=${available}>${stockNote(stock)}</span>`;
+  return html`<span class="stock ${tone} ${stale.value ? "stale" : ""}" data-testid="${prefix}stock-${item.variant_id}" data-available=${available} data-stale=${stale.value}>${stockNote(stock, stale.value)}</span>`;
 }
 
 function BuyButton({ item, stock, open, busy, onBuy, quantity = 1, prefix = "" }) {

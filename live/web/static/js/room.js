@@ -6,6 +6,7 @@
 import { api, sleep } from "./api.js";
 import { learn } from "./clock.js";
 import { ShowSocket } from "./socket.js";
+import { hearFrame, hearStatus } from "./stale.js";
 import { createStore } from "./store.js";
 import { computed, signal } from "./view.js";
 
@@ -47,11 +48,13 @@ export function joinRoom({ show, session, onFrame = () => {}, through = (apply) 
     show,
     ticket: () => session.ticket(),
     onFrame: (frame) => {
+      hearFrame(frame);
       take(frame);
       if (frame.snapshot) load();
       onFrame(frame);
     },
     onStatus: (now, more) => {
+      hearStatus(now);
       status.value = now;
       if (now === "refused") refused.value = more;
     },

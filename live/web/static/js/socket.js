@@ -5,6 +5,14 @@
  * Invariant: a frame's event is handed on at most once; none is skipped without a snapshot saying so.
  * Close codes: 4500-4999 mean stay away; every other ending means come back, after a jittered and capped pause.
  */
+
+/**
+ * @typedef {{o: number, t: string, [member: string]: unknown}} ShowEvent
+ * @typedef {{e: string, o: number, ev: ShowEvent[], st: Record<string, unknown>, snapshot?: boolean,
+ *   recovered?: boolean, reconnect_ms?: number}} Frame
+ * @typedef {"connecting" | "open" | "waiting" | "refused" | "closed"} Status
+ * @typedef {Error & {code: string, detail: string, retryAfterMs: number | null}} Refusal
+ */
 const SUBPROTOCOL = "showfloor.v1+json";
 const BACKOFF_BASE_MS = 250;
 const BACKOFF_CAP_MS = 15_000;
@@ -14,7 +22,7 @@ const PING_EVERY_MS = 20_000;
 const REPLY_DEADLINE_MS = 8_000;
 const PENDING_MAX = 32;
 
-/** True when the server asks this client not to return. */
+/** True when the server asks this client not to return. @param {number} code @returns {boolean} */
 export function staysAway(code) {
   return code >= 4500 && code <= 4999;
 }
@@ -60,6 +68,10 @@ export class Position {
  * `ticket` is an async function that answers a fresh ticket; an error of its with `status` 4xx (429 apart) ends the
  * attempts. `onStatus` hears "connecting", "open", "waiting" (with the pause in ms) and "refused" (with the code);
  * `onPong` the server's clock, when it was asked and when the answer came.
+ *
+ * @param {{show: string, ticket: () => Promise<string>, onFrame: (frame: Frame) => void,
+ *   onStatus?: (status: Status, more: number | Refusal | null) => void,
+ *   onPong?: (atMs: number, sentMs: number, heardMs: number) => void, base?: string}} given
  */
 export class ShowSocket {
   constructor({ show, ticket, onFrame, onStatus = () => {}, onPong = () => {}, base = location.origin }) {

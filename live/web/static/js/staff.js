@@ -1,5 +1,6 @@
 /** What the studio and the console share: the gate for the token, an action that reports its refusal, the top bar. */
 import { Problem } from "./api.js";
+import { stale, waits } from "./stale.js";
 import { html, useRef } from "./view.js";
 import { Badge, Viewers } from "./stage.js";
 import { toast } from "./toast.js";
@@ -74,7 +75,7 @@ export function TopBar({ title, show, viewers, status, children }) {
     <span class="facts">
       ${show && html`<${Badge} state=${show.state} />`}
       <${Viewers} viewers=${viewers} />
-      <span class="link-state ${status}" role="status" data-testid="connection" data-status=${status}>${CONNECTION[status]}</span>
+      <span class="link-state ${status}" role="status" data-testid="connection" data-status=${status} data-stale=${stale.value}>${waits.value ? "Counts may be old" : CONNECTION[status]}</span>
     </span>
     ${children}
   </header>`;

@@ -55,9 +55,10 @@ export function explain(problem, doing = "watch") {
 }
 
 /** How many are left, as a buyer wants to read it. */
-export function stockNote(stock) {
+/** `stale`: nobody has told the count for a moment. */
+export function stockNote(stock, stale = false) {
   if (!stock) return "";
-  if (stock.available > 0) return `${stock.available} left`;
+  if (stock.available > 0) return `${stock.available} left${stale ? " a moment ago" : ""}`;
   return stock.held > 0 ? "All reserved" : "Sold out";
 }
 

@@ -1,0 +1,136 @@
+"""One stream of bytes, heard by `websockets` and by us: what was delivered, what was answered, and how it closed."""
+
+import asyncio
+import itertools
+from typing import Any, NamedTuple
+
+import redis.asyncio
+from websockets.frames import Opcode
+from websockets.protocol import Protocol, Side
+
+from realtime.core.frames import MESSAGE_MAX_BYTES
+from realtime.hub import Hub
+from realtime.room import Room
+from realtime.viewer import Viewer
+from schema.ids import AccountId, ShowId
+from schema.people import Principal, Role
+
+
+class Outcome(NamedTuple):
+    """`close`: the code that was sent; 0: none was."""
+
+    messages: list[bytes]
+    pongs: list[bytes]
+    close: int
+
+
+def by_websockets(chunks: list[bytes]) -> Outcome:
+    """What the server of `websockets` does: its protocol, and the UTF-8 that its connection checks."""
+    peer = Protocol(Side.SERVER, max_size=MESSAGE_MAX_BYTES)
+    messages: list[bytes] = []
+    kind, parts = Opcode.TEXT, b""
+    for chunk in chunks:
+        peer.receive_data(chunk)
+        for frame in peer.events_received():
+            if frame.opcode in {Opcode.PING, Opcode.PONG, Opcode.CLOSE}:
+                continue
+            if frame.opcode is not Opcode.CONT:
+                kind, parts = frame.opcode, b""
+            parts += frame.data
+            if not frame.fin:
+                continue
+            try:
+                if kind is Opcode.TEXT:
+                    parts.decode()
+            except UnicodeDecodeError:
+                # Frames behind the bad one were already taken by the protocol; its connection would not have.
+                return Outcome(messages, _pongs(peer), 1007)
+            messages.append(parts)
+    sent = read(b"".join(peer.data_to_send()))
+    return Outcome(messages, sent.pongs, sent.close)
+
+
+def _pongs(peer: Protocol) -> list[bytes]:
+    return read(b"".join(peer.data_to_send())).pongs
+
+
+def by_us(chunks: list[bytes], *, binary: bool) -> Outcome:
+    """What one of our viewers does, with memory for a transport."""
+    transport, heard = Memory(), Heard()
+    clock = itertools.count(0, 1000)  # a second a look: how many commands a second are allowed is not asked here
+    hub = Hub(redis.asyncio.Redis(), clock=lambda: next(clock))
+    room = Room(ShowId("corpus"), tick_ms=100, clock=lambda: 0, reload=lambda _room: None)
+    who = Principal(account_id=AccountId("acc_corpus"), role=Role.VIEWER, name="corpus")
+    viewer = Viewer(transport, set(), hub=hub, room=room, principal=who, commands=heard, binary=binary)
+    for chunk in chunks:
+        viewer.data_received(chunk)
+    sent = read(transport.sent)
+    return Outcome(heard.messages, sent.pongs, sent.close)
+
+
+class Heard:
+    """In the place of the commands: takes whatever message a viewer hands on."""
+
+    def __init__(self) -> None:
+        self.messages: list[bytes] = []
+
+    def start(self, viewer: Viewer) -> None:
+        self._viewer = viewer
+        viewer._inbox = self
+
+    def __len__(self) -> int:
+        return 0
+
+    def append(self, incoming: Any) -> None:
+        self.messages.append(incoming.payload)
+
+
+class Memory(asyncio.Transport):
+    """Remembers what was sent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent = b""
+        self.closed = False
+
+    def write(self, data: bytes) -> None:
+        self.sent += bytes(data)
+
+    def close(self) -> None:
+        self.closed = True
+
+    def abort(self) -> None:
+        self.closed = True
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def resume_reading(self) -> None:
+        pass
+
+
+def read(sent: bytes) -> Outcome:
+    """Frames of a server, as a client of `websockets` reads them."""
+    peer = Protocol(Side.CLIENT)
+    peer.receive_data(sent)
+    pongs, messages = [], []
+    for frame in peer.events_received():
+        if frame.opcode is Opcode.PONG:
+            pongs.append(bytes(frame.data))
+        elif frame.opcode is not Opcode.CLOSE:
+            messages.append(bytes(frame.data))
+    assert peer.parser_exc is None
+    closed = peer.close_rcvd
+    return Outcome(messages, pongs, closed.code if closed else 0)
+
+
+def whole(data: bytes) -> list[bytes]:
+    return [data]
+
+
+def octets(data: bytes) -> list[bytes]:
+    return [data[at : at + 1] for at in range(len(data))]
+
+
+def chops(data: bytes, size: int = 997) -> list[bytes]:
+    return [data[at : at + size] for at in range(0, len(data), size)]
