@@ -13,6 +13,7 @@ import jwt
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from live.limits import Strangers
 from schema.errors import Unauthenticated
 from schema.ids import AccountId, ShowId, new_id
 from schema.people import Principal, Role
@@ -136,6 +137,15 @@ class Authentication:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            token = bearer(Headers(scope=scope))
-            scope["principal"] = None if token is None else self._tokens.verify(token)
+            scope["principal"] = await self._principal(scope)
         await self._app(scope, receive, send)
+
+    async def _principal(self, scope: Scope) -> Principal | None:
+        try:
+            token = bearer(Headers(scope=scope))
+            return None if token is None else self._tokens.verify(token)
+        except Unauthenticated:
+            strangers: Strangers | None = scope.get("state", {}).get("strangers")
+            if strangers is not None:
+                await strangers.turned_away((scope.get("client") or ("",))[0])
+            raise

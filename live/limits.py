@@ -46,9 +46,11 @@ RULES: dict[str, Rule] = {
     "ask": Rule(15_000_000, 3),
     "pin": Rule(200_000, 5),
     "whep": Rule(10_000_000, 6, per_address=True),
-    # An address may be a household, an office or a carrier's whole NAT: a burst of joins at the start is honest.
+    # An address may be a household, an office or a carrier's whole NAT. So it stands for those alone who are nobody
+    # yet, and for many of them: a burst of joins at the start is honest. Whoever has an account is limited by that.
     "books": Rule(1_000_000, 10, per_address=True),
-    "guest": Rule(1_000_000, 30, per_address=True),
+    "guest": Rule(200_000, 300, per_address=True),
+    "stranger": Rule(1_000_000, 60, per_address=True),
 }
 
 
@@ -126,3 +128,17 @@ def network_of(address: str) -> str:
         mapped = parsed.ipv4_mapped
         return str(mapped or ipaddress.ip_network((parsed, 64), strict=False))
     return str(parsed)
+
+
+class Strangers:
+    """Those whose token or ticket is not valid: told so, and above a generous rate of their address told to slow down.
+
+    Whoever shows a valid one is never asked, however many others come from the same address with none.
+    """
+
+    def __init__(self, limiter: Limiter) -> None:
+        self._limiter = limiter
+
+    async def turned_away(self, address: str) -> None:
+        """Count one. Raises RateLimited."""
+        await self._limiter.check("stranger", network_of(address))

@@ -42,7 +42,7 @@ from live.claims import Claims
 from live.flights import Flights
 from live.guests import Guests
 from live.health import Health
-from live.limits import Limiter
+from live.limits import Limiter, Strangers
 from live.link_metrics import LinkMetrics
 from live.metrics import Rooms, make_registry
 from live.moderation import Moderation
@@ -117,6 +117,7 @@ class Services(TypedDict):
     tickets: Tickets
     doorkeeper: Tickets
     limiter: Limiter
+    strangers: Strangers
     announcer: HubAnnouncer
     republisher: Republisher
     health: Health
@@ -232,6 +233,7 @@ async def open_services(
         tickets=tickets,
         doorkeeper=tickets,
         limiter=limiter,
+        strangers=Strangers(limiter),
         announcer=announcer,
         republisher=republisher,
         health=Health(pool, redis),

@@ -17,6 +17,14 @@ class Doorkeeper(Protocol):
         ...
 
 
+class Strangers(Protocol):
+    """Knows how often somebody without a valid ticket comes from an address."""
+
+    async def turned_away(self, address: str) -> None:
+        """Count one. Raises RateLimited above a generous rate; who has a ticket is not asked."""
+        ...
+
+
 class Limiter(Protocol):
     """Knows how often somebody may do something."""
 

@@ -15,7 +15,7 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 
 from realtime.gateway import EXTENSION, Gateway
-from realtime.ports import Doorkeeper
+from realtime.ports import Doorkeeper, Strangers
 from realtime.viewer import Viewer
 from schema.errors import BadRequest, Forbidden, ShowfloorError, Unauthenticated, problem_type
 from schema.ids import ShowId
@@ -46,7 +46,7 @@ async def enter(gateway: Gateway, name: str, query: bytes, offered: list[str], s
         await chat.admit(principal, show)
         room = await hub.open(show, epoch, offset)
     except ShowfloorError as error:
-        gateway.deny(problem(error))
+        gateway.deny(problem(await _told(error, gateway, services.get("strangers"))))
         return
     commands = hub.commands(chat, services["reports"], services.get("audience"))
     binary = subprotocol == SUBPROTOCOL_MSGPACK
@@ -59,6 +59,17 @@ async def enter(gateway: Gateway, name: str, query: bytes, offered: list[str], s
         return viewer
 
     gateway.hand_over(subprotocol if offered else None, make)
+
+
+async def _told(error: ShowfloorError, gateway: Gateway, strangers: Strangers | None) -> ShowfloorError:
+    """The error, or, for one of many without a valid ticket from an address, that it is too many."""
+    if strangers is not None and isinstance(error, Unauthenticated):
+        peer = gateway.transport.get_extra_info("peername")
+        try:
+            await strangers.turned_away(peer[0] if isinstance(peer, tuple) else "")
+        except ShowfloorError as too_many:
+            return too_many
+    return error
 
 
 def _asked(query: bytes) -> dict[str, str]:

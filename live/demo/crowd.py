@@ -9,13 +9,14 @@ from typing import Final
 
 from msgspec import Struct
 
-from live.demo.shop import COOKBOOK, KNIFE, SPICE
+from live.demo.shop import COOKBOOK, KNIFE, POT_BLUE, SPICE
 from schema.ids import VariantId
 
 RUSH_S: Final = 2.0
 DECLINED_CARDS: Final = 3
 """So many of the knife's first holders have a card that is declined; their knives go to those who came too late."""
 
+CLAIM: Final = "BUY POT BLUE 2"
 _WORDS: Final = (
     "hello from Lisbon!",
     "good evening everybody",
@@ -50,6 +51,13 @@ class Buy(Struct, frozen=True):
     think_s: float
 
 
+class Vote(Struct, frozen=True):
+    """Vote after a while."""
+
+    after_s: float
+    option: int
+
+
 class Crowd:
     """`size` viewers, numbered from 0."""
 
@@ -75,6 +83,8 @@ class Crowd:
         deeds: list[Say | Buy] = []
         if dice.random() < 4 / max(self.size, 8):
             deeds.append(Say(dice.uniform(0.5, 6), dice.choice(_ON_PIN)))
+        if variant == POT_BLUE and viewer == self.size // 2:
+            deeds.append(Say(3.0, CLAIM))
         if variant != KNIFE and dice.random() < self._appetite(variant):
             quantity = 2 if dice.random() < 0.1 and variant != COOKBOOK else 1
             deeds.append(Buy(dice.uniform(1, 40), variant, quantity, dice.uniform(2, 15)))
@@ -89,6 +99,11 @@ class Crowd:
         """A price fell: everybody wants one at once."""
         dice = self._dice(viewer, "price", variant)
         return [Buy(dice.uniform(0, RUSH_S), variant, 1, dice.uniform(1, 10))]
+
+    def on_poll(self, viewer: int, poll: str, options: int) -> list[Vote]:
+        """Two thirds of the room vote, most of them for the first half of what there is."""
+        dice = self._dice(viewer, "poll", poll)
+        return [Vote(dice.uniform(1, 25), int(options * dice.random() ** 1.6))] if dice.random() < 2 / 3 else []
 
     def on_slow_mode(self, viewer: int) -> list[Say | Buy]:
         """A wave of spam, which the slow mode thins out."""

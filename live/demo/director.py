@@ -91,6 +91,11 @@ class Director:
                 return await host.delete(f"{api}/pins/{cue.variant}")
             case "flash":
                 return await self._flash(cue)
+            case "poll":
+                poll = {"question": value, "options": list(cue.options), "duration_s": int(cue.lasts_s)}
+                return await host.post(f"{api}/polls", json=poll)
+            case "announce":
+                return await host.put(f"{api}/announcement", json={"text": value, "duration_s": int(cue.lasts_s)})
             case "coupon":
                 return await host.put(f"{api}/coupon", json={"code": value})
             case "slow":

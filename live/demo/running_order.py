@@ -10,7 +10,9 @@ from msgspec import Struct
 from live.demo.shop import APRON, BUNDLE, COOKBOOK, COUPON, KNIFE, POT_BLUE, POT_CREAM, POT_RED, SPICE
 from schema.ids import VariantId
 
-Deed = Literal["pin", "unpin", "flash", "coupon", "restock", "say", "slow", "refund", "sales", "state"]
+Deed = Literal[
+    "pin", "unpin", "flash", "coupon", "restock", "say", "slow", "refund", "sales", "state", "poll", "announce"
+]
 
 
 class Cue(Struct, frozen=True):
@@ -23,12 +25,16 @@ class Cue(Struct, frozen=True):
     units: int = 0
     """Of a flash price."""
     lasts_s: float = 0
+    options: tuple[str, ...] = ()
+    """Of a poll."""
 
 
 CUES: Final = (
     Cue(0, "say", value="Good evening, and welcome to Kitchen Friday!"),
     Cue(30, "pin", SPICE),
     Cue(31, "say", value="First the spice set: four jars, ground this week."),
+    Cue(90, "poll", value="Which colour next for the pot?", lasts_s=45, options=("Green", "Yellow", "Black")),
+    Cue(91, "say", value="Your turn: which colour next? You see the result from ten votes on."),
     Cue(140, "say", value="In ten seconds: the chef's knife for 39. One each, twenty of them."),
     Cue(149, "pin", KNIFE),
     Cue(150, "flash", KNIFE, 3900, units=20, lasts_s=80),
@@ -46,6 +52,7 @@ CUES: Final = (
     Cue(363, "say", value="And an apron to go with the pot: both together for 65."),
     Cue(364, "pin", BUNDLE),
     Cue(390, "coupon", value=COUPON),
+    Cue(390.5, "announce", value="Ten per cent off from twenty euros, until the end of the show", lasts_s=200),
     Cue(391, "say", value="Ten per cent off from twenty euros, for everybody who is here now. Nothing to type."),
     Cue(420, "slow", value=10_000),
     Cue(421, "say", value="You are many tonight! Slow mode for a minute, so that everybody can be read."),

@@ -18,7 +18,7 @@ from msgspec import Struct
 from websockets.asyncio.client import connect
 
 from live.demo import child
-from live.demo.crowd import DECLINED_CARDS, Buy, Crowd, Say
+from live.demo.crowd import DECLINED_CARDS, Buy, Crowd, Say, Vote
 from live.demo.shop import KNIFE, SHOP
 from schema.ids import VariantId
 from schema.wire import SUBPROTOCOL_JSON
@@ -28,6 +28,16 @@ log = structlog.get_logger()
 PAUSE_S, PAUSE_MAX_S = 0.5, 5.0
 DEEDS_MAX = 5000
 TRIES = 3
+
+
+class Pay(Struct, frozen=True):
+    """Pay for a hold after a while."""
+
+    after_s: float
+    hold: str
+
+
+Deed = Say | Buy | Vote | Pay
 
 
 class ViewersOrders(Struct, frozen=True, kw_only=True):
@@ -47,6 +57,7 @@ class Audience:
         self._crowd = Crowd(orders.seed, len(orders.tokens))
         self._pending = 0
         self._knives = 0
+        self._poll = ""
         self._too_late: dict[VariantId, list[int]] = {}
 
     async def come(self, viewer: int) -> None:
@@ -69,6 +80,8 @@ class Audience:
             async for frame in socket:
                 if viewer == 0:
                     self._see(msgspec.json.decode(frame))
+                elif '"t":"claim"' in str(frame):  # to decode every frame for every viewer would be most of the work
+                    self._claimed(viewer, msgspec.json.decode(frame)["private"])
 
     async def talk(self) -> None:
         """Small talk, minute by minute."""
@@ -89,8 +102,18 @@ class Audience:
                 self._price(event["variant_id"], event["price"]["amount"])
             elif event["t"] == "back_in_stock":
                 self._offer(event["variant_id"], event["available"])
+        poll = frame.get("st", {}).get("poll")
+        if poll and poll["closed_at_ms"] is None and poll["poll_id"] != self._poll:
+            self._poll = poll["poll_id"]
+            for viewer in range(self._crowd.size):
+                self._plan(viewer, self._crowd.on_poll(viewer, poll["question"], len(poll["options"])))
         if frame.get("st", {}).get("slow"):
             self._everybody(lambda viewer, _: self._crowd.on_slow_mode(viewer), VariantId(""))
+
+    def _claimed(self, viewer: int, claim: dict[str, Any]) -> None:
+        """A comment became a hold: pay for it."""
+        if claim["outcome"] == "held":
+            self._plan(viewer, [Pay(5.0, claim["hold_id"])])
 
     def _price(self, variant: VariantId, amount: int) -> None:
         """One that rises again, because a flash price is over, makes nobody run."""
@@ -98,7 +121,7 @@ class Audience:
         if amount < usual:
             self._everybody(self._crowd.on_price, variant)
 
-    def _everybody(self, react: Callable[[int, VariantId], Iterable[Say | Buy]], variant: VariantId) -> None:
+    def _everybody(self, react: Callable[[int, VariantId], Iterable[Deed]], variant: VariantId) -> None:
         for viewer in range(self._crowd.size):
             self._plan(viewer, react(viewer, variant))
 
@@ -109,17 +132,22 @@ class Audience:
         for viewer in lucky:
             self._plan(viewer, [Buy(0.2, variant, 1, 3.0)])
 
-    def _plan(self, viewer: int, deeds: Iterable[Say | Buy]) -> None:
+    def _plan(self, viewer: int, deeds: Iterable[Deed]) -> None:
         for deed in deeds:
             if self._pending < DEEDS_MAX:
                 self._pending += 1
                 self._tasks.create_task(self._carry_out(viewer, deed))
 
-    async def _carry_out(self, viewer: int, deed: Say | Buy) -> None:
+    async def _carry_out(self, viewer: int, deed: Deed) -> None:
         try:
             await asyncio.sleep(deed.after_s)
             if isinstance(deed, Say):
                 await self._post(viewer, f"/api/v1/shows/{self._orders.show}/chat", {"text": deed.text})
+            elif isinstance(deed, Vote):
+                path = f"/api/v1/shows/{self._orders.show}/polls/{self._poll}/vote"
+                await self._http.put(path, json={"option": deed.option}, headers=self._as(viewer))
+            elif isinstance(deed, Pay):
+                await self._pay(viewer, deed.hold, "fake_ok")
             else:
                 await self._buy(viewer, deed)
         except (httpx2.HTTPError, OSError, TimeoutError) as error:
@@ -140,6 +168,9 @@ class Audience:
         hold = answer.json()["hold_id"]
         method = self._card(deed.variant)
         await asyncio.sleep(deed.think_s)
+        await self._pay(viewer, hold, method)
+
+    async def _pay(self, viewer: int, hold: str, method: str) -> None:
         path = f"/api/v1/holds/{hold}"
         paid = await self._insist(
             lambda: self._post(viewer, f"{path}/pay", {"payment_method": method}, key=f"pay-{hold}")

@@ -1,4 +1,4 @@
-from live.demo.crowd import RUSH_S, Buy, Crowd, Say
+from live.demo.crowd import CLAIM, RUSH_S, Buy, Crowd, Say
 from live.demo.shop import COOKBOOK, KNIFE, POT_BLUE, SPICE
 
 VIEWERS = range(150)
@@ -49,3 +49,15 @@ def test_the_spam_wave_is_faster_than_slow_mode_allows():
     waves = [deeds for viewer in VIEWERS if (deeds := Crowd(7, 150).on_slow_mode(viewer))]
     assert waves
     assert all(len(wave) > 30 / 10 for wave in waves)
+
+
+def test_two_thirds_of_the_room_vote_within_the_poll_and_for_what_there_is():
+    votes = [vote for viewer in VIEWERS for vote in Crowd(7, 150).on_poll(viewer, "Which?", 3)]
+    assert 80 <= len(votes) <= 120
+    assert {vote.option for vote in votes} == {0, 1, 2}
+    assert all(0 < vote.after_s < 45 for vote in votes)
+
+
+def test_one_viewer_buys_the_blue_pot_by_comment():
+    said = [deed.text for v in VIEWERS for deed in Crowd(7, 150).on_pin(v, POT_BLUE) if isinstance(deed, Say)]
+    assert said.count(CLAIM) == 1

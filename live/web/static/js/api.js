@@ -121,6 +121,20 @@ export const api = {
   lift: (showId, token, account) => call(show(showId, `/sanctions/${id(account)}`), { method: "DELETE", token }),
   chatRules: (showId, token) => body(call(show(showId, "/chat/rules"), { token })),
   setChatRules: (showId, token, rules) => body(call(show(showId, "/chat/rules"), { method: "PUT", token, body: rules })),
+  vote: (showId, token, poll, option) =>
+    call(show(showId, `/polls/${id(poll)}/vote`), { method: "PUT", token, body: { option } }),
+  openPoll: (showId, token, asked) => body(call(show(showId, "/polls"), { method: "POST", token, body: asked })),
+  closePoll: (showId, token, poll) => body(call(show(showId, `/polls/${id(poll)}/close`), { method: "POST", token })),
+  polls: (showId, token) => body(call(show(showId, "/polls"), { token })),
+  ask: (showId, token, text) => body(call(show(showId, "/questions"), { method: "POST", token, body: { text } })),
+  want: (showId, token, question) => call(show(showId, `/questions/${id(question)}/vote`), { method: "PUT", token }),
+  /** `captured_at_ms`: the moment of the video in which the answer begins, as of `pin`. */
+  answered: (showId, token, question, captured_at_ms = null) =>
+    body(call(show(showId, `/questions/${id(question)}/answered`), { method: "PUT", token, body: captured_at_ms === null ? {} : { captured_at_ms } })),
+  dismissQuestion: (showId, token, question) => call(show(showId, `/questions/${id(question)}`), { method: "DELETE", token }),
+  announce: (showId, token, text, duration_s = null) =>
+    body(call(show(showId, "/announcement"), { method: "PUT", token, body: { text, ...(duration_s !== null && { duration_s }) } })),
+  endAnnouncement: (showId, token) => call(show(showId, "/announcement"), { method: "DELETE", token }),
   setSlowMode: (showId, token, ms) =>
     body(call(show(showId, "/chat-settings"), { method: "PUT", token, body: { slow_mode_ms: ms } })),
 

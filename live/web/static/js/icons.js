@@ -15,3 +15,10 @@ export const Pin = () => icon(html`<path d="M9 4h6l-.8 6 3.3 3.5h-11L9.8 10Z" />
 export const Clock = () => icon(html`<circle cx="12" cy="12" r="8.5" /><path d="M12 7.5V12l3 2" />`);
 export const Reply = () => icon(html`<path d="m10 7-5 5 5 5" /><path d="M5.5 12H14a5 5 0 0 1 5 5v1.5" />`);
 export const More = () => icon(html`<circle cx="5.5" cy="12" r="1.2" /><circle cx="12" cy="12" r="1.2" /><circle cx="18.5" cy="12" r="1.2" />`);
+export const Heart = () => icon(html`<path d="M12 20C6 15.5 3.5 12.3 3.5 9a4.3 4.3 0 0 1 8.5-1.2A4.3 4.3 0 0 1 20.5 9c0 3.3-2.5 6.5-8.5 11Z" />`);
+export const Clap = () => icon(html`<path d="M8 13V6.5a1.5 1.5 0 0 1 3 0V11m0-5.5a1.5 1.5 0 0 1 3 0V11m0-4.5a1.5 1.5 0 0 1 3 0V15c0 3.5-2 5.5-5 5.5s-4.5-1.3-6-4L4.3 13.3a1.400 1.400 0 0 1 2.400-1.5L8 13.800" /><path d="m4 6-1.5-1M5.5 3.5 5 2m14.5 3L21 4" />`);
+export const Flame = () => icon(html`<path d="M12 21c-4 0-6.5-2.600-6.5-6 0-3.800 3-5.3 3.5-10 3 1.5 4.5 4 4.5 6.5.9-.6 1.3-1.400 1.5-2.5 2 1.700 3.5 3.800 3.5 6.200 0 3.3-2.5 5.800-6.5 5.800Z" />`);
+export const Laugh = () => icon(html`<circle cx="12" cy="12" r="8.5" /><path d="M8 10.5c.3-1.3 1.700-1.3 2 0m4 0c.3-1.3 1.700-1.3 2 0M7.5 13.5h9a4.5 4.5 0 0 1-9 0Z" />`);
+export const Wow = () => icon(html`<circle cx="12" cy="12" r="8.5" /><path d="M9 9.5v.5m6-.5v.5" /><ellipse cx="12" cy="15" rx="2" ry="2.5" />`);
+export const Ask = () => icon(html`<path d="M4 5h16v11h-8l-4.5 4V16H4Z" /><path d="M10 9a2 2 0 1 1 2.600 1.900c-.4.2-.6.5-.6 1.100m0 1.800v.1" />`);
+export const Up = () => icon(html`<path d="m6 14 6-6 6 6" />`);

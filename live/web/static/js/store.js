@@ -21,9 +21,18 @@ export const EMPTY = Object.freeze({
   /** The message that the staff put on top of the chat. */
   onTop: null,
   viewers: null,
+  /** What the staff tell everybody. */
+  announcement: null,
+  /** The newest poll; how many reactions of each kind; the queue of questions, and their votes by id. */
+  poll: null,
+  reactions: {},
+  questions: [],
+  votes: {},
   /** Pin and price events heard since the last REST request began; they are newer than its answer. */
   since: [],
 });
+
+const QUIET = { announcement: null, poll: null, reactions: {}, questions: [], votes: {} };
 
 const patch = (state, fields) => ({ ...state, live: { ...state.live, ...fields } });
 const without = (list, value) => list.filter((each) => each !== value);
@@ -38,6 +47,8 @@ const EVENTS = {
   }),
   chat_pin: (state, { message }) => ({ ...state, onTop: message }),
   chat_unpin: (state) => ({ ...state, onTop: null }),
+  announcement: (state, { announcement }) => ({ ...state, announcement }),
+  announcement_over: (state) => ({ ...state, announcement: null }),
   pin: (state, { variant_id }) => ({ ...state, pins: [...without(state.pins, variant_id), variant_id] }),
   unpin: (state, { variant_id }) => ({ ...state, pins: without(state.pins, variant_id) }),
   price: (state, { variant_id, price }) => ({
@@ -51,6 +62,10 @@ const EVENTS = {
 };
 
 const KEYS = {
+  poll: (state, poll) => ({ ...state, poll }),
+  reactions: (state, reactions) => ({ ...state, reactions: reactions ?? {} }),
+  questions: (state, questions) => ({ ...state, questions: questions ?? [] }),
+  question_votes: (state, votes) => ({ ...state, votes: votes ?? {} }),
   viewers: (state, viewers) => ({ ...state, viewers }),
   show: (state, to) => patch(state, { state: to }),
   sales: (state, open) => patch(state, { sales_open: open }),
@@ -85,7 +100,7 @@ function assign(state, [key, value]) {
 
 /** The state after one frame. A snapshot forgets pins, chat and stock first; titles and images stay. */
 export function reduce(state, frame) {
-  const base = frame.snapshot ? { ...state, live: {}, pins: [], chat: [], onTop: null, stock: {}, since: [] } : state;
+  const base = frame.snapshot ? { ...state, live: {}, pins: [], chat: [], onTop: null, stock: {}, since: [], ...QUIET } : state;
   const heard = (frame.ev ?? []).reduce(apply, base);
   return Object.entries(frame.st ?? {}).reduce(assign, heard);
 }
@@ -119,6 +134,14 @@ export function createStore() {
     chat: part(({ chat }) => chat),
     onTop: part(({ onTop }) => onTop),
     viewers: part(({ viewers }) => viewers),
+    announcement: part(({ announcement }) => announcement),
+    poll: part(({ poll }) => poll),
+    reactions: part(({ reactions }) => reactions),
+    /** Those with most votes first, each with its `votes`. */
+    questions: computed(() => {
+      const { questions, votes } = state.value;
+      return questions.map((each) => ({ ...each, votes: votes[each.question_id] ?? 0 })).sort((a, b) => b.votes - a.votes);
+    }),
     pinned: part(({ pins, items }) => pins.map((pin) => items.find((item) => item.variant_id === pin)).filter(Boolean)),
     apply: (frame) => (state.value = reduce(state.value, frame)),
     /** Call before asking for the show, so that what is heard meanwhile is kept apart. */

@@ -11,6 +11,7 @@ import { Moderator } from "./moderation.js";
 import { decimal, digits, minorUnits, money } from "./money.js";
 import { couponWords, flashAt, PriceTag } from "./offers.js";
 import { LowStock } from "./low.js";
+import { audiencePanel } from "./podium.js";
 import { joinRoom } from "./room.js";
 import { showOfPath, StaffSession } from "./session.js";
 import { attempt, gateWords, isLockedOut, TokenGate, TopBar } from "./staff.js";
@@ -34,6 +35,7 @@ function start() {
   const voice = new Voice({ show: showId, token, socket });
   const moderator = new Moderator({ show: showId, token });
   const camera = new Camera({ show: showId, token });
+  const { AudiencePanel } = audiencePanel({ show: showId, token, store, onAir: () => camera.live });
   const busy = signal(false);
   const editing = signal(null);
 
@@ -220,11 +222,12 @@ function start() {
           <ul class="rows" data-testid="items">${store.items.value.map((item) => html`<${Item} key=${item.variant_id} item=${item} />`)}</ul>
           <${Coupons} />
         </section>
+        <div class="right"><${AudiencePanel} />
         <section class="panel talk" aria-labelledby="chat-title">
           <h2 id="chat-title">Chat</h2>
           <${ChatList} messages=${store.chat.value} onTop=${store.onTop.value} voice=${voice} staff=${moderator} />
           <${ChatForm} voice=${voice} />
-        </section>
+        </section></div>
       </main>
       <${Questions} /><${Toasts} />`;
   }

@@ -1,4 +1,5 @@
 /** The watch page: the video first; items, chat and a purchase of at most three taps beside it. */
+import { Announcement, AskButton, Part, PollCard, QuestionDrawer } from "./audience.js";
 import { BasketBar, Bill } from "./bill.js";
 import { BuyPanel, isOpen } from "./buy.js";
 import { answerBank } from "./card.js";
@@ -13,6 +14,7 @@ import { priceAt } from "./offers.js";
 import { STRIPE_KEY } from "./payments.js";
 import { PinGate } from "./pingate.js";
 import { Purchase } from "./purchase.js";
+import { ReactionBar, Reactions } from "./reactions.js";
 import { sendReports } from "./report.js";
 import { joinRoom } from "./room.js";
 import { GuestSession, showOfPath } from "./session.js";
@@ -45,7 +47,17 @@ function behindPictures(apply) {
   return (frame) => gate.take(frame);
 }
 
-const onFrame = (frame) => (frame.ev ?? []).forEach((event) => event.t === "claim" && hearClaim(event));
+/** How old the newest word of the server may be before its crowd's cheers are no news any more. */
+const LAG_MS = 3_000;
+let heardMs = 0;
+
+function onFrame(frame) {
+  (frame.ev ?? []).forEach((event) => event.t === "claim" && hearClaim(event));
+  const totals = frame.st?.reactions;
+  if (totals) reactions.hear(totals, !frame.snapshot && frame.recovered === undefined && performance.now() - heardMs < LAG_MS);
+  heardMs = performance.now();
+}
+
 const { store, socket, status, problem, reload } = joinRoom({ show: showId, session, through: behindPictures, onFrame });
 const purchase = new Purchase({
   show: showId,
@@ -61,6 +73,10 @@ const waiting = new Waiting({
   onPassed: () => toast(explain({ code: "limit_reached" }), "bad"),
 });
 const voice = new Voice({ show: showId, token, socket, slowModeMs: () => store.show.value?.slow_mode_ms ?? 0 });
+
+const part = new Part({ show: showId, token, socket });
+const still = matchMedia("(prefers-reduced-motion: reduce)");
+const reactions = new Reactions({ socket, calm: () => still.matches || document.hidden || status.value !== "open" });
 
 function watchVideo(element) {
   video.value = element;
@@ -178,14 +194,18 @@ function Watch() {
         <${Curtain} show=${store.show.value} playback=${playback.value} problem=${problem.value} />
         <${Bar} />
         ${store.show.value?.state !== "ended" && html`<${SoundButton} video=${video} />`}
+        <${ReactionBar} reactions=${reactions} totals=${store.reactions.value} />
         <${Statistics} peer=${() => player.value?.peer} frames=${frames} notes=${pinNotes} onRow=${(row) => (marks.statistics = row)} />
       </section>
       <div class="side">
+        <${Announcement} announcement=${store.announcement.value} />
+        ${!isOpen(purchase) && html`<${PollCard} poll=${store.poll.value} part=${part} />`}
         <${Shelf} />
         <${ChatList} messages=${store.chat.value} onTop=${store.onTop.value} me=${session.id} voice=${voice} />
         <div class="foot">
           <p class="connection" role="status" data-testid="connection" data-status=${status.value}>${BANNED.has(problem.value?.code) ? explain({ code: "banned" }) : (CONNECTION[status.value] ?? "")}</p>
           <${ChatForm} voice=${voice} />
+          <${AskButton} part=${part} count=${store.questions.value.length} />
           <button type="button" class="bag" aria-label="All ${count} items" data-testid="all-items" onClick=${() => (drawerOpen.value = true)}>
             <${Bag} /><span>${count}</span>
           </button>
@@ -193,6 +213,7 @@ function Watch() {
       </div>
     </main>
     ${drawerOpen.value && html`<${Drawer} />`}
+    ${part.asking.value && html`<${QuestionDrawer} questions=${store.questions.value} part=${part} />`}
     <${Questions} /><${Toasts} />`;
 }
 
