@@ -5,15 +5,18 @@ Invariant: a message that was accepted has one offset in its show and comes back
 for those that the room does not get: they come back to their author alone.
 """
 
+import asyncio
 import re
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import msgspec
 
 from realtime.core.chat import clean, may_be_said, may_speak, slowed
 from realtime.hub import Hub
 from realtime.ports import ChatRules, Claims, Limiter
-from schema.errors import Banned, Forbidden, Invalid, NotFound, RateLimited
+from schema.errors import Banned, Forbidden, Invalid, NotFound, RateLimited, Unavailable
 from schema.ids import AccountId, MessageId, ShowId, new_id
 from schema.moderation import SanctionKind
 from schema.people import Principal, Role
@@ -22,6 +25,9 @@ from schema.wire import Chat, ChatAccepted, ReplyTo
 REPLY_MAX_CHARS = 80
 CHAT_PER_SECOND_MAX = 100
 """More than anybody can read; of what is said beyond it, everybody gets the same part."""
+UNDER_WAY_MAX = 16
+"""So many messages of viewers are decided at once in this process; a flood waits, and pins and purchases pass it by."""
+TURN_S = 5.0
 
 _MESSAGE_ID = re.compile("msg_[0-9a-z]{26}")
 _chats = msgspec.json.Decoder(Chat)
@@ -47,6 +53,7 @@ class ChatService:
         self._rules = rules
         self._most_a_second = most_a_second
         self._claims = claims
+        self._turns = asyncio.Semaphore(UNDER_WAY_MAX)
 
     async def admit(self, principal: Principal, show_id: ShowId) -> None:
         """Let somebody into the room. Raises Banned."""
@@ -64,6 +71,10 @@ class ChatService:
         Raises NotFound (no such show), Invalid (the text), Muted, Banned, MessageBlocked, LinksNotAllowed,
         RateLimited, Unavailable.
         """
+        async with self._turn(principal.role):
+            return await self._say(principal, show_id, text, reply_to)
+
+    async def _say(self, principal: Principal, show_id: ShowId, text: str, reply_to: str) -> ChatAccepted:
         said = clean(text)
         await self._find(show_id)
         await self._limiter.check("chat", principal.account_id)
@@ -128,6 +139,22 @@ class ChatService:
 
     def _share_of(self, principal: Principal) -> int:
         return 0 if principal.role.covers(Role.MODERATOR) else self._most_a_second
+
+    @asynccontextmanager
+    async def _turn(self, role: Role) -> AsyncIterator[None]:
+        """One of `UNDER_WAY_MAX`; the staff need none. Raises Unavailable if none comes free in time."""
+        if role.covers(Role.MODERATOR):
+            yield
+            return
+        try:
+            async with asyncio.timeout(TURN_S):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise Unavailable("Too much is said at once", retry_after_ms=1000) from None
+        try:
+            yield
+        finally:
+            self._turns.release()
 
     async def _wait_turn(self, principal: Principal, show_id: ShowId, slow_ms: int) -> None:
         if not slowed(principal.role, slow_ms):

@@ -1,6 +1,7 @@
 """Sanctions, rules and the message on top, through HTTP on real stores."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,14 @@ from schema.ids import ShowId
 from schema.people import Role
 
 SHOW = "/api/v1/shows/demo"
+OFFER = (
+    (Path(__file__).parents[2] / "benchmarks" / "chromium_offer.sdp")
+    .read_text()
+    .replace("{ufrag}", "abcd")
+    .replace("{password}", "0123456789abcdefghijkl")
+    .replace("{fingerprint}", ":".join(["AB"] * 32))
+    .replace("\n", "\r\n")
+)
 
 
 @pytest.fixture
@@ -75,6 +84,23 @@ async def test_who_is_banned_gets_no_ticket_and_no_video(shop, guest):
     offer = {**guest.bearer, "Content-Type": "application/sdp"}
     video = await shop.http.post("/whep/demo", content="v=0", headers=offer)
     assert (video.status_code, video.json()["code"]) == (403, "banned")
+
+
+async def test_a_ban_ends_the_video_that_its_account_watches_and_nobody_elses(shop, guest, eventually):
+    other = (await shop.ask("POST", f"{SHOW}/guests", {"name": "Bob"})).json()["viewer_token"]
+    paths = []
+    for bearer in (guest.bearer, {"Authorization": f"Bearer {other}"}):
+        answer = await shop.http.post(
+            "/whep/demo", content=OFFER, headers={**bearer, "Content-Type": "application/sdp"}
+        )
+        assert answer.status_code == 201, answer.text
+        paths.append(answer.headers["location"])
+    relay = shop.services["relay"]
+    assert len(relay.sessions(ShowId("demo"))) == 2
+    assert (await sanction(shop, guest.account, kind="ban")).status_code == 200
+    await eventually(lambda: len(relay.sessions(ShowId("demo"))) == 1)
+    left = await shop.http.delete(paths[1], headers={"Authorization": f"Bearer {other}"})
+    assert left.status_code == 200
 
 
 async def test_a_shadow_ban_is_not_told_and_what_was_said_goes_if_asked(shop, guest):

@@ -3,6 +3,7 @@ import asyncio
 import pytest
 from websockets.exceptions import InvalidStatus
 
+from realtime import chat
 from realtime.chat import ChatService
 from realtime.core.chat import Rules as Decided
 from realtime.core.chat import Ruling
@@ -60,6 +61,52 @@ async def test_a_viewer_deletes_nothing_and_nothing_is_deleted_twice(running, sh
     for unknown in (new_id("msg"), "msg_" + "0" * 26, "msg_1", 'x"'):
         with pytest.raises(NotFound):
             await running.chat.delete(who(Role.OPERATOR), ShowId(show), MessageId(unknown))
+
+
+class Slow:
+    """Rules that take as long as the test wants; counts who asks at once."""
+
+    def __init__(self, rules):
+        self.rules_of, self.open, self.inside, self.most = rules.rules, asyncio.Event(), 0, 0
+
+    async def __call__(self, show):
+        self.inside += 1
+        self.most = max(self.most, self.inside)
+        await self.open.wait()
+        self.inside -= 1
+        return await self.rules_of(show)
+
+
+async def test_of_a_flood_few_are_decided_at_once_and_the_staff_do_not_wait_behind_it(
+    running, show, monkeypatch, until
+):
+    slow = Slow(running.rules)
+    monkeypatch.setattr(running.rules, "rules", slow)
+    flood = [running.chat.say(who(Role.VIEWER, f"v{n}"), ShowId(show), "me!") for n in range(60)]
+    saying = asyncio.gather(*flood)
+    await until(lambda: slow.inside == chat.UNDER_WAY_MAX)
+    host = asyncio.create_task(running.chat.say(who(Role.HOST), ShowId(show), "quiet, please"))
+    await until(lambda: slow.inside == chat.UNDER_WAY_MAX + 1)
+    slow.open.set()
+    assert len(await saying) == 60
+    assert (await host).id
+    assert slow.most == chat.UNDER_WAY_MAX + 1
+
+
+async def test_who_gets_no_turn_in_time_is_told_so_and_may_try_again(running, show, monkeypatch, until):
+    slow = Slow(running.rules)
+    monkeypatch.setattr(running.rules, "rules", slow)
+    monkeypatch.setattr(chat, "TURN_S", 0.05)
+    first = [
+        asyncio.create_task(running.chat.say(who(Role.VIEWER, f"v{n}"), ShowId(show), "me!"))
+        for n in range(chat.UNDER_WAY_MAX)
+    ]
+    await until(lambda: slow.inside == chat.UNDER_WAY_MAX)
+    with pytest.raises(Unavailable):
+        await running.chat.say(who(Role.VIEWER, "late"), ShowId(show), "me too")
+    slow.open.set()
+    await asyncio.gather(*first)
+    assert (await running.chat.say(who(Role.VIEWER, "late"), ShowId(show), "me too")).id
 
 
 async def test_a_message_that_could_not_be_published_is_refused(running, show, monkeypatch):
