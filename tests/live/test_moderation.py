@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from live.adapters import HubAnnouncer
@@ -88,14 +89,14 @@ async def test_who_is_banned_gets_no_ticket_and_no_video(shop, guest):
 
 async def test_a_ban_ends_the_video_that_its_account_watches_and_nobody_elses(shop, guest, eventually):
     other = (await shop.ask("POST", f"{SHOW}/guests", {"name": "Bob"})).json()["viewer_token"]
-    paths = []
+    relay, paths = shop.services["relay"], []
+    relay.config = msgspec.structs.replace(relay.config, handshake_ms=600_000)  # nobody here ever shakes hands
     for bearer in (guest.bearer, {"Authorization": f"Bearer {other}"}):
         answer = await shop.http.post(
             "/whep/demo", content=OFFER, headers={**bearer, "Content-Type": "application/sdp"}
         )
         assert answer.status_code == 201, answer.text
         paths.append(answer.headers["location"])
-    relay = shop.services["relay"]
     assert len(relay.sessions(ShowId("demo"))) == 2
     assert (await sanction(shop, guest.account, kind="ban")).status_code == 200
     await eventually(lambda: len(relay.sessions(ShowId("demo"))) == 1)
