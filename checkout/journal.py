@@ -86,11 +86,15 @@ class Journal:
             await self._write(_encode(Ended(hold_ids=hold_ids)) + b"\n")
 
     async def _write(self, data: bytes) -> None:
-        async with self._writing:
-            if not self.is_open:
-                raise Unavailable("Stock cannot be confirmed right now", retry_after_ms=1000)
-            # Shielded: a caller that leaves must not leave half a line behind that a later one goes on with.
-            await asyncio.shield(asyncio.ensure_future(self._append_bytes(data)))
+        await self._writing.acquire()
+        if not self.is_open:
+            self._writing.release()
+            raise Unavailable("Stock cannot be confirmed right now", retry_after_ms=1000)
+        # Shielded: a caller that leaves must not leave half a line behind that a later one goes on with. And its turn
+        # ends with the write, not with the caller: else the next one's line might come before this one.
+        writing = asyncio.ensure_future(self._append_bytes(data))
+        writing.add_done_callback(lambda _: self._writing.release())
+        await asyncio.shield(writing)
 
     async def _append_bytes(self, data: bytes) -> None:
         try:

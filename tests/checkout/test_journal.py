@@ -1,6 +1,7 @@
 """What is on disk, after everything that can happen to a file."""
 
 import asyncio
+import threading
 
 import pytest
 
@@ -105,16 +106,27 @@ async def test_one_process_at_a_time_has_it(path):
     assert reopened(path) == []
 
 
-async def test_a_caller_that_leaves_leaves_no_half_line(path):
+async def test_a_caller_that_leaves_leaves_no_half_line_and_keeps_its_turn(path, monkeypatch):
+    may_write, write_all = threading.Event(), module._write_all
+
+    def slow(file, data):
+        if b"h1" in data:
+            assert may_write.wait(20)
+        write_all(file, data)
+
+    monkeypatch.setattr(module, "_write_all", slow)
     journal = Journal(path)
     journal.open()
-    writing = asyncio.create_task(journal.append([entry("h1")]))
+    first = asyncio.create_task(journal.append([entry("h1")]))
     await asyncio.sleep(0)
-    writing.cancel()
-    await asyncio.gather(writing, return_exceptions=True)
-    await journal.append([entry("h2")])
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    second = asyncio.create_task(journal.append([entry("h2")]))
+    await asyncio.wait({second}, timeout=0.2)  # it has had its chance to overtake
+    may_write.set()
+    await second
     journal.close()
-    assert reopened(path)[-1] == "h2"
+    assert reopened(path) == ["h1", "h2"]
 
 
 async def test_closed_it_takes_nothing(path):

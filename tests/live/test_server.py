@@ -170,7 +170,7 @@ async def listening_ends(port: int) -> None:
         while True:
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except ConnectionRefusedError:
+            except (ConnectionRefusedError, ConnectionResetError):  # reset: it ended between the two
                 return
             writer.close()
             await asyncio.sleep(0)

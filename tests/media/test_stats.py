@@ -100,11 +100,13 @@ async def test_every_tenth_reading_counts_each_viewer_once_in_the_histograms(on_
     }
 
 
-async def test_a_hosts_loss_is_the_share_that_never_came(on_air, statistics, wait_until):
+async def test_a_hosts_loss_is_the_share_that_never_came(on_air, floor, statistics, wait_until):
     host, viewers = on_air
     await statistics.read(1_000)
     await pictures(host, viewers, wait_until, 10, skip=0)
     await pictures(host, viewers, wait_until, 1)
+    asked = lambda: floor.show("demo").nacked_up or floor.show("demo").plis_up  # noqa: E731
+    await wait_until(asked, "the host is asked for what is missing")
     await statistics.read(3_000)
     show = statistics.show(DEMO, 3_000)
     assert show.host.loss == pytest.approx(10 / 22, abs=0.05)
