@@ -230,9 +230,10 @@ class Desk:
             raise IdempotencyKeyMissing
         product = Product(show_id, request.variant_id)
         shelf = self._shelves.get(product)
-        if shelf is None and await self.bundles.parts(show_id, request.variant_id):
-            return await self.bundles.hold(principal, show_id, request, key)
-        shelf = shelf or await self._shelves.on_sale(product)
+        if shelf is None:
+            if await self.bundles.parts(show_id, request.variant_id):
+                return await self.bundles.hold(principal, show_id, request, key)
+            shelf = await self._shelves.on_sale(product)
         for attempt in range(FENCES_IN_A_ROW):
             tap = Tap(
                 hold_id=derived_id("hold", principal.account_id, show_id, key, attempt),
