@@ -153,6 +153,11 @@ def _confirming(told, found, holds, verdict) -> None:
         row = holds.get(each.hold_id) if each.op == "look" else None
         if row and each.state in {"expired", "released"} and row["state"] in OFF_SHELF:
             verdict.lost.append(f"{each.hold_id} was told to be {each.state}, and is {row['state']}")
+    verdict.lost += [
+        f"{each.hold_id} was given back by {each.who}, and is held"
+        for each in told
+        if each.op == "release" and each.status in {200, 204} and holds.get(each.hold_id, {}).get("state") == "held"
+    ]
     if found.one_line:
         patient = [each for each in waited.values() if each.hold_id in holds and not _was_told_no(each, told, found)]
         _overtaken(told, holds, patient, verdict)
