@@ -149,12 +149,13 @@ async def _redis(settings: Settings) -> Finding:
     if settings.redis_url:
         try:
             async with redis.asyncio.from_url(settings.redis_url, socket_connect_timeout=CONNECT_TIMEOUT_S) as client:
-                facts = await client.info("server")
+                facts = await client.info("server") | await client.info("cluster")
         except (OSError, TimeoutError, ValueError, redis.asyncio.RedisError) as error:
             text = f"REDIS_URL does not answer: {_short(error)}"
             return Finding(about=about, verdict=Verdict.MISSING, text=text, mend="Start it, or unset REDIS_URL.")
         number = str(facts["redis_version"])
-        text = f"REDIS_URL answers, version {number}"
+        kind = ", a server of a cluster" if facts.get("cluster_enabled") else ""
+        text = f"REDIS_URL answers, version {number}{kind}"
         if int(number.partition(".")[0]) < 7:
             return Finding(about=about, verdict=Verdict.MISSING, text=text, mend="Use Redis 7.0 or newer, or Valkey.")
         return Finding(about=about, verdict=Verdict.OK, text=text)
