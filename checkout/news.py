@@ -63,4 +63,5 @@ def channel_of(redis: Redis) -> str:
 
     On a cluster, which has but one, PUBLISH goes to every server: whoever listens may listen anywhere.
     """
-    return f"sf:gate:news:{redis.get_connection_kwargs().get('db') or 0}"
+    arguments: dict[str, object] = redis.get_connection_kwargs()  # type: ignore[no-untyped-call]
+    return f"sf:gate:news:{arguments.get('db') or 0}"

@@ -52,6 +52,7 @@ async def examine(settings: Settings) -> list[Finding]:
         _packages(),
         await _postgres(settings),
         await _redis(settings),
+        _broker(settings),
         _who(settings),
         _data_dir(settings),
         *_ports(settings),
@@ -164,6 +165,15 @@ async def _redis(settings: Settings) -> Finding:
         return Finding(about=about, verdict=Verdict.MISSING, text="no Valkey or Redis was found", mend=MEND)
     text = f"embedded, from the {found.valkey_from}: {version(found.valkey)}"
     return Finding(about=about, verdict=Verdict.OK, text=text)
+
+
+def _broker(settings: Settings) -> Finding:
+    about = "Broker"
+    if settings.broker == "redis":
+        return Finding(about=about, verdict=Verdict.OK, text="Redis: chat, pins and counts reach every process")
+    text = "memory: this process alone; who comes back after a restart gets a snapshot, not what was missed"
+    mend = "For several processes or machines: unset SHOWFLOOR_BROKER."
+    return Finding(about=about, verdict=Verdict.NOTE, text=text, mend=mend)
 
 
 def _who(settings: Settings) -> Finding:

@@ -151,12 +151,13 @@ async def open_services(
     pool = await open_postgres(stack, stores.database_url, share(READERS, settings.workers))
     turns = Turns(await open_postgres(stack, stores.database_url, share(WRITERS, settings.workers)))
     redis = await open_redis(stack, stores.redis_url)
-    hub = await stack.enter_async_context(Hub(await open_redis(stack, stores.redis_url)))
+    shared = settings.broker == "redis"
+    hub = await stack.enter_async_context(Hub(await open_redis(stack, stores.redis_url) if shared else None))
     pipeline = Pipeline(redis)
     stack.push_async_callback(pipeline.aclose)
     limiter, tickets = Limiter(pipeline, load=settings.load), Tickets(pipeline)
     teller = SharedStockTeller(hub, pipeline) if place else StockTeller(hub)
-    announcer, hosts = HubAnnouncer(hub, redis), HostBoard(hub)
+    announcer, hosts = HubAnnouncer(hub, redis if shared else None), HostBoard(hub)
 
     desk = await open_desk(stack, settings, stores, teller, place)
     books = Truth(pool, Counts())  # for what is read and written beside the sale

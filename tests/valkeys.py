@@ -76,6 +76,7 @@ class Cluster:
     """Three servers that share the slots; each is killed, frozen and started like any other."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.ports = free_ports(6)
         self.nodes = [
             ClusterNode(folder / str(number), self.ports[number], self.ports[number + 3]) for number in range(3)
@@ -94,6 +95,25 @@ class Cluster:
         async with asyncio.timeout(UP_S):
             while not all([await node.knows_all() for node in self.nodes]):
                 await asyncio.sleep(0.05)
+
+    async def add_replica(self, of: "ClusterNode") -> "ClusterNode":
+        """Another server, that has all that `of` has."""
+        port, bus_port = free_ports(2)
+        made = ClusterNode(self.folder / "replica", port, bus_port)
+        self.nodes.append(made)
+        await made.start()
+        async with of.client() as primary, made.client() as replica:
+            await replica.execute_command("CLUSTER", "MEET", "127.0.0.1", of.port, of.bus_port)
+            name = (await primary.execute_command("CLUSTER", "MYID")).decode()
+            async with asyncio.timeout(UP_S):
+                while True:
+                    with contextlib.suppress(redis.ResponseError):  # it has not heard of it yet
+                        await replica.execute_command("CLUSTER", "REPLICATE", name)
+                        break
+                    await asyncio.sleep(0.05)
+                while (await replica.info("replication")).get("master_link_status") != "up":
+                    await asyncio.sleep(0.05)
+        return made
 
     async def owner(self, key: str) -> "ClusterNode":
         """Who has the slot of `key`."""

@@ -155,6 +155,29 @@ async def test_one_server_away_holds_up_its_own_shows_alone(cluster, broker, hea
     await until(lambda: not broker.away)
 
 
+async def test_a_replica_that_takes_over_is_found_and_nothing_acknowledged_is_lost(heard, show):
+    name = ShowId(show)
+    async with own_cluster() as cluster, ClusterBroker(RedisCluster.from_url(cluster.url), heard) as broker:
+        primary = await cluster.owner(key(name))
+        replica = await cluster.add_replica(primary)
+        broker.subscribe(name)
+        await until(lambda: heard.subscribed)
+        assert (await broker.publish(name, Kind.EVENT, "", b"1"))[1] == 1
+        async with primary.client() as client:
+            assert await client.execute_command("WAIT", 1, 10_000) == 1
+        primary.kill()
+        async with replica.client() as client:
+            await client.execute_command("CLUSTER", "FAILOVER", "TAKEOVER")
+        async with asyncio.timeout(30):
+            while not await answered(broker, name):
+                await asyncio.sleep(0.05)
+        assert (await broker.publish(name, Kind.EVENT, "", b"2"))[1] == 2
+        await until(lambda: len(heard.subscribed) >= 2 and not broker.away)
+        await broker.publish(name, Kind.EVENT, "", b"3")
+        await until(lambda: heard.publications[-1][1].data == b"3")
+        assert [one.data for one in (await broker.load(name, "", 0)).log] == [b"1", b"2", b"3"]
+
+
 async def answered(broker, show):
     try:
         await broker.load(show, "", 0)
