@@ -58,7 +58,10 @@ class HubAnnouncer:
         self._redis = redis
         self._marks: dict[ShowId, int] = {}
         if redis is None:
-            hub.on_blank.append(lambda show: self._marks.pop(show, None))
+            hub.on_blank.append(self._forget)
+
+    def _forget(self, show: ShowId) -> None:
+        self._marks.pop(show, None)
 
     async def announce(self, show: ShowId, version: int, *events: Event) -> None:
         """Publish, then mark the version, if none before it is missing. What fails is left to the republisher."""
