@@ -183,11 +183,12 @@ class Client:
 
 
 @contextlib.asynccontextmanager
-async def serve(url: str, *, tick_ms: int = 20, origins: tuple[str, ...] = (), port: int = 0) -> AsyncIterator[Running]:
+async def serve(
+    url: str, *, tick_ms: int = 20, origins: tuple[str, ...] = (), port: int = 0, client: Any = redis.asyncio.Redis
+) -> AsyncIterator[Running]:
     """A server on `port` (0: a free one), until the end of the block."""
     async with contextlib.AsyncExitStack() as stack:
-        client = await stack.enter_async_context(redis.asyncio.from_url(url))
-        hub = Hub(client, tick_ms=tick_ms)
+        hub = Hub(await stack.enter_async_context(client.from_url(url)), tick_ms=tick_ms)
         tickets, limits, rules = Tickets(), Limits(), Rules()
         chat = ChatService(hub, limits, rules, most_a_second=0)
 
