@@ -23,9 +23,9 @@ from checkout.gate import Product
 from checkout.kept import Kept
 from checkout.rows import Row, gate_code_of, promised
 from schema.errors import Invalid, Unavailable
+from schema.hold import Hold, HoldState
 from schema.ids import AccountId, HoldId, ShowId, VariantId
 from schema.money import Money
-from schema.order import Hold, HoldState
 
 log = structlog.get_logger()
 
