@@ -93,7 +93,7 @@ async def controls(given: argparse.Namespace, record: Record, pace: Pace, folder
         if given.only not in {"", name}:
             continue
         for seed in range(given.first, given.first + CONTROL_SEEDS):
-            plan = Plan(seed=seed, faults=removed.faults, workers=1, hold_seconds=300)
+            plan = Plan(seed=seed, faults=removed.faults, workers=removed.workers, hold_seconds=300)
             print(f"without '{name}', seed {seed}: {plan}", flush=True)
             outcome = await _one(plan, pace, folder, template, keep=None, removed=name)
             record.add(outcome)

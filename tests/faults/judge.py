@@ -56,6 +56,8 @@ class Found:
     """The clock of Postgres, by which holds expire, was moved."""
     gate_forgot: bool = False
     """Redis may have lost what one process let the others know of those who wait."""
+    offers: frozenset[str] = frozenset()
+    """Holds that the waitlist made."""
     one_line: bool = False
     """There was one process, so that taps have an order that must be kept."""
 
@@ -137,6 +139,18 @@ def _holds(told, found, holds, charges, verdict) -> None:
         if why := _ended_by_nobody(row, found, released, charges[each.hold_id]):
             verdict.lost.append(f"{each.hold_id} {why}")
     verdict.duplicate += [f"{key} got the holds {sorted(ids)}" for key, ids in by_key.items() if len(ids) > 1]
+    _wishes(told, found, verdict)
+
+
+def _wishes(told, found, verdict) -> None:
+    """One wish is one hold at most, also where its buyer never heard of it."""
+    open_, had = defaultdict(set), Counter(row["buyer_id"] for row in found.holds if row["hold_id"] not in found.offers)
+    for each in told:
+        if each.op == "hold" and each.code not in REFUSED:
+            open_[each.who].add(each.key)
+    verdict.duplicate += [
+        f"{who} has {n} holds of {len(open_[who])} wishes" for who, n in had.items() if n > len(open_[who])
+    ]
 
 
 def _confirming(told, found, holds, verdict) -> None:
@@ -252,6 +266,8 @@ def _money(told, found, orders, charges, verdict) -> None:
             verdict.money.append(f"{name} is unknown here")
         if order:
             _one_order(order, charge, verdict)
+        if order and charge["state"] == "declined":
+            verdict.money.append(f"{name} was declined, and is sold")
     for hold_id, several in charges.items():
         if hold_id and sum(charge["captured"] > 0 for charge in several) > 1:
             verdict.charged_twice.append(f"{hold_id} was paid for {len(several)} times")

@@ -8,6 +8,7 @@ from faults.virtual.stockbooks import ALIVE, Row, StockBooks, owned
 
 from checkout.core.pricing import apportion
 
+NEVER_MS = 1 << 50
 ORDER_OF_HOLD = (
     "hold_id", "show_id", "variant_id", "buyer_id", "buyer_name", "quantity", "unit_amount", "currency",
 )  # fmt: skip
@@ -74,7 +75,7 @@ class Books(StockBooks):
         payment = self.payments.get(payment_id)
         if payment is None:
             return dict.fromkeys(("hold", "item", "basket", "items")) | {"code": "none"}
-        if payment["state"] != "authorizing":
+        if payment["state"] != "authorizing" and "a payment is decided once" not in self.removed:
             code = "settled"
         else:
             payment["state"] = outcome
@@ -176,16 +177,17 @@ class Books(StockBooks):
 
     def claim_outbox(self, most: int, lease_ms: int) -> list[Row]:
         now = self.clock()
-        due = [row for row in self.outbox.values() if row["state"] == "pending" and _is_due(row["due_at_ms"], now)]
+        due = [row for row in self.outbox.values() if row["state"] == "pending" and self._is_due(row["due_at_ms"])]
         due = sorted(due, key=lambda row: row["due_at_ms"])[:most]
+        lasts_ms = NEVER_MS if "a claim lapses" in self.removed else lease_ms
         for row in due:
-            row.update(attempts=row["attempts"] + 1, due_at_ms=now + lease_ms)
+            row.update(attempts=row["attempts"] + 1, due_at_ms=now + lasts_ms)
         return [dict(row) for row in due]
 
     def claim_undecided(self, most: int, lease_ms: int) -> list[Row]:
         now = self.clock()
         due = [
-            row for row in self.payments.values() if row["state"] == "authorizing" and _is_due(row["check_at_ms"], now)
+            row for row in self.payments.values() if row["state"] == "authorizing" and self._is_due(row["check_at_ms"])
         ]
         due = sorted(due, key=lambda row: row["check_at_ms"])[:most]
         for row in due:
@@ -257,7 +259,7 @@ class Books(StockBooks):
         return rows
 
     def q_new_event(self, provider: str, event_id: str, payment_id: str) -> list[Row]:
-        if (provider, event_id) in self.events:
+        if (provider, event_id) in self.events and "an event is taken once" not in self.removed:
             return []
         self.events.add((provider, event_id))
         return [{"event_id": event_id}]
@@ -274,6 +276,8 @@ class Books(StockBooks):
         return []
 
     def q_outbox_unpark(self) -> list[Row]:
+        if "a claim lapses" in self.removed:
+            return []
         for row in self.outbox.values():
             if row["state"] in {"parked", "pending"}:
                 row.update(state="pending", attempts=0, due_at_ms=self.clock())
@@ -299,7 +303,8 @@ class Books(StockBooks):
             saved.update(status=status, answer=answer)
         return []
 
-
-def _is_due(at_ms: int, now_ms: int) -> bool:
-    """Also what a clock that ran ahead has put off."""
-    return at_ms <= now_ms or at_ms > now_ms + 60_000
+    def _is_due(self, at_ms: int) -> bool:
+        """Also what a clock that ran ahead has put off."""
+        now_ms = self.clock()
+        put_off = at_ms > now_ms + 60_000 and "what a clock put off is due" not in self.removed
+        return at_ms <= now_ms or (put_off and at_ms < now_ms + NEVER_MS // 2)

@@ -117,6 +117,8 @@ class Shop:
         self.loop = asyncio.get_running_loop()
         self.app_jump_ms = self.books_jump_ms = 0
         self.books = Books(lambda: self._ms() + self.books_jump_ms, names)
+        if "expiry goes by the clock of Postgres" in names:
+            self.books.expiry_clock = self.app_clock
         self.box, self.lock, self.channels = Gatebox(names), RowLock(), Channels()
         self.box.publish = self.channels.publish
         self.network = Network(self.dice, names)
@@ -212,6 +214,7 @@ class Shop:
             limit=LIMIT,
             clock_jumped=clock_jumped,
             gate_forgot=gate_forgot,
+            offers=frozenset(entry["hold_id"] for entry in books.waitlist.values() if entry["hold_id"]),
             one_line=len(self.processes) == 1,
         )
 

@@ -39,6 +39,7 @@ class StockBooks:
         self.ledger: list[Row] = []
         self.waitlist: dict[str, Row] = {}
         self._noted: set[tuple] = set()
+        self.expiry_clock = clock
         self.epochs = 0
 
     def copy(self) -> dict[str, Any]:
@@ -215,7 +216,7 @@ class StockBooks:
         due = {"held", "paying"} if "a hold that is paid for does not expire" in self.removed else {"held"}
         rows = [
             row for row in self.holds.values()
-            if row["state"] in due and row["expires_at_ms"] <= self.clock()
+            if row["state"] in due and row["expires_at_ms"] <= self.expiry_clock()
             and (row["show_id"], row["variant_id"]) == (show, variant)
         ]  # fmt: skip
         rows = sorted(rows, key=lambda row: row["expires_at_ms"])[:most]
@@ -311,7 +312,7 @@ class StockBooks:
         return [(b, units) for (s, v, b), units in self.buyers.items() if (s, v) == (show, variant) and units > 0]
 
     def q_due(self) -> list[Row]:
-        now = self.clock()
+        now = self.expiry_clock()
         due = {"held", "paying"} if "a hold that is paid for does not expire" in self.removed else {"held"}
         rows = (row for row in self.holds.values() if row["state"] in due and row["expires_at_ms"] <= now)
         return [{"show_id": show, "variant_id": variant} for show, variant in dict.fromkeys(map(self._names, rows))]
