@@ -1,10 +1,11 @@
 """Payments, orders, refunds, the outbox and keys, as a few dicts: the other half of the truth.
 
-Baskets have as many holds as one likes; coupons, shipping and bundles change prices only, and are left out.
+Baskets have as many holds as one likes. Shipping and taxes change prices only, and are left out.
 """
 
 import msgspec
-from faults.virtual.stockbooks import ALIVE, Row, StockBooks, owned
+from faults.virtual.bundlebooks import CouponBooks, goods_of
+from faults.virtual.stockbooks import ALIVE, Row, owned
 
 from checkout.core.pricing import apportion
 
@@ -14,7 +15,7 @@ ORDER_OF_HOLD = (
 )  # fmt: skip
 
 
-class Books(StockBooks):
+class Books(CouponBooks):
     """The whole truth."""
 
     # -- payments -----------------------------------------------------------------------------------------------
@@ -38,6 +39,10 @@ class Books(StockBooks):
             return self._begun("busy", basket, None)
         if any(h["state"] not in ALIVE or (h["state"] == "held" and h["expires_at_ms"] <= now) for h in basket):
             return self._begun("lapsed", basket, None)
+        if any(part["hold_id"] not in ids for h in basket for part in self._with(h)):
+            return self._begun("part", basket, None)
+        if coupon and (refusal := self._take_coupon(hold["show_id"], coupon, buyer, payment_id, sum(goods))) != "ok":
+            return self._begun(refusal, basket, None)
         lines = list(zip(basket, goods, discounts, shippings, taxes, strict=True))
         payment = self.payments[payment_id] = {
             "payment_id": payment_id, "hold_id": hold["hold_id"], "provider": provider, "method": method,
@@ -47,8 +52,9 @@ class Books(StockBooks):
         }  # fmt: skip
         self.lines[payment_id] = [
             {
-                "payment_id": payment_id, "hold_id": h["hold_id"], "show_id": h["show_id"], "bundle_id": None,
-                "variant_id": h["variant_id"], "quantity": h["quantity"], "unit_amount": h["unit_amount"], "goods": g,
+                "payment_id": payment_id, "hold_id": h["hold_id"], "show_id": h["show_id"],
+                "bundle_id": h["bundle_id"], "variant_id": h["variant_id"], "quantity": h["quantity"],
+                "unit_amount": h["unit_amount"], "goods": g,
                 "discount": d, "shipping": s, "tax": t, "total": g - d + s, "refunded": 0,
             }
             for h, g, d, s, t in lines
@@ -88,7 +94,9 @@ class Books(StockBooks):
         ours = [h for h in mine if (h["state"], h["payment_id"]) == ("paying", payment["payment_id"])]
         if outcome == "authorized" and len(ours) == len(mine):
             self._sell(payment, order_id)
+            self._settle_coupon(payment["payment_id"], sold=True)
             return "sold"
+        self._settle_coupon(payment["payment_id"], sold=False)
         for hold in ours:
             if hold["held_until_ms"] > self.clock():
                 hold.update(state="held", expires_at_ms=hold["held_until_ms"])
@@ -125,6 +133,8 @@ class Books(StockBooks):
         if order["state"] == "paid":
             code = "ok"
             order["state"] = self.payments[order["payment_id"]]["state"] = "captured" if captured else "capture_failed"
+            if not captured:
+                self._coupon_comes_back(order)
             for line in self.lines[order["payment_id"]]:
                 if captured:
                     self._note(*self._names(line), "capture", 0, line["total"], order_id, line["hold_id"])
@@ -156,6 +166,8 @@ class Books(StockBooks):
         empties = given == left
         order["refunded"] += given
         order["state"] = "refunded" if empties else "partially_refunded"
+        if empties:
+            self._coupon_comes_back(order)
         lines = self.lines[order["payment_id"]]
         shares = apportion(given, [line["total"] - line["refunded"] for line in lines])
         for line, share in zip(lines, shares, strict=True):
@@ -223,6 +235,7 @@ class Books(StockBooks):
         code = {"paid": "ok", "cancelled": "known"}.get(order["state"], "late")
         if code == "ok":
             order["state"] = "cancelled"
+            self._coupon_comes_back(order)
             payment = self.payments[order["payment_id"]]
             for row in self.outbox.values():
                 if (row["order_id"], row["kind"]) == (order_id, "capture"):
@@ -243,8 +256,15 @@ class Books(StockBooks):
     # -- queries ------------------------------------------------------------------------------------------------
 
     def q_basket_holds(self, ids: list[str], buyer: str) -> list[Row]:
-        mine = (self.holds[i] for i in ids if i in self.holds and self.holds[i]["buyer_id"] == buyer)
-        return [hold | {"goods_amount": hold["unit_amount"] * hold["quantity"]} for hold in mine]
+        mine = [self.holds[i] for i in ids if i in self.holds and self.holds[i]["buyer_id"] == buyer]
+        found = {row["hold_id"]: row for hold in mine for row in self._with(hold)}
+        place = {hold_id: number for number, hold_id in reversed(list(enumerate(ids)))}
+
+        def order(row: Row) -> tuple:
+            first = row["bundle_hold_id"] or row["hold_id"]
+            return place.get(first, len(ids)), place.get(row["hold_id"], len(ids)), row["hold_id"]
+
+        return [row | {"goods_amount": goods_of(row)} for row in sorted(found.values(), key=order)]
 
     def q_charges(self, _show: str) -> list[Row]:
         return []

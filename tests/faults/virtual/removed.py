@@ -104,6 +104,9 @@ async def _believe(self: till.Till, payment_id: str, age_ms: int = 0) -> None:
 
 
 REMOVED |= {
+    "a bundle is whole": Removed(("redis down", "redis emptied", "redis drops")),
+    "a coupon is counted": Removed(("retry storm",)),
+    "a coupon's use comes back": Removed(("provider delays",)),
     "a claim lapses": Removed(("desk killed",) * 6 + ("provider delays",)),
     "expiry goes by the clock of Postgres": Removed(("app clock jumps",)),
     "what a clock put off is due": Removed(("postgres clock jumps", "provider drops", "provider delays")),
