@@ -238,9 +238,11 @@ class Desk:
         if not key:
             raise IdempotencyKeyMissing
         product = Product(show_id, request.variant_id)
-        if product not in self._shelves and await self.bundles.parts(show_id, request.variant_id):
-            return await self.bundles.hold(principal, show_id, request, key)
-        shelf = self._shelves.get(product) or await self._shelf_on_sale(product)
+        shelf = self._shelves.get(product)
+        if shelf is None:
+            if await self.bundles.parts(show_id, request.variant_id):
+                return await self.bundles.hold(principal, show_id, request, key)
+            shelf = await self._shelf_on_sale(product)
         for attempt in range(FENCES_IN_A_ROW):
             tap = Tap(
                 hold_id=derived_id("hold", principal.account_id, show_id, key, attempt),
@@ -250,6 +252,8 @@ class Desk:
                 price_seen=request.unit_price_amount,
             )
             decision = await shelf.take(tap)
+            if decision.code is Code.HELD and decision.hold is not None:
+                return decision.hold
             if decision.code is Code.FENCED:
                 continue  # an earlier try with this key was given up: it got 503, and this is its retry
             if error := refusal(decision.code):

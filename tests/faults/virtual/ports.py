@@ -140,9 +140,6 @@ class Client:
     async def hset(self, key: str, mapping: dict) -> None:
         await self._write(lambda: self._box.hset(key, mapping))
 
-    async def hdel(self, key: str, *names: str) -> int:
-        return await self._write(lambda: self._box.hdel(key, names))
-
     async def _write(self, act: Callable[[], Any]) -> Any:
         loop = asyncio.get_running_loop()
         return await self._line.ask(lambda: self._box.write(loop.time(), act))
