@@ -21,7 +21,7 @@ O = TypeVar("O")  # noqa: E741 - its outcome
 Spawn = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
 
 TRAILING = 4
-AT_ONCE = 128
+AT_ONCE = 64
 """So many hear their answers in one turn of the loop: what comes from the stores meanwhile waits for that long."""
 
 
