@@ -53,11 +53,11 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 
 # The stamps are rebuilt when what they were made from changes. All chatter goes to standard error, since the
 # standard output of `make demo ARGS=--json` is for a program.
-$(VENV)/.runtime: pyproject.toml media/native/_fanout.c deploy/requirements.txt deploy/setup.sh
+$(VENV)/.runtime: pyproject.toml $(wildcard media/native/*.[ch]) deploy/requirements.txt deploy/setup.sh
 	@deploy/setup.sh $(PYTHON) $(VENV) deploy/requirements.txt >&2
 	@touch $@
 
 # The lock for the tests holds the other one.
-$(VENV)/.test: pyproject.toml media/native/_fanout.c deploy/requirements-test.txt deploy/setup.sh
+$(VENV)/.test: pyproject.toml $(wildcard media/native/*.[ch]) deploy/requirements-test.txt deploy/setup.sh
 	@deploy/setup.sh $(PYTHON) $(VENV) deploy/requirements-test.txt >&2
 	@touch $@ $(VENV)/.runtime

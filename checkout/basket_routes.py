@@ -8,8 +8,7 @@ from typing import Any
 
 from starlette.routing import BaseRoute
 
-from checkout.desk import Desk
-from checkout.ports import Limiter
+from checkout.calls import desk_of, limit_taps
 from schema.api import Answer, Call, Operation, route
 from schema.errors import (
     Conflict,
@@ -31,25 +30,19 @@ from schema.people import Role
 from schema.show import Charges
 
 
-def _desk(call: Call[Any]) -> Desk:
-    desk: Desk = call.request.state.desk
-    return desk
-
-
 def _show(call: Call[Any]) -> ShowId:
     return ShowId(call.path("show"))
 
 
 async def quote_basket(call: Call[QuoteRequest]) -> Answer:
     """200 the quote."""
-    return Answer(body=await _desk(call).quote(call.who, _show(call), call.body))
+    return Answer(body=await desk_of(call).quote(call.who, _show(call), call.body))
 
 
 async def pay_basket(call: Call[BasketPayRequest]) -> Answer:
     """200 the order, or 202 the holds in state paying."""
-    limiter: Limiter = call.request.state.limiter
-    await limiter.check("buy", call.who.account_id)
-    result = await _desk(call).pay_basket(call.who, _show(call), call.body, call.key)
+    await limit_taps(call)
+    result = await desk_of(call).pay_basket(call.who, _show(call), call.body, call.key)
     if isinstance(result, Order):
         return Answer(body=result, headers={"Location": f"/api/v1/orders/{result.order_id}"})
     return Answer(status=202, body=result, headers={"Retry-After": "1"})
@@ -57,12 +50,12 @@ async def pay_basket(call: Call[BasketPayRequest]) -> Answer:
 
 async def get_charges(call: Call[None]) -> Answer:
     """200 the rates."""
-    return Answer(body=await _desk(call).charges.get(_show(call)))
+    return Answer(body=await desk_of(call).charges.get(_show(call)))
 
 
 async def set_charges(call: Call[Charges]) -> Answer:
     """200 the rates as they are now."""
-    return Answer(body=await _desk(call).charges.put(_show(call), call.body))
+    return Answer(body=await desk_of(call).charges.put(_show(call), call.body))
 
 
 OPERATIONS: list[tuple[Operation, Callable[[Call[Any]], Awaitable[Answer]]]] = [

@@ -339,3 +339,13 @@ class HoldPage(Struct, frozen=True, kw_only=True):
 
     items: list[Hold]
     next_cursor: str | None = None
+
+
+class Purchases(Struct, frozen=True, kw_only=True):
+    """What one account has in a show: its open holds, the oldest first, and one page of its orders, newest first."""
+
+    holds: list[Hold]
+    """A bundle is one of them, with its `bundle`. Only the first page has any."""
+    orders: list[Order]
+    next_cursor: str | None = None
+    """Of the orders."""

@@ -1,7 +1,7 @@
 """Finds the extension and a libcrypto for it, and proves both before they are used.
 
 Owns: the one answer of the process. Invariant: the extension is handed out only if it was built from the
-source beside it, and after it has given the very bytes that the reference gives.
+sources beside it, and after it has given the very bytes that the reference gives.
 """
 
 import ctypes
@@ -21,7 +21,8 @@ from media.core.srtp import GcmSender
 
 log = structlog.get_logger()
 
-SOURCE: Final = Path(__file__).with_name("_fanout.c")
+FOLDER: Final = Path(__file__).parent
+"""Of the C sources, `*.c` and `*.h`."""
 _FUNCTIONS: Final = (
     "EVP_CIPHER_CTX_new",
     "EVP_CIPHER_CTX_free",
@@ -63,9 +64,9 @@ def load() -> Found:
 
 
 def _is_current(fanout: ModuleType) -> bool:
-    """Whether it was built from the C source beside it; one that cannot tell was not."""
+    """Whether it was built from the C sources beside it; one that cannot tell was not."""
     try:
-        return bool(fanout.source() == SOURCE.read_bytes())
+        return bool(fanout.sources() == {path.name: path.read_bytes() for path in FOLDER.glob("*.[ch]")})
     except (AttributeError, OSError):
         return False
 

@@ -28,6 +28,10 @@ async def port():
     port.close()
 
 
+def texts() -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (ROOT / "media/native").glob("*.[ch]")}
+
+
 def can_build() -> bool:
     compiler = (sysconfig.get_config_var("CC") or "cc").split()[0]
     return shutil.which(compiler) is not None and (Path(sysconfig.get_path("include")) / "Python.h").exists()
@@ -61,7 +65,7 @@ def test_without_the_extension_the_pure_one_serves_and_a_demand_for_the_native_o
 
 
 def test_an_extension_of_another_source_is_not_taken_and_says_so(port, monkeypatch):
-    stale = SimpleNamespace(source=lambda: loader.SOURCE.read_bytes() + b"\n", use_crypto=lambda *_: None)
+    stale = SimpleNamespace(sources=lambda: {**texts(), "send.c": b"/* older */"}, use_crypto=lambda *_: None)
     monkeypatch.setitem(sys.modules, "media.native._fanout", stale)
     monkeypatch.setattr(loader, "_is_right", lambda _: True)
     with structlog.testing.capture_logs() as said:
@@ -71,24 +75,32 @@ def test_an_extension_of_another_source_is_not_taken_and_says_so(port, monkeypat
     assert [line["log_level"] for line in said] == ["warning"]
     monkeypatch.setattr(native, "load", lambda: found)
     assert type(egress_for(port)) is Egress
-    del stale.source  # one from before the text was built in
+    del stale.sources  # one from before the text was built in
     assert load.__wrapped__().fanout is None
 
 
 def test_without_looking_at_its_source_it_would_be(monkeypatch):
-    stale = SimpleNamespace(source=lambda: b"", use_crypto=lambda *_: None)
+    stale = SimpleNamespace(sources=dict, use_crypto=lambda *_: None)
     monkeypatch.setitem(sys.modules, "media.native._fanout", stale)
     monkeypatch.setattr(loader, "_is_right", lambda _: True)
     monkeypatch.setattr(loader, "_is_current", lambda _: True)
     assert load.__wrapped__().fanout is stale
 
 
-def test_a_change_of_the_source_is_noticed(monkeypatch, tmp_path):
+def test_a_change_of_any_source_is_noticed_and_one_more_or_less(monkeypatch, tmp_path):
     for fanout in [found.fanout for found in (load(),) if found.fanout]:
         assert loader._is_current(fanout)
-        changed = tmp_path / "_fanout.c"
-        changed.write_bytes(loader.SOURCE.read_bytes().replace(b"BUFFER = 65536", b"BUFFER = 65537"))
-        monkeypatch.setattr(loader, "SOURCE", changed)
+        monkeypatch.setattr(loader, "FOLDER", tmp_path)
+        for name, text in texts().items():
+            (tmp_path / name).write_bytes(text)
+        assert loader._is_current(fanout)
+        for name, text in texts().items():
+            (tmp_path / name).write_bytes(text + b"\n")
+            assert not loader._is_current(fanout), name
+            (tmp_path / name).unlink()
+            assert not loader._is_current(fanout), name
+            (tmp_path / name).write_bytes(text)
+        (tmp_path / "more.c").write_bytes(b"")
         assert not loader._is_current(fanout)
 
 
