@@ -10,9 +10,11 @@ from checkout.reconciler import Reconciler
 from checkout.rows import Row, bundle_hold_of, hold_of, order_of, totals_of
 from checkout.truth import Truth, sql
 from schema.errors import NotFound
+from schema.hold import Hold, HoldPage
 from schema.ids import AccountId, ShowId
-from schema.order import Hold, HoldPage, Order, OrderPage, OutboxPage, PaymentDifferencePage, Purchases, ShowTotals
+from schema.order import Order, OrderPage, Purchases, ShowTotals
 from schema.pages import from_cursor, to_cursor
+from schema.payment import OutboxPage, PaymentDifferencePage
 
 PAGE_MOST = 200
 
