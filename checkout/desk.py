@@ -232,6 +232,8 @@ class Desk:
                 price_seen=request.unit_price_amount,
             )
             decision = await shelf.take(tap)
+            if decision.code is Code.HELD and decision.hold is not None:
+                return decision.hold
             if decision.code is Code.FENCED:
                 continue  # an earlier try with this key was given up: it got 503, and this is its retry
             if error := refusal(decision.code):

@@ -81,7 +81,7 @@ class Shelf:
             self._ask_truth, spawn=spawn, most=TRUTH_BATCH, after=self._tell_gate
         )
         self._at_gate: Batcher[Tap, Decision] = Batcher(
-            self._ask_gate, spawn=spawn, most=GATE_BATCH, in_flight=2, onward=self._at_truth
+            self._ask_gate, spawn=spawn, most=GATE_BATCH, onward=self._at_truth
         )
 
     def take(self, tap: Tap) -> "asyncio.Future[Decision]":
