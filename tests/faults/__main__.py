@@ -81,7 +81,9 @@ async def _one(
     print(f"  {'ok' if outcome.ok else outcome.findings}, {outcome.holds} holds, {outcome.orders} orders,", end=" ")
     print(f"settled in {outcome.settled_s} s, {outcome.seconds} s; not done: {outcome.not_done or 'none'}", flush=True)
     if keep and not outcome.ok:
-        shutil.copytree(place, keep / f"seed-{plan.seed}", ignore=shutil.ignore_patterns("s"), dirs_exist_ok=True)
+        shutil.copytree(
+            place, keep / f"seed-{plan.seed}", ignore=shutil.ignore_patterns("s", "run"), dirs_exist_ok=True
+        )
     shutil.rmtree(place, ignore_errors=True)
     return outcome
 

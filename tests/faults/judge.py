@@ -160,7 +160,8 @@ def _wishes(told, found, verdict) -> None:
     """One wish is one hold at most, also where its buyer never heard of it."""
     open_ = defaultdict(set)
     mine = [row for row in found.holds if row["hold_id"] not in found.offers and not _is_further_part(row)]
-    had = Counter(row["buyer_id"] for row in mine)
+    asked = {each.who for each in told}
+    had = Counter(row["buyer_id"] for row in mine if row["buyer_id"] in asked)
     for each in told:
         if each.op == "hold" and each.code not in REFUSED:
             open_[each.who].add(each.key)

@@ -3,6 +3,9 @@
 from faults.virtual.stockbooks import Row, StockBooks
 
 
+NO_COUPON = dict.fromkeys(("show_id", "code", "percent_bp", "amount", "minimum", "uses", "uses_per_buyer", "used"))
+
+
 class BundleBooks(StockBooks):
     """A bundle draws its parts' stock, all of them or none."""
 
@@ -75,8 +78,7 @@ class CouponBooks(BundleBooks):
 
     def q_coupon_for(self, show: str, code: str, buyer: str, goods: int) -> list[Row]:
         coupon = self.coupons.get((show, code))
-        row = coupon or {"code": None, "percent_bp": None, "amount": None}
-        return [row | {"refusal": self._coupon_refusal(coupon, buyer, goods)}]
+        return [(coupon or NO_COUPON) | {"refusal": self._coupon_refusal(coupon, buyer, goods)}]
 
     def _coupon_refusal(self, coupon: Row | None, buyer: str, goods: int) -> str | None:
         if coupon is None:
