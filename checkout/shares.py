@@ -96,7 +96,7 @@ class Shares:
         if self._is_down():
             return []
         now_ms = self._clock()
-        args = [now_ms, now_ms + self._hold_ms, hold_id, want.units, most]
+        args: list[int | str] = [now_ms, now_ms + self._hold_ms, hold_id, want.units, most]
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 found = await self._script(keys=[_key(network, want.product)], args=args)
