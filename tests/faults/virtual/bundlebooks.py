@@ -2,7 +2,6 @@
 
 from faults.virtual.stockbooks import Row, StockBooks
 
-
 NO_COUPON = dict.fromkeys(("show_id", "code", "percent_bp", "amount", "minimum", "uses", "uses_per_buyer", "used"))
 
 

@@ -289,14 +289,14 @@ class StockBooks:
             if entry["quantity"] > item["stocked"] - item["taken"]:
                 break
             units = self.buyers.get((show, variant, entry["buyer_id"]), 0)
-            self._move(entry, waiting=-1)
             if units + entry["quantity"] > goods["limit_per_buyer"]:
                 entry["state"] = "passed"
+                self._move(entry, waiting=-1)
                 continue
             who = entry["buyer_id"], entry["buyer_name"], entry["quantity"]
             hold_id = "hold_" + entry["entry_id"].partition("_")[2]
             hold = self._hold(hold_id, show, variant, *who, goods, self.clock(), offer_ms)
-            self._move(entry, taken=entry["quantity"])
+            self._move(entry, taken=entry["quantity"], waiting=-1)
             self._take(hold)
             entry.update(state="offered", hold_id=hold_id)
             made.append(dict(hold))
