@@ -2,8 +2,8 @@
 
 Owns: the port, the shows, the sessions, the flush, the tasks that tick.
 Invariant: no more than `max_sessions` sessions, `max_pending` unfinished ones (`host_places` more for publishers) and
-`max_per_account` in which one account watches; every task ends with the relay; the loop is never held for more than about ten milliseconds by a
-fan-out.
+`max_per_account` in which one account watches; every task ends with the relay; the loop is never held for more than
+about ten milliseconds by a fan-out.
 """
 
 import asyncio

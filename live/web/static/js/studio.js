@@ -16,7 +16,7 @@ import { joinRoom } from "./room.js";
 import { showOfPath, StaffSession } from "./session.js";
 import { attempt, gateWords, isLockedOut, TokenGate, TopBar } from "./staff.js";
 import { toast, Toasts } from "./toast.js";
-import { html, render, signal } from "./view.js";
+import { effect, html, render, signal } from "./view.js";
 import { explain } from "./words.js";
 
 const showId = showOfPath();
@@ -35,6 +35,7 @@ function start() {
   const voice = new Voice({ show: showId, token, socket });
   const moderator = new Moderator({ show: showId, token });
   const camera = new Camera({ show: showId, token });
+  effect(() => camera.hold(camera.live && store.show.value?.state === "paused"));
   const { AudiencePanel } = audiencePanel({ show: showId, token, store, onAir: () => camera.live });
   const busy = signal(false);
   const editing = signal(null);
