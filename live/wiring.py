@@ -166,7 +166,7 @@ async def open_services(
     audit = Audit(books)
     postman = await stack.enter_async_context(Postman(webhook_reach(settings)))
     signer = Signer(settings.receipt_key or stored_secret(settings.data_dir, RECEIPT_FILE))
-    webhooks = Webhooks(books, postman, audit, leads=desk.leads)
+    webhooks = Webhooks(books, postman, audit, leads=desk.upkeep.leads)
     book = DeskBook(desk)
     catalog, pins = Catalog(pool, turns, book, announcer), Pins(pool, turns, announcer)
     links = await open_links(stack, settings, hosts, place) if place else None

@@ -79,7 +79,7 @@ class TestPaying:
         assert shop.pay.count("captures", ann.ids[0]) == 1
         assert await ann.states() == ["sold", "sold"]
         assert ((await shop.stock("pot")).sold, (await shop.stock("mug")).sold) == (1, 2)
-        assert (await shop.desk.totals(shop.show_id)).units_sold == 3
+        assert (await shop.desk.books.totals(shop.show_id)).units_sold == 3
         report = await shop.verify()
         assert report.problems == []
         assert {line.variant_id: line.captured for line in report.lines} == {"pot": 4900, "mug": 1998}
