@@ -137,7 +137,7 @@ export function Preview({ camera }) {
     video.current.muted = true; // one's own voice a moment later is unbearable
     video.current.srcObject = stream;
   }, [stream]);
-  return html`<div class="preview ${camera.live ? "on-air" : ""}">
+  return html`<div class="preview ${camera.live && !camera.held.value ? "on-air" : ""}">
     <video ref=${video} autoplay playsinline data-testid="preview" aria-label="Your camera" />
     ${!stream && html`<p class="hint">${camera.problem.value || "Your camera appears here."}</p>`}
     ${camera.held.value && html`<p class="hint" data-testid="held">A short break: your camera and microphone are off until you resume.</p>`}
@@ -185,7 +185,7 @@ const WORDS = { idle: "Off air", stopped: "Off air", refused: "Off air", replace
 /** `elsewhere`: video of the show arrives from somebody else, OBS perhaps. */
 export function AirLine({ camera, elsewhere }) {
   const stats = camera.live ? camera.stats.value : null;
-  const words = elsewhere && camera.status.value !== "replaced" ? "Another source is on air" : WORDS[camera.status.value];
+  const words = elsewhere && camera.status.value !== "replaced" ? "Another source is on air" : camera.held.value ? "In a break" : WORDS[camera.status.value];
   return html`<p class="air ${camera.status.value}" role="status" data-testid="air" data-status=${camera.status.value}>
     <b>${words}</b>
     ${stats && html`<span data-testid="bitrate">${Math.round(stats.bitrateBps / 1000)} kbit/s, ${Math.round(stats.framesPerSecond)} frames/s${stats.codec && `, ${stats.codec}`}</span>`}
