@@ -43,6 +43,7 @@ from checkout.till import Till
 from checkout.truth import Truth, sql
 from checkout.upkeep import Upkeep
 from checkout.waitlist import Waitlist, owner
+from schema.basket import BasketPayRequest, PayingBasket, Quote, QuoteRequest
 from schema.errors import (
     Conflict,
     HoldConfirming,
@@ -52,22 +53,10 @@ from schema.errors import (
     NotFound,
     Unavailable,
 )
+from schema.hold import Hold, HoldRequest, HoldState
 from schema.ids import HoldId, OrderId, ShowId, VariantId, new_id
-from schema.order import (
-    BasketPayRequest,
-    Hold,
-    HoldRequest,
-    HoldState,
-    Order,
-    OutboxEntry,
-    PayingBasket,
-    PaymentStep,
-    PayRequest,
-    Quote,
-    QuoteRequest,
-    Refund,
-    RefundLine,
-)
+from schema.order import Order, Refund, RefundLine
+from schema.payment import OutboxEntry, PaymentStep, PayRequest
 from schema.people import Principal
 from schema.show import Stock
 
