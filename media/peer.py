@@ -16,7 +16,7 @@ from media.core import stun
 from media.core.demux import Address, OverTcp, is_plain_alert
 from media.core.rtp import Header
 from media.core.sdp import Offer, our_setup
-from media.dtls import Association, Certificate, Sender, associate
+from media.dtls import Association, Certificate, Receiver, Sender, associate
 from media.hearing import Hearing
 
 DTLS_QUEUE: Final = 64
@@ -39,6 +39,8 @@ class Wire(Protocol):
     def retire(self, ufrag: str) -> None: ...
 
     def forget(self, peer: "Peer") -> None: ...
+
+    def receiver(self, receiver: Receiver) -> Receiver: ...
 
 
 class PeerListener(Protocol):
@@ -140,7 +142,8 @@ class Peer:
             self._dtls = associate(self, self._wire.certificate, self._fingerprint, is_client=self.setup == "active")
             if await self._dtls.shake_hands():
                 assert self._dtls.receiver is not None, "the handshake yields the keys"
-                self.sender, self.receiver = self._dtls.sender, Hearing(self._dtls.receiver)
+                self.sender = self._dtls.sender
+                self.receiver = Hearing(self._wire.receiver(self._dtls.receiver))
                 if self.listener and not self.is_closed:
                     self.listener.connected()
                 return

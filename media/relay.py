@@ -26,7 +26,7 @@ from media.core.srtp import MAX_SOURCES
 from media.flush import HOLD_S, SLICE, Flush
 from media.layer import Layer
 from media.links import Links
-from media.native import egress_for
+from media.native import egress_for, intake_for
 from media.newcomers import ROUND_PACKETS
 from media.peer import Peer
 from media.port import MediaPort
@@ -109,6 +109,7 @@ class Relay:
             await self._port.open_tcp(self.config.tcp_port)
         self._numbers = self._port.number, self._port.tcp.number
         self._egress = egress_for(self._port, native=self.config.native)
+        self._port.intake = intake_for(self._port, native=self.config.native)
         self._flush = Flush(self._port, self._egress, self.config.flush_ms)
         self._port.looked = self._flush.flush
         await self._tasks.__aenter__()

@@ -11,7 +11,9 @@
  */
 #define TEXTS
 #include "text.h"
+#include "inbox.h"
 #include "job.h"
+#include "opener.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -130,7 +132,8 @@ hurry(PyObject *Py_UNUSED(module), PyObject *args)
 }
 
 #define EACH_TEXT(DO) \
-    DO(_fanout, c) DO(cipher, c) DO(cipher, h) DO(job, h) DO(runs, c) DO(send, c) DO(targets, c) DO(text, h)
+    DO(_fanout, c) DO(cipher, c) DO(cipher, h) DO(crypto, c) DO(crypto, h) DO(inbox, c) DO(inbox, h) DO(job, h) \
+    DO(opener, c) DO(opener, h) DO(runs, c) DO(send, c) DO(targets, c) DO(text, h)
 #define DECLARE(name, kind) \
     extern const char text_##name##_##kind[] __attribute__((visibility("hidden"))); \
     extern const char text_##name##_##kind##_end[] __attribute__((visibility("hidden")));
@@ -167,7 +170,8 @@ tells_no_gso(PyObject *Py_UNUSED(module), PyObject *number)
 
 static PyMethodDef methods[] = {
     {"use_crypto", use_crypto, METH_VARARGS,
-     "use_crypto(new, free, init, update, final, ctrl, aes_128_gcm, aes_256_gcm): addresses of libcrypto's EVP."},
+     "use_crypto(new, free, init, update, final, ctrl, aes_128_gcm, aes_256_gcm, then init, update, final to decrypt):\n"
+     "addresses of libcrypto's EVP."},
     {"fan", fan, METH_VARARGS,
      "fan(fd, pktinfo_level, pktinfo_type, targets, runs): (left, packets, octets, sends, failed).\n\n"
      "`left` holds (target, run, segment) from which on a target's runs are still to be sent."},
@@ -200,9 +204,18 @@ PyInit__fanout(void)
     PyObject *module = PyModule_Create(&definition);
     if (!module)
         return NULL;
-    if (!make_cipher_type() || PyModule_AddObjectRef(module, "Cipher", (PyObject *)cipher_type) < 0) {
-        Py_DECREF(module);
-        return NULL;
-    }
+    const struct {
+        const char *name;
+        PyObject *type;
+    } types[] = {
+        {"Cipher", (PyObject *)make_cipher_type()},
+        {"Opener", (PyObject *)make_opener_type()},
+        {"Inbox", make_inbox_type()},
+    };
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (!types[i].type || PyModule_AddObjectRef(module, types[i].name, types[i].type) < 0) {
+            Py_DECREF(module);
+            return NULL;
+        }
     return module;
 }
