@@ -9,7 +9,8 @@ most two generations of ICE credentials hold; a bad handshake packet never ends 
 
 import asyncio
 import secrets
-from typing import Final, NamedTuple, Protocol
+from array import array
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from media.clock import now_ms
 from media.core import stun
@@ -76,12 +77,27 @@ class Probe(NamedTuple):
     sent_ms: int
 
 
+class _Noted:
+    """One of those things about a peer of which media/native keeps a copy; a change of it is counted."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __set__(self, peer: "Peer", value: object) -> None:
+        peer.__dict__[self._name] = value
+        peer.changes[0] += 1
+
+
 class Peer:
     """The transport of one session."""
 
     role = "controlled"
+    if not TYPE_CHECKING:  # read as any attribute is: a descriptor without `__get__` stands back behind it
+        address, sender, is_closed, uses_gso = _Noted(), _Noted(), _Noted(), _Noted()
 
     def __init__(self, wire: Wire, offer: Offer, *, handshake_ms: int) -> None:
+        self.changes = array("q", (0,))
+        """How often address, sender, `is_closed` or `uses_gso` were set: who has read them need not until it changes."""
         self.credentials = _fresh(offer.ufrag, offer.password)
         self.setup = our_setup(offer.setup)
         self.address: Address | None = None

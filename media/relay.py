@@ -19,11 +19,12 @@ from msgspec import Struct
 from media.clock import now_ms
 from media.config import RelayConfig
 from media.core import sdp
+from media.core.audience import ROW
 from media.core.catchup import STEP_MS
 from media.core.formats import Codec, Kind
 from media.core.history import Packet
 from media.core.srtp import MAX_SOURCES
-from media.flush import HOLD_S, SLICE, Flush
+from media.flush import HOLD_S, Flush
 from media.layer import Layer
 from media.links import Links
 from media.native import egress_for, intake_for
@@ -426,8 +427,8 @@ class Relay:
 
     async def _report(self, show: Show) -> None:
         subscribers = [subscriber for subscriber in show.subscribers if subscriber.peer.is_up]
-        for at in range(0, len(subscribers), SLICE):
-            for subscriber in subscribers[at : at + SLICE]:
+        for at in range(0, len(subscribers), ROW):
+            for subscriber in subscribers[at : at + ROW]:
                 subscriber.report_again(now_ms())
                 subscriber.consider(now_ms())
             await asyncio.sleep(0)

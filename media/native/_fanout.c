@@ -86,7 +86,7 @@ fan(PyObject *Py_UNUSED(module), PyObject *args)
     Job *job = new_job(fd, level, kind);
     if (!job)
         return NULL;
-    targets = PySequence_Tuple(given_targets);
+    targets = Py_IS_TYPE(given_targets, roll_type) ? Py_NewRef(given_targets) : PySequence_Tuple(given_targets);
     runs = targets ? PySequence_Tuple(given_runs) : NULL;
     held = runs ? PyList_New(0) : NULL;
     if (!held)
@@ -99,7 +99,7 @@ fan(PyObject *Py_UNUSED(module), PyObject *args)
     }
     if (read_runs(job, runs, held) < 0)
         goto end;
-    job->target_count = PyTuple_Size(targets);
+    job->target_count = PyTuple_Check(targets) ? PyTuple_Size(targets) : roll_size(targets);
     if (read_targets(job, targets) == 0)
         result = done(job);
 end:
@@ -133,7 +133,7 @@ hurry(PyObject *Py_UNUSED(module), PyObject *args)
 
 #define EACH_TEXT(DO) \
     DO(_fanout, c) DO(cipher, c) DO(cipher, h) DO(crypto, c) DO(crypto, h) DO(inbox, c) DO(inbox, h) DO(job, h) \
-    DO(opener, c) DO(opener, h) DO(runs, c) DO(send, c) DO(targets, c) DO(text, h)
+    DO(opener, c) DO(opener, h) DO(roll, c) DO(runs, c) DO(send, c) DO(targets, c) DO(text, h)
 #define DECLARE(name, kind) \
     extern const char text_##name##_##kind[] __attribute__((visibility("hidden"))); \
     extern const char text_##name##_##kind##_end[] __attribute__((visibility("hidden")));
@@ -196,7 +196,7 @@ PyInit__fanout(void)
         {&names.rtp_key, "rtp_key"}, {&names.rtp_salt, "rtp_salt"}, {&names.lines, "lines"},
         {&names.payload_types, "payload_types"}, {&names.numbers, "numbers"},
         {&names.payload_bytes, "payload_bytes"}, {&names.extensions, "extensions"},
-        {&names.press, "press"},
+        {&names.press, "press"}, {&names.changes, "changes"},
     };
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
         if (!*wanted[i].at && !(*wanted[i].at = PyUnicode_InternFromString(wanted[i].text)))
@@ -211,6 +211,7 @@ PyInit__fanout(void)
         {"Cipher", (PyObject *)make_cipher_type()},
         {"Opener", (PyObject *)make_opener_type()},
         {"Inbox", make_inbox_type()},
+        {"Roll", (PyObject *)make_roll_type()},
     };
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (!types[i].type || PyModule_AddObjectRef(module, types[i].name, types[i].type) < 0) {

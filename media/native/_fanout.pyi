@@ -17,6 +17,10 @@ class Opener:
     def __init__(self, key: bytes, salt: bytes, most: int, /) -> None: ...
     def unprotect(self, packet: bytes, header_size: int, /) -> bytes | None: ...
 
+class Roll:
+    def __init__(self, targets: Sequence[Target], /) -> None: ...
+    def kept(self) -> int: ...
+
 class Inbox:
     def __init__(
         self,
@@ -31,7 +35,7 @@ class Inbox:
 
 def use_crypto(*addresses: int) -> None: ...
 def fan(
-    fd: int, pktinfo_level: int, pktinfo_type: int, targets: Sequence[Target], runs: Sequence[Run], /
+    fd: int, pktinfo_level: int, pktinfo_type: int, targets: Sequence[Target] | Roll, runs: Sequence[Run], /
 ) -> tuple[list[tuple[int, int, int]], int, int, int, int]: ...
 def hurry(
     fd: int, pktinfo_level: int, pktinfo_type: int, target: Target, packets: Sequence[Packet], /
