@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 from starlette.routing import BaseRoute
 
 from checkout.audit import Audit
-from checkout.desk import PAGE_MOST
+from checkout.books import PAGE_MOST
 from schema.api import Answer, Call, Operation, route
 from schema.audit import AuditPage
 from schema.errors import Invalid, Unavailable

@@ -16,8 +16,8 @@ from checkout.givebacks import ShelfOf
 from checkout.rows import Row, bundle_hold_of, hold_of, promised
 from checkout.truth import Truth, sql
 from schema.errors import NotFound, Unavailable
+from schema.hold import Hold, HoldRequest, HoldState
 from schema.ids import ShowId
-from schema.order import Hold, HoldRequest, HoldState
 from schema.people import Principal
 
 ATTEMPTS = 4

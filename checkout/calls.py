@@ -5,7 +5,8 @@ Owns: the pages' usual size, and which limit a tap counts against.
 
 from typing import Any
 
-from checkout.desk import PAGE_MOST, Desk
+from checkout.books import PAGE_MOST
+from checkout.desk import Desk
 from checkout.ports import Limiter
 from schema.api import Call
 from schema.pages import page_size

@@ -17,9 +17,9 @@ from checkout.gate import Gate, GateDown, Product
 from checkout.journal import Journal
 from checkout.ports import Line
 from schema.errors import Unavailable
+from schema.hold import Hold, HoldState
 from schema.ids import HoldId, ShowId, VariantId
 from schema.money import Money
-from schema.order import Hold, HoldState
 
 log = structlog.get_logger()
 

@@ -1,21 +1,20 @@
 """The desk: everything one can do with stock, holds and orders.
 
-Owns: the shelves, the till, the outbox, and the tasks that keep them true: expiry, undecided payments, reconciliation.
+Owns: the shelves, the till, the outbox, and the rounds that keep them true: expiry, undecided payments, reconciliation.
 Invariant: "yours" is said only after Postgres committed it; whatever a dead desk left behind, the next one finishes.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import asyncpg
-import structlog
 from msgspec import Struct
 from redis.asyncio import Redis
 
 from checkout.baskets import Baskets
+from checkout.books import Books
 from checkout.bundles import Bundles
 from checkout.charges import ChargesBook
 from checkout.clock import wall_ms
@@ -27,7 +26,7 @@ from checkout.core.taps import Code, Tap, refusal
 from checkout.counts import Counts
 from checkout.coupons import Coupons
 from checkout.flashes import Flashes
-from checkout.gate import Gate, Product, key_of
+from checkout.gate import Gate, Product
 from checkout.givebacks import give_back
 from checkout.lead import Lead
 from checkout.news import News
@@ -35,12 +34,16 @@ from checkout.outbox import Outbox, refund_id_for
 from checkout.payments import PaymentProvider
 from checkout.ports import StockListener
 from checkout.reconciler import Reconciler
-from checkout.rows import hold_of, order_of, stock_of, totals_of
+from checkout.rows import hold_of, order_of, stock_of
 from checkout.shelf import Shelf
+from checkout.shelves import Shelves
 from checkout.stockroom import Stockroom
+from checkout.tasks import Tasks
 from checkout.till import Till
 from checkout.truth import Truth, sql
+from checkout.upkeep import Upkeep
 from checkout.waitlist import Waitlist, owner
+from schema.basket import BasketPayRequest, PayingBasket, Quote, QuoteRequest
 from schema.errors import (
     Conflict,
     HoldConfirming,
@@ -50,39 +53,15 @@ from schema.errors import (
     NotFound,
     Unavailable,
 )
+from schema.hold import Hold, HoldRequest, HoldState
 from schema.ids import HoldId, OrderId, ShowId, VariantId, new_id
-from schema.order import (
-    BasketPayRequest,
-    Hold,
-    HoldPage,
-    HoldRequest,
-    HoldState,
-    Order,
-    OrderPage,
-    OutboxEntry,
-    OutboxPage,
-    PayingBasket,
-    PaymentDifferencePage,
-    PaymentStep,
-    PayRequest,
-    Quote,
-    QuoteRequest,
-    Refund,
-    RefundLine,
-    ShowTotals,
-)
-from schema.pages import from_cursor, to_cursor
+from schema.order import Order, Refund, RefundLine
+from schema.payment import OutboxEntry, PaymentStep, PayRequest
 from schema.people import Principal
 from schema.show import Stock
 
-log = structlog.get_logger()
-
 FENCES_IN_A_ROW = 4
-EXPIRE_AT_ONCE = 500
-PAGE_MOST = 200
 CLOSE_S = 5.0
-CANCEL_S = 0.5
-CANCELS_MOST = 10
 
 
 class Pace(Struct, frozen=True, kw_only=True):
@@ -124,50 +103,51 @@ class Desk:
         `journal`: the file of this desk alone in which taps wait while Postgres does not answer; None: they get 503.
         """
         self.counts = Counts()
-        self._lead = lead
-        self._listener, self._clock, self._pace = listener, clock, pace or Pace()
+        self._lead, self._listener, self._pace = lead, listener, pace or Pace()
         self._hold_ms, self._offer_ms = hold_ms, offer_ms
+        self._tasks, self._refusals = Tasks(), Refusals()
         self._truth = Truth(pool, self.counts)
         self._gate = Gate(redis, clock=clock, scripts=scripts)
-        self._confirming = Confirming(journal, gate=self._gate, counts=self.counts, clock=clock, line_of=self._shelf_of)
+        self._shelves = Shelves(self._truth, self._new_shelf)
+        shelf_of = self._shelves.of
+        self._confirming = Confirming(journal, gate=self._gate, counts=self.counts, clock=clock, line_of=shelf_of)
         self._provider = provider
         self.provider = provider.name
-        self.waitlist = Waitlist(self._truth, self._shelf_of, self.release)
-        self.stockroom = Stockroom(self._truth, self._shelf_of)
-        self._outbox = Outbox(self._truth, provider, self.counts, self._shelf_of)
-        self.bundles = Bundles(self._truth, self._shelf_of, hold_ms)
+        self.waitlist = Waitlist(self._truth, shelf_of, self.release)
+        self.stockroom = Stockroom(self._truth, shelf_of)
+        self._outbox = Outbox(self._truth, provider, self.counts, shelf_of)
+        self.bundles = Bundles(self._truth, shelf_of, hold_ms)
         self.charges, self.coupons, self.flashes = ChargesBook(self._truth), Coupons(self._truth), Flashes(self._truth)
         self._baskets = Baskets(self._truth, self.charges)
         self._reconciler = Reconciler(self._truth, provider, self.counts, clock, self._outbox.work.set)
-        self._till = Till(self._truth, provider, self.counts, self._shelf_of, self._outbox.work.set)
-        self._shelves: dict[Product, Shelf] = {}
-        self._by_key: dict[str, Shelf] = {}
-        self._refusals = Refusals()
-        self.news = News(redis, about=self._heard, missed=self._missed)
-        self._cold = asyncio.Lock()
-        self._works: set[asyncio.Task[None]] = set()
-        self._closing = False
-        self._keepers: list[asyncio.Task[None]] = []
-        self._retries_seen = 0
+        self._till = Till(self._truth, provider, self.counts, shelf_of, self._outbox.work.set)
+        self.books = Books(self._truth, self._outbox, self._reconciler)
+        self.upkeep = Upkeep(
+            self._truth,
+            self._shelves,
+            self._confirming,
+            self.counts,
+            lead=lead,
+            clock=clock,
+            orphan_ms=self._pace.orphan_ms,
+        )
+        self.news = News(redis, about=self._shelves.heard, missed=self._shelves.missed)
 
     async def __aenter__(self) -> Self:
         self._confirming.open()
-        await self._recover()
-        self._keepers = self._keep()
+        await self.upkeep.recover()
+        self._keep()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._closing = True
-        if self._works:
-            await asyncio.wait(self._works, timeout=CLOSE_S)
+        await self._tasks.finish(CLOSE_S)
         await self.abandon()
 
     async def abandon(self) -> None:
         """Stop at once, finishing nothing: what a kill does. The next desk recovers."""
-        self._closing = True
-        await _end([*self._keepers, *self._works])
+        await self._tasks.abandon()
         self._confirming.close()
         await self._truth.close()
         if self._lead:
@@ -183,7 +163,7 @@ class Desk:
             raise NotFound("This variant is not an item of this show") from None
         if row["code"] == "exists":
             raise Conflict("This variant is on sale in this show already")
-        shelf = self._shelf_of(Product(show_id, variant_id))
+        shelf = self._shelves.of(Product(show_id, variant_id))
         shelf.tell(row["item"])
         await shelf.refresh()
         return stock_of(row["item"])
@@ -203,7 +183,7 @@ class Desk:
             raise IdempotencyMismatch
         # A gate that missed the first one (the answer was lost, or its desk died) is found and rebuilt.
         if row["code"] == "ok":
-            await self._shelf_of(Product(show_id, variant_id)).adjusted(row["item"], units=quantity)
+            await self._shelves.of(Product(show_id, variant_id)).adjusted(row["item"], units=quantity)
         return stock_of(row["item"])
 
     async def set_sales(self, show_id: ShowId, *, open: bool) -> None:  # noqa: A002 - the field's word
@@ -213,7 +193,7 @@ class Desk:
         except asyncpg.ForeignKeyViolationError:
             raise NotFound("There is no such show") from None
         for item in items:
-            await self._shelf_of(Product(show_id, item["variant_id"])).adjusted(item, is_open=open)
+            await self._shelves.of(Product(show_id, item["variant_id"])).adjusted(item, is_open=open)
 
     async def stock(self, show_id: ShowId) -> dict[VariantId, Stock]:
         """The stock of every variant of a show."""
@@ -238,9 +218,11 @@ class Desk:
         if not key:
             raise IdempotencyKeyMissing
         product = Product(show_id, request.variant_id)
-        if product not in self._shelves and await self.bundles.parts(show_id, request.variant_id):
-            return await self.bundles.hold(principal, show_id, request, key)
-        shelf = self._shelves.get(product) or await self._shelf_on_sale(product)
+        shelf = self._shelves.get(product)
+        if shelf is None:
+            if await self.bundles.parts(show_id, request.variant_id):
+                return await self.bundles.hold(principal, show_id, request, key)
+            shelf = await self._shelves.on_sale(product)
         for attempt in range(FENCES_IN_A_ROW):
             tap = Tap(
                 hold_id=derived_id("hold", principal.account_id, show_id, key, attempt),
@@ -277,17 +259,6 @@ class Desk:
             return _seen_by(principal, waiting)
         raise NotFound("There is no such hold")
 
-    async def holds(self, show_id: ShowId, *, cursor: str | None = None, limit: int = 50) -> HoldPage:
-        """A show's open holds, oldest first."""
-        at_ms, hold_id = from_cursor(cursor, tuple[int, str]) or (0, "")
-        limit = min(max(limit, 1), PAGE_MOST)
-        rows = await self._truth.fetch(sql("open_holds"), show_id, at_ms, hold_id, limit + 1)
-        items = [hold_of(row) for row in rows[:limit]]
-        more = len(rows) > limit
-        return HoldPage(
-            items=items, next_cursor=to_cursor((items[-1].created_at_ms, items[-1].hold_id)) if more else None
-        )
-
     async def release(self, principal: Principal, hold_id: HoldId) -> None:
         """Give a hold back. Doing it twice is once. Raises Conflict while it is being paid for or sold, NotFound."""
         hold = await self.get_hold(principal, hold_id)
@@ -299,7 +270,7 @@ class Desk:
             move(HoldState(row["hold"]["state"]), HoldEvent.RELEASE)  # the table says why not
         if row["code"] == "ok":
             self.counts.released += len(row["basket"])
-            await give_back(self._shelf_of, row["items"], row["basket"])
+            await give_back(self._shelves.of, row["items"], row["basket"])
 
     def _give_back(self, hold_id: HoldId) -> None:
         if not self._confirming.give_back(hold_id):
@@ -346,21 +317,6 @@ class Desk:
             raise NotFound("There is no such order")
         return order_of(row)
 
-    async def orders(self, show_id: ShowId, cursor: str | None = None, limit: int = 50) -> OrderPage:
-        """A show's orders, newest first."""
-        (last,) = from_cursor(cursor, tuple[str]) or ("",)
-        limit = min(max(limit, 1), PAGE_MOST)
-        rows = await self._truth.fetch(sql("orders"), show_id, last, limit + 1)
-        items = [order_of(row) for row in rows[:limit]]
-        return OrderPage(items=items, next_cursor=to_cursor((items[-1].order_id,)) if len(rows) > limit else None)
-
-    async def totals(self, show_id: ShowId) -> ShowTotals:
-        """What a show has sold, over all its orders. Raises NotFound."""
-        row = await self._truth.one(sql("totals"), show_id)
-        if row is None:
-            raise NotFound("There is no such show")
-        return totals_of(row)
-
     async def refund(
         self,
         principal: Principal,
@@ -384,181 +340,49 @@ class Desk:
         """Undo an order of one's own before its money is taken; an operator any. Raises NotFound, Conflict."""
         return await self._outbox.cancel(await self.get_order(principal, order_id))
 
-    async def parked(self, show_id: ShowId, cursor: str | None = None, limit: int = 50) -> OutboxPage:
-        """What could not be said to the payment provider and waits for an operator, oldest first."""
-        (after,) = from_cursor(cursor, tuple[int]) or (0,)
-        limit = min(max(limit, 1), PAGE_MOST)
-        entries = await self._outbox.parked(show_id, after=after, limit=limit + 1)
-        items = entries[:limit]
-        return OutboxPage(items=items, next_cursor=to_cursor((items[-1].entry_id,)) if len(entries) > limit else None)
-
     async def retry(self, show_id: ShowId, entry_id: int) -> OutboxEntry:
         """Say it once more. Raises NotFound."""
         return await self._outbox.retry(show_id, entry_id)
-
-    async def differences(self, show_id: ShowId, cursor: str | None = None, limit: int = 50) -> PaymentDifferencePage:
-        """Payments of which the provider's record and ours disagree at the moment, oldest first."""
-        after = from_cursor(cursor, tuple[int, str]) or (0, "")
-        limit = min(max(limit, 1), PAGE_MOST)
-        found = await self._reconciler.open(show_id, after=after, limit=limit + 1)
-        items = found[:limit]
-        more = len(found) > limit
-        next_cursor = to_cursor((items[-1].found_at_ms, items[-1].payment_id)) if more else None
-        return PaymentDifferencePage(items=items, next_cursor=next_cursor)
 
     async def webhook(self, body: bytes, headers: Mapping[str, str]) -> None:
         """A payment provider says that something happened: remember it once, then ask what. Raises WebhookForged."""
         payment_id = await self._till.webhook(body, headers)
         if payment_id:
-            self._spawn(self._till.look(payment_id))
+            self._tasks.spawn(self._till.look(payment_id))
 
     # -- inside -------------------------------------------------------------------------------------------------
 
-    async def _shelf_on_sale(self, product: Product) -> Shelf:
-        if product not in self._shelves:
-            # One at a time, and before the first tap: a rush that begins cold would go to Postgres as a whole.
-            async with self._cold:
-                if product not in self._shelves:
-                    await self.stock_of(ShowId(product.show_id), VariantId(product.variant_id))
-                    await self._shelf_of(product).refresh()
-        return self._shelf_of(product)
-
-    def _shelf_of(self, product: Product) -> Shelf:
-        """The shelf of a product that has a stock row, so there are never more shelves than such rows."""
-        if product not in self._shelves:
-            self._shelves[product] = self._by_key[key_of(product)] = Shelf(
-                product,
-                gate=self._gate,
-                truth=self._truth,
-                listener=self._listener,
-                counts=self.counts,
-                refusals=self._refusals,
-                confirming=self._confirming,
-                spawn=self._spawn,
-                hold_ms=self._hold_ms,
-                offer_ms=self._offer_ms,
-            )
-        return self._shelves[product]
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
-        """A task of the desk's: it ends with the desk, and its failure is its own."""
-        if self._closing:
-            work.close()
-            raise RuntimeError("the desk is closed")
-        task = asyncio.create_task(_guarded(work))
-        self._works.add(task)
-        task.add_done_callback(self._works.discard)
-        return task
-
-    def _heard(self, key: str) -> None:
-        if shelf := self._by_key.get(key):
-            shelf.heard()
-
-    def _missed(self) -> None:
-        for shelf in self._shelves.values():
-            shelf.heard()
-
-    async def _recover(self) -> None:
-        """What a dead desk left: units nobody committed, payments nobody heard of, words not said."""
-        if await self.leads():
-            await self._truth.fetch(sql("outbox_unpark"))
-        for shelf in await self._on_sale():
-            await shelf.refresh()
-
-    async def _on_sale(self) -> list[Shelf]:
-        """The shelves of what can be bought, also of what another process put on sale."""
-        rows = await self._truth.fetch(sql("on_sale"))
-        return [self._shelf_of(Product(row["show_id"], row["variant_id"])) for row in rows]
-
-    async def leads(self) -> bool:
-        """True if this desk looks after what one of several has to."""
-        return self._lead is None or await self._lead.is_mine()
-
-    def _keep(self) -> list["asyncio.Task[None]"]:
-        pace = self._pace
-        rounds = (
-            self.news.run(),
-            _every(pace.confirm_s, self._confirming.replay),
-            _every(pace.sweep_s, self._if_leading(self._sweep)),
-            _every(pace.poll_s, self._if_leading(self._till.poll)),
-            _every(pace.outbox_s, self._drain, self._outbox.work),
-            _every(pace.reconcile_s, self._doubt),
-            _every(pace.reconcile_s, self._if_leading(self._reconcile)),
-            _every(pace.tidy_s, self._if_leading(self._tidy)),
-            _every(pace.payments_s, self._if_leading(self._reconciler.look)),
+    def _new_shelf(self, product: Product) -> Shelf:
+        return Shelf(
+            product,
+            gate=self._gate,
+            truth=self._truth,
+            listener=self._listener,
+            counts=self.counts,
+            refusals=self._refusals,
+            confirming=self._confirming,
+            spawn=self._tasks.spawn,
+            hold_ms=self._hold_ms,
+            offer_ms=self._offer_ms,
         )
-        return [asyncio.create_task(each) for each in rounds]
 
-    def _if_leading(self, act: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
-        if self._lead is None:
-            return act
-
-        async def led() -> None:
-            if await self.leads():
-                await act()
-
-        return led
+    def _keep(self) -> None:
+        """Begin the rounds."""
+        pace, upkeep, led, repeat = self._pace, self.upkeep, self.upkeep.if_leading, self._tasks.repeat
+        self._tasks.keep(self.news.run())
+        repeat(pace.confirm_s, self._confirming.replay)
+        repeat(pace.sweep_s, led(upkeep.sweep))
+        repeat(pace.poll_s, led(self._till.poll))
+        repeat(pace.outbox_s, self._drain, self._outbox.work)
+        repeat(pace.reconcile_s, upkeep.doubt)
+        repeat(pace.reconcile_s, led(upkeep.reconcile))
+        repeat(pace.tidy_s, led(upkeep.tidy))
+        repeat(pace.payments_s, led(self._reconciler.look))
 
     async def _drain(self) -> None:
         """What this desk decided it says at once, whoever leads; what others left undone is the leader's."""
-        if self._outbox.work.is_set() or await self.leads():
+        if self._outbox.work.is_set() or await self.upkeep.leads():
             await self._outbox.drain()
-
-    async def _sweep(self) -> None:
-        """Expire what is due, by Postgres's clock."""
-        for row in await self._truth.fetch(sql("due")):
-            product = Product(row["show_id"], row["variant_id"])
-            while await self._expire(product) == EXPIRE_AT_ONCE:
-                pass  # more of them are due
-
-    async def _expire(self, product: Product) -> int:
-        done = await self._truth.one(
-            "SELECT * FROM expire_holds($1, $2, $3)", product.show_id, product.variant_id, EXPIRE_AT_ONCE
-        )
-        expired: list[str] = done["expired"] or []
-        if expired:
-            self.counts.expired += len(expired)
-            ended = await self._truth.fetch(sql("holds_by_id"), expired)
-            await self._shelf_of(product).ended(done["item"], [(hold["hold_id"], hold["quantity"]) for hold in ended])
-        return len(expired)
-
-    async def _tidy(self) -> None:
-        """Idempotency keys are kept for good; fences need not be."""
-        await self._truth.fetch(sql("old_fences"))
-
-    async def _doubt(self) -> None:
-        """Build the gate anew after a call was repeated.
-
-        The first one had perhaps happened, and nobody told the gate. Two such silences may leave its sums right and its
-        holds wrong, which no reconciliation sees.
-        """
-        if self._truth.is_down or self._confirming.is_needed:
-            return  # nothing can be built yet, and what the gate admits meanwhile is written down (confirming.py)
-        seen, self._retries_seen = self._retries_seen, self.counts.truth_retries
-        if seen != self._retries_seen:
-            for shelf in self._shelves.values():
-                shelf.distrust()
-
-    async def _reconcile(self) -> None:
-        before_ms = self._clock() - self._pace.orphan_ms
-        if self._lead:
-            await self._on_sale()
-        for shelf in list(self._shelves.values()):
-            item = await self._truth.one(sql("stock"), shelf.product.show_id, shelf.product.variant_id)
-            if item:
-                shelf.tell(item)
-                await shelf.reconcile(item, orphans_before_ms=before_ms)
-
-
-async def _end(tasks: Collection["asyncio.Task[None]"]) -> None:
-    """Cancel, and again: a cancellation that meets a connection in the middle of its own timeout can be swallowed."""
-    for _ in range(CANCELS_MOST):
-        for task in tasks:
-            task.cancel()
-        if not tasks:
-            return
-        _, tasks = await asyncio.wait(tasks, timeout=CANCEL_S)
-    log.error("desk_tasks_left", count=len(tasks))
 
 
 def _seen_by(principal: Principal, hold: Hold) -> Hold:
@@ -567,27 +391,3 @@ def _seen_by(principal: Principal, hold: Hold) -> Hold:
     if account_id not in {None, hold.buyer_id} or show_id not in {None, hold.show_id}:
         raise NotFound("There is no such hold")
     return hold
-
-
-async def _guarded(work: Coroutine[Any, Any, None]) -> None:
-    try:
-        await work
-    except Exception as error:  # noqa: BLE001 - one batch's failure must not take the desk with it
-        log.error("desk_work_failed", error=repr(error)[:300])
-
-
-async def _every(seconds: float, act: Callable[[], Awaitable[None]], wake: asyncio.Event | None = None) -> None:
-    """Do `act` for ever, every so often or when woken; a failure waits for the next time."""
-    while True:
-        try:
-            await act()
-        except Exception as error:  # noqa: BLE001 - the keeper of the desk never dies of one round
-            log.warning("desk_round_failed", what=getattr(act, "__name__", ""), error=repr(error)[:300])
-        if wake is None:
-            await asyncio.sleep(seconds)
-            continue
-        try:
-            async with asyncio.timeout(seconds):
-                await wake.wait()
-        except TimeoutError:
-            pass

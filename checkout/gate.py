@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 from checkout.core.soldout import SoldOut
 from checkout.core.taps import BY_NUMBER, Code, Tap
 from checkout.news import channel_of
-from schema.order import Hold
+from schema.hold import Hold
 
 log = structlog.get_logger()
 

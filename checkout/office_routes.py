@@ -7,7 +7,7 @@ from typing import Any, TypedDict
 
 from starlette.routing import BaseRoute
 
-from checkout.desk import PAGE_MOST
+from checkout.books import PAGE_MOST
 from checkout.exports import Exports
 from checkout.price_errors import PriceErrors
 from schema.api import Answer, Call, Operation, route

@@ -11,17 +11,10 @@ from starlette.routing import BaseRoute
 from checkout.calls import PAGING, desk_of, paging_of
 from schema.api import Answer, Call, Operation, route
 from schema.errors import Conflict, IdempotencyMismatch, Invalid, NotFound, Unavailable
+from schema.hold import HoldPage
 from schema.ids import OrderId, ShowId
-from schema.order import (
-    HoldPage,
-    OrderPage,
-    OutboxEntry,
-    OutboxPage,
-    PaymentDifferencePage,
-    Refund,
-    RefundRequest,
-    ShowTotals,
-)
+from schema.order import OrderPage, Refund, RefundRequest, ShowTotals
+from schema.payment import OutboxEntry, OutboxPage, PaymentDifferencePage
 from schema.people import Role
 
 ENTRY_DIGITS = 18
@@ -30,18 +23,18 @@ ENTRY_DIGITS = 18
 async def list_holds(call: Call[None]) -> Answer:
     """200 a page of open holds."""
     cursor, limit = paging_of(call)
-    return Answer(body=await desk_of(call).holds(ShowId(call.path("show")), cursor=cursor, limit=limit))
+    return Answer(body=await desk_of(call).books.holds(ShowId(call.path("show")), cursor=cursor, limit=limit))
 
 
 async def list_orders(call: Call[None]) -> Answer:
     """200 a page of orders."""
     cursor, limit = paging_of(call)
-    return Answer(body=await desk_of(call).orders(ShowId(call.path("show")), cursor, limit))
+    return Answer(body=await desk_of(call).books.orders(ShowId(call.path("show")), cursor, limit))
 
 
 async def get_totals(call: Call[None]) -> Answer:
     """200 the totals."""
-    return Answer(body=await desk_of(call).totals(ShowId(call.path("show"))))
+    return Answer(body=await desk_of(call).books.totals(ShowId(call.path("show"))))
 
 
 async def refund_order(call: Call[RefundRequest]) -> Answer:
@@ -56,7 +49,7 @@ async def refund_order(call: Call[RefundRequest]) -> Answer:
 async def list_parked(call: Call[None]) -> Answer:
     """200 a page of what waits for an operator."""
     cursor, limit = paging_of(call)
-    return Answer(body=await desk_of(call).parked(ShowId(call.path("show")), cursor, limit))
+    return Answer(body=await desk_of(call).books.parked(ShowId(call.path("show")), cursor, limit))
 
 
 async def retry_parked(call: Call[None]) -> Answer:
@@ -70,7 +63,7 @@ async def retry_parked(call: Call[None]) -> Answer:
 async def list_differences(call: Call[None]) -> Answer:
     """200 a page of what is apart."""
     cursor, limit = paging_of(call)
-    return Answer(body=await desk_of(call).differences(ShowId(call.path("show")), cursor, limit))
+    return Answer(body=await desk_of(call).books.differences(ShowId(call.path("show")), cursor, limit))
 
 
 OPERATIONS: list[tuple[Operation, Callable[[Call[Any]], Awaitable[Answer]]]] = [

@@ -10,23 +10,13 @@ import msgspec
 
 from checkout.core.pricing import Priced, PricedLine
 from checkout.core.taps import Tap
+from schema.basket import Amounts, Line
+from schema.hold import HeldBundle, Hold, HoldState
 from schema.ids import HoldId, VariantId
 from schema.money import Money
-from schema.order import (
-    Amounts,
-    HeldBundle,
-    Hold,
-    HoldState,
-    Line,
-    Order,
-    OrderLine,
-    OrderState,
-    Refund,
-    ShowTotals,
-    WaitlistEntry,
-    WaitlistState,
-)
+from schema.order import Order, OrderLine, OrderState, Refund, ShowTotals
 from schema.show import Stock
+from schema.waitlist import WaitlistEntry, WaitlistState
 
 Row = Mapping[str, Any]
 

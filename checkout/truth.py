@@ -24,9 +24,9 @@ from checkout.gate import Product
 from checkout.kept import Kept
 from checkout.rows import Row, promised
 from schema.errors import Invalid, Unavailable
+from schema.hold import Hold, HoldState
 from schema.ids import AccountId, HoldId, ShowId, VariantId
 from schema.money import Money
-from schema.order import Hold, HoldState
 
 log = structlog.get_logger()
 

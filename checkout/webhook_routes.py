@@ -7,7 +7,7 @@ from typing import Any, TypedDict
 
 from starlette.routing import BaseRoute
 
-from checkout.desk import PAGE_MOST
+from checkout.books import PAGE_MOST
 from checkout.webhooks import Webhooks
 from schema.api import Answer, Call, Operation, route
 from schema.errors import BadRequest, Conflict, Forbidden, Invalid, NotFound, Unavailable

@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from checkout.core.taps import Tap
+from schema.hold import Hold, HoldState
 from schema.ids import AccountId, HoldId, ShowId, VariantId
 from schema.money import Money
-from schema.order import Hold, HoldState
 
 BOUND_MS = 60_000
 """So long a buyer may be left in doubt; then they are told no."""

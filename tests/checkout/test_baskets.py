@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from checkout.core.pricing import apportion
+from schema.basket import BasketPayRequest, PayingBasket, QuoteRequest
 from schema.errors import (
     Conflict,
     CouponRefused,
@@ -16,7 +17,7 @@ from schema.errors import (
     PaymentDeclined,
     PriceWasChanged,
 )
-from schema.order import BasketPayRequest, Order, PayingBasket, QuoteRequest, RefundLine
+from schema.order import Order, RefundLine
 from schema.show import Charges, ShippingRate, TaxRate
 
 RATES = Charges(
@@ -79,7 +80,7 @@ class TestPaying:
         assert shop.pay.count("captures", ann.ids[0]) == 1
         assert await ann.states() == ["sold", "sold"]
         assert ((await shop.stock("pot")).sold, (await shop.stock("mug")).sold) == (1, 2)
-        assert (await shop.desk.totals(shop.show_id)).units_sold == 3
+        assert (await shop.desk.books.totals(shop.show_id)).units_sold == 3
         report = await shop.verify()
         assert report.problems == []
         assert {line.variant_id: line.captured for line in report.lines} == {"pot": 4900, "mug": 1998}

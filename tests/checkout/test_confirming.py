@@ -144,7 +144,7 @@ async def test_another_desk_leaves_their_units_alone_and_tells_their_buyers(gone
     other = await gone.open(pace=QUICK, journal=tmp_path / "another")
     assert (await other.get_hold(gone.viewer("ann"), hold.hold_id)).state == "confirming"
     for _ in range(3):
-        await other._reconcile()
+        await other.upkeep.reconcile()
     assert await gone.gate_available() == 4
     assert await gone.pg.fetchval("SELECT count(*) FROM fences") == 0
 

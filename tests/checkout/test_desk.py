@@ -20,8 +20,10 @@ from schema.errors import (
     PaymentDeclined,
     SalesClosed,
 )
+from schema.hold import HoldRequest
 from schema.ids import AccountId, HoldId, ShowId, VariantId
-from schema.order import HoldRequest, Order, PayRequest
+from schema.order import Order
+from schema.payment import PayRequest
 from schema.people import Principal, Role
 from schema.show import Stock
 
@@ -131,14 +133,14 @@ class TestBuying:
         holds = [(await shop.tap(f"h{i}")).hold_id for i in range(5)]
         seen, cursor = [], None
         while True:
-            page = await desk.orders(shop.show_id, cursor, 2)
+            page = await desk.books.orders(shop.show_id, cursor, 2)
             seen += [order.order_id for order in page.items]
             if not (cursor := page.next_cursor):
                 break
         assert seen == sorted(orders, reverse=True)
         seen, cursor = [], None
         while True:
-            page = await desk.holds(shop.show_id, cursor=cursor, limit=2)
+            page = await desk.books.holds(shop.show_id, cursor=cursor, limit=2)
             seen += [hold.hold_id for hold in page.items]
             if not (cursor := page.next_cursor):
                 break
@@ -327,21 +329,21 @@ class TestEndings:
 class TestTotals:
     async def test_they_are_of_all_orders_of_the_show(self, shop, desk):
         await shop.item(stock=200, price=1000)
-        none = await desk.totals(shop.show_id)
+        none = await desk.books.totals(shop.show_id)
         assert (none.orders, none.units_sold, none.paid.amount, none.net.amount) == (0, 0, 0, 0)
         orders = [await shop.buy(f"b{i}", quantity=2) for i in range(60)]  # more than a page
         await desk.refund(shop.operator, orders[0].order_id, 300)
         await desk.refund(shop.operator, orders[1].order_id)
         failed = await shop.pay_for("zoe", await shop.tap("zoe"), "fake_capture_fails")
         await shop.captured(failed)
-        totals = await desk.totals(shop.show_id)
+        totals = await desk.books.totals(shop.show_id)
         assert (totals.orders, totals.units_sold) == (60, 120)
         assert (totals.paid.amount, totals.refunded.amount, totals.net.amount) == (120_000, 2300, 117_700)
         assert totals.paid.currency == "EUR"
 
     async def test_a_show_that_is_not_there_has_none(self, desk):
         with pytest.raises(NotFound):
-            await desk.totals(ShowId("elsewhere"))
+            await desk.books.totals(ShowId("elsewhere"))
 
 
 async def test_a_fence_is_kept_for_a_day(shop, desk):
@@ -468,11 +470,11 @@ async def test_a_call_that_was_repeated_makes_the_gate_be_built_anew(shop):
     # Two silences that cancel each other in the sums: a unit that arrived, and a hold.
     await shop.pg.execute("SELECT * FROM restock('gala', 'pot', 1, 'rst_unheard')")
     await shop.pg.execute("SELECT * FROM reserve_many('gala', 'pot', '{h1}', '{bob}', '{Bob}', '{1}', 60000)")
-    await desk._reconcile()
+    await desk.upkeep.reconcile()
     assert not await shop.redis.hexists("sf:{gala}:gate:pot:holds", "h1")
     desk.counts.truth_retries += 1
-    await desk._doubt()
-    await desk._reconcile()
+    await desk.upkeep.doubt()
+    await desk.upkeep.reconcile()
     assert set(await shop.redis.hkeys("sf:{gala}:gate:pot:holds")) == {b"h1", hold.hold_id.encode()}
 
 
@@ -481,8 +483,8 @@ async def test_more_holds_than_one_call_ends_are_ended_in_one_round_each_once(sh
     await shop.item(stock=1200)
     await asyncio.gather(*(shop.tap(f"b{number}") for number in range(1200)))
     assert (await shop.stock()).available == 0
-    await desk._sweep()
+    await desk.upkeep.sweep()
     assert (await shop.stock()).available == await shop.gate_available() == 1200
     assert desk.counts.expired == 1200
-    await desk._sweep()
+    await desk.upkeep.sweep()
     assert (await shop.stock()).available == 1200

@@ -33,7 +33,7 @@ async def test_the_lines_add_up_to_the_totals(shop, desk, exports, monkeypatch):
     await desk.refund(shop.operator, whole.order_id)
     await desk.refund(shop.operator, part.order_id, 333)
     lines = await rows(exports, shop)
-    totals = await desk.totals(shop.show_id)
+    totals = await desk.books.totals(shop.show_id)
 
     def cents(name):
         return sum(Decimal(line[name]) for line in lines) * 100

@@ -102,7 +102,7 @@ class TestCancelling:
         assert shop.pay.count("captures", done[0].hold_id) == 0
         assert await shop.pg.fetchval("SELECT state FROM payments") == "cancelled"
         assert desk.counts.cancellations == 1
-        totals = await desk.totals(shop.show_id)
+        totals = await desk.books.totals(shop.show_id)
         assert (totals.orders, totals.paid.amount) == (0, 0)
         await shop.tap("ann")  # and the limit is theirs again
         with pytest.raises(Conflict):
@@ -163,10 +163,10 @@ class TestParked:
         await desk.refund(shop.operator, order.order_id)
 
         async def is_parked() -> bool:
-            return len((await desk.parked(shop.show_id)).items) == 1
+            return len((await desk.books.parked(shop.show_id)).items) == 1
 
         await shop.eventually(is_parked)
-        (entry,) = (await desk.parked(shop.show_id)).items
+        (entry,) = (await desk.books.parked(shop.show_id)).items
         assert (entry.kind, entry.state, entry.order_id, entry.amount) == (
             "refund",
             "parked",
@@ -175,11 +175,11 @@ class TestParked:
         )
         assert "409" in entry.why
         await shop.say_what_is_due()
-        assert (await desk.parked(shop.show_id)).items == [entry]  # not by itself
+        assert (await desk.books.parked(shop.show_id)).items == [entry]  # not by itself
         shop.pay._db.execute("UPDATE payments SET captured = amount, state = 'captured'")
         assert (await desk.retry(shop.show_id, entry.entry_id)).state == "pending"
         await shop.all_said()
-        assert (await desk.parked(shop.show_id)).items == []
+        assert (await desk.books.parked(shop.show_id)).items == []
         assert shop.pay.count("refunded", order.hold_id) == 4900
 
     async def test_tries_have_a_limit(self, shop):
@@ -191,7 +191,7 @@ class TestParked:
             await shop.pg.execute("UPDATE outbox SET due_at_ms = 0 WHERE state = 'pending'")
             await shop.say_what_is_due()
         assert shop.pay.faults.error_500 == 5
-        assert [entry.attempts for entry in (await desk.parked(shop.show_id)).items] == [ATTEMPTS]
+        assert [entry.attempts for entry in (await desk.books.parked(shop.show_id)).items] == [ATTEMPTS]
         assert desk.counts.parked == 1
 
     async def test_an_entry_of_another_show_is_none(self, shop):
@@ -201,7 +201,7 @@ class TestParked:
         entry = await shop.pg.fetchval("UPDATE outbox SET state = 'parked' RETURNING outbox_id")
         with pytest.raises(NotFound):
             await desk.retry(ShowId("another"), entry)
-        assert (await desk.parked(ShowId("another"))).items == []
+        assert (await desk.books.parked(ShowId("another"))).items == []
 
 
 class TestRefunds:

@@ -19,7 +19,7 @@ async def desk(shop):
 
 
 async def kinds(shop) -> list[str]:
-    return [one.kind for one in (await shop.desk.differences(shop.show_id)).items]
+    return [one.kind for one in (await shop.desk.books.differences(shop.show_id)).items]
 
 
 async def state_there(shop, payment_id: str) -> str:
@@ -38,7 +38,7 @@ async def test_when_all_agrees_nothing_is_found_and_nothing_moves(shop, desk):
 async def test_authorized_there_and_unknown_here_is_let_go_of(shop, desk):
     await shop.provider.authorize("pay_lost", PRICE, "fake_ok", "hold_lost")
     await desk._reconciler.look()
-    (found,) = (await desk.differences(shop.show_id)).items
+    (found,) = (await desk.books.differences(shop.show_id)).items
     assert (found.kind, found.remedy, found.here, found.there) == ("stray_authorization", "let_go", "", "authorized")
     assert found.amount == PRICE
     assert await state_there(shop, "pay_lost") == "cancelled"
@@ -107,7 +107,7 @@ async def test_what_a_person_has_to_see_is_shown_and_nothing_moves(shop, desk):
     payment_id = await shop.pg.fetchval("SELECT payment_id FROM payments")
     await shop.provider.refund(payment_id, "by hand", Money(amount=900, currency="EUR"))
     await desk._reconciler.look()
-    (found,) = (await desk.differences(shop.show_id)).items
+    (found,) = (await desk.books.differences(shop.show_id)).items
     assert (found.kind, found.remedy, found.order_id, found.amount.amount) == (
         "refund_unknown", "operator", order.order_id, 900,
     )  # fmt: skip

@@ -18,8 +18,9 @@ from checkout.gate import SCRIPTS, Gate, Product
 from checkout.shelf import Shelf
 from checkout.truth import Truth
 from schema.errors import Unavailable
+from schema.hold import Hold, HoldRequest
 from schema.ids import VariantId
-from schema.order import Hold, HoldRequest, Order
+from schema.order import Order
 from schema.show import Stock
 
 POT = VariantId("pot")
@@ -218,10 +219,10 @@ async def comes_back(shop, desk, how: str) -> None:
         await desk.release(shop.viewer("ann"), (await tap_again(shop, desk)).hold_id)
     elif how == "expiry":
         await shop.lapse()
-        await desk._sweep()
+        await desk.upkeep.sweep()
     else:
         await shop.pg.execute("SELECT restock('gala', 'pot', 5, 'unheard of')")
-        shelf = desk._shelf_of(Product(shop.show_id, POT))
+        shelf = desk._shelves.of(Product(shop.show_id, POT))
         shelf.distrust()
         await shelf.refresh()
 
@@ -502,7 +503,7 @@ class Listener:
 
 
 async def hold_of_someone(shop, who: str) -> Hold:
-    page = await shop.desk.holds(shop.show_id, limit=200)
+    page = await shop.desk.books.holds(shop.show_id, limit=200)
     return next(hold for hold in page.items if hold.buyer_id == who)
 
 
@@ -510,7 +511,7 @@ async def test_a_message_lost_while_a_rebuild_ends_is_not_forgotten(shop, monkey
     """Otherwise the gate is trusted that missed it."""
     await shop.open(pace=shop.idle)
     await shop.item(stock=5)
-    shelf = shop.desk._shelves[Product(shop.show_id, POT)]
+    shelf = shop.desk._shelves.of(Product(shop.show_id, POT))
     first = Shelf._agree
 
     async def agree(self, rebuilding):
@@ -522,7 +523,7 @@ async def test_a_message_lost_while_a_rebuild_ends_is_not_forgotten(shop, monkey
         patch.setattr(Shelf, "_agree", agree)
         await shelf.refresh()
     before = shop.desk.counts.rebuilds
-    await shop.desk._reconcile()
+    await shop.desk.upkeep.reconcile()
     assert shop.desk.counts.rebuilds == before + 1
     assert shelf._trusts_gate()
 
@@ -550,7 +551,7 @@ class TestEqualSums:
         await shop.tap("ann")
         hold = await self.miss(shop, first)
         await shop.open(pace=shop.idle)
-        await shop.desk._reconcile()
+        await shop.desk.upkeep.reconcile()
         assert await self.is_counted(shop, hold)
         assert await shop.gate_available() == 9
 
@@ -571,6 +572,6 @@ class TestEqualSums:
         hold = await self.miss(shop, first)
         await shop.open(pace=shop.idle)
         for _ in range(5):
-            await first._reconcile()
-            await shop.desk._reconcile()
+            await first.upkeep.reconcile()
+            await shop.desk.upkeep.reconcile()
         assert not await self.is_counted(shop, hold)

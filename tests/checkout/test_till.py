@@ -9,7 +9,8 @@ from checkout.desk import Pace
 from checkout.till import Till
 from checkout.truth import Truth
 from schema.errors import Conflict, PaymentDeclined
-from schema.order import Hold, Order
+from schema.hold import Hold
+from schema.order import Order
 
 
 class TestPaying:
@@ -129,7 +130,7 @@ class TestSettlingOnce:
             settled = await shop.pg.fetchrow("SELECT * FROM settle_payment($1, $2, 'ord_again')", payment_id, outcome)
             assert settled["code"] == "settled"
             assert await self.rows(shop) == before
-        till = Till(Truth(shop.pg, Counts()), shop.provider, Counts(), shop.desk._shelf_of, lambda: None)
+        till = Till(Truth(shop.pg, Counts()), shop.provider, Counts(), shop.desk._shelves.of, lambda: None)
         await till.check(payment_id)
         assert await self.rows(shop) == before
         assert (await shop.verify()).problems == []
@@ -203,7 +204,7 @@ class TestSettlingOnce:
 
 
 async def test_an_event_that_comes_again_is_not_looked_into_again(shop, desk):
-    till = Till(Truth(shop.pg, Counts()), shop.provider, Counts(), desk._shelf_of, lambda: None)
+    till = Till(Truth(shop.pg, Counts()), shop.provider, Counts(), desk._shelves.of, lambda: None)
     body, headers = shop.pay.signed("evt_1", "pay_1")
     assert await till.webhook(body, headers) == "pay_1"
     assert await till.webhook(body, headers) is None

@@ -6,8 +6,9 @@ import itertools
 import pytest
 
 from schema.errors import Conflict, LimitReached, NotFound, SalesClosed, SoldOutError, Unavailable
+from schema.hold import HoldRequest
 from schema.ids import VariantId
-from schema.order import HoldRequest, WaitlistEntry, WaitlistState
+from schema.waitlist import WaitlistEntry, WaitlistState
 
 POT = VariantId("pot")
 
@@ -215,7 +216,7 @@ async def test_nothing_is_offered_while_sales_are_closed_and_everything_afterwar
     bob = await wait_for(shop, "bob")
     await desk.set_sales(shop.show_id, open=False)
     await desk.release(shop.viewer("ann"), hold.hold_id)
-    await desk._reconcile()
+    await desk.upkeep.reconcile()
     assert (await entry(shop, bob)).state == "waiting"
     await desk.set_sales(shop.show_id, open=True)
     await become(shop, bob, WaitlistState.OFFERED)

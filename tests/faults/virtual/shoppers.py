@@ -7,9 +7,13 @@ from typing import Any
 from faults.judge import Told
 from faults.virtual.shop import OPENING, SHOW, Shop
 
+from schema.basket import BasketPayRequest, PayingBasket
 from schema.errors import ShowfloorError
-from schema.order import BasketPayRequest, Hold, HoldRequest, Order, PayingBasket, PayRequest, WaitlistEntry
+from schema.hold import Hold, HoldRequest
+from schema.order import Order
+from schema.payment import PayRequest
 from schema.people import Principal, Role
+from schema.waitlist import WaitlistEntry
 
 METHODS = ["fake_ok"] * 8 + ["fake_slow"] * 5 + ["fake_declined"] * 3 + ["fake_capture_fails"]
 TRIES = 12
