@@ -28,8 +28,8 @@ log = structlog.get_logger()
 
 MAX_CLAIMS: Final = 64
 """Addresses of one peer that another one claims, and that are being asked."""
-GATHER_MS: Final = 16
-LEAST_GATHER_MS: Final = 10
+GATHER_MS: Final = 10
+LEAST_GATHER_MS: Final = 5
 EMPTY_LOOKS: Final = 4
 """In a row, and whoever comes next wakes us; between two pictures of a host there is nothing for one or two."""
 _IP_PKTINFO: Final = 8
@@ -166,13 +166,13 @@ class MediaPort:
         try:
             self.datagram(datagram, source)
         except Exception:
-            self._fault(classify(datagram))
+            if self._is_worth_a_line():
+                log.exception("a datagram was not handled", kind=classify(datagram).name)
 
-    def _fault(self, kind: Kind) -> None:
-        """In the handler of an exception."""
+    def _is_worth_a_line(self) -> bool:
+        """Counts a fault; of the first the log tells."""
         self.counts["fault"] += 1
-        if self.counts["fault"] < 10:
-            log.exception("a datagram was not handled", kind=kind.name)
+        return self.counts["fault"] < 10
 
     def _lost(self, address: OverTcp) -> None:
         """A connection has ended, and with it its address."""
@@ -189,7 +189,8 @@ class MediaPort:
         try:
             listener.rtp(header, payload, now_ms)
         except Exception:
-            self._fault(Kind.RTP)
+            if self._is_worth_a_line():
+                log.exception("a packet of media was not handled")
 
     def datagram(self, datagram: bytes, source: Address) -> None:
         """Hand one datagram to whom it belongs, or drop it."""

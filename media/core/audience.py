@@ -14,7 +14,7 @@ ROW: Final = 32
 """Served between two looks at the clock."""
 
 
-class Row(tuple[T, ...]):
+class Row(tuple[T, ...]):  # noqa: SLOT001 - a tuple has no room for a slot that is not empty
     """Some of an audience."""
 
     twin: object | None = None
