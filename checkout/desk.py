@@ -263,7 +263,7 @@ class Desk:
         """Give a hold back. Doing it twice is once. Raises Conflict while it is being paid for or sold, NotFound."""
         hold = await self.get_hold(principal, hold_id)
         if hold.state is HoldState.CONFIRMING:
-            self._give_back(hold_id)
+            await self._give_back(hold_id)
             return
         row = await self._truth.one("SELECT * FROM release_hold($1)", hold_id)
         if row["code"] == "busy":
@@ -272,8 +272,8 @@ class Desk:
             self.counts.released += len(row["basket"])
             await give_back(self._shelves.of, row["items"], row["basket"])
 
-    def _give_back(self, hold_id: HoldId) -> None:
-        if not self._confirming.give_back(hold_id):
+    async def _give_back(self, hold_id: HoldId) -> None:
+        if not await self._confirming.give_back(hold_id):
             raise HoldConfirming("It can be given back once it is confirmed", retry_after_ms=1000)
 
     # -- orders -------------------------------------------------------------------------------------------------

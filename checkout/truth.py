@@ -17,12 +17,11 @@ import asyncpg
 import structlog
 from msgspec import Struct
 
-from checkout.core.reservation import keeps_units
 from checkout.core.taps import BY_NUMBER, Code, Tap
 from checkout.counts import Counts
 from checkout.gate import Product
 from checkout.kept import Kept
-from checkout.rows import Row, promised
+from checkout.rows import Row, gate_code_of, promised
 from schema.errors import Invalid, Unavailable
 from schema.hold import Hold, HoldState
 from schema.ids import AccountId, HoldId, ShowId, VariantId
@@ -270,9 +269,7 @@ class _Verdict:
         names = (row["show_id"], row["variant_id"], row["quantity"])
         if names != (self._product.show_id, self._product.variant_id, tap.quantity):
             return Decision(code=Code.MISMATCH, for_gate=Code.MISMATCH, epoch=self._epoch)
-        out = keeps_units(HoldState(row["state"]), returned=row["returned"])
-        for_gate = Code.HELD if out else Code.OFF_SHELF
-        return Decision(code=Code.KNOWN, hold=promised(row), for_gate=for_gate, epoch=self._epoch)
+        return Decision(code=Code.KNOWN, hold=promised(row), for_gate=gate_code_of(row), epoch=self._epoch)
 
     def _fresh(self, tap: Tap) -> Hold:
         total = self._totals.get(tap.quantity)
