@@ -97,7 +97,7 @@ class Peer:
 
     def __init__(self, wire: Wire, offer: Offer, *, handshake_ms: int) -> None:
         self.changes = array("q", (0,))
-        """How often address, sender, `is_closed` or `uses_gso` were set: while it stands, what was read of them holds."""
+        """How often address, sender, `is_closed` or `uses_gso` were set; while it stands what was read holds."""
         self.credentials = _fresh(offer.ufrag, offer.password)
         self.setup = our_setup(offer.setup)
         self.address: Address | None = None

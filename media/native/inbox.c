@@ -209,6 +209,7 @@ opener_of(PyObject *peer)
     if (receiver && !Py_IsNone(receiver))
         opener = PyObject_GetAttr(receiver, names.opener);
     Py_XDECREF(receiver);
+    PyErr_Clear();    /* one without it is heard by the reference */
     if (opener && !Py_IS_TYPE(opener, opener_type))
         Py_CLEAR(opener);
     return (Opener *)opener;
