@@ -140,9 +140,6 @@ class Client:
     async def hset(self, key: str, mapping: dict) -> None:
         await self._write(lambda: self._box.hset(key, mapping))
 
-    async def hdel(self, key: str, *names: str) -> int:
-        return await self._write(lambda: self._box.hdel(key, names))
-
     def pipeline(self, *, transaction: bool) -> "Pipeline":
         assert not transaction
         return Pipeline(self)
