@@ -206,13 +206,6 @@ REMOVED = {
         ),
         patch=_keep_claims,
     ),
-    "what a clock put off is due": Removed(
-        ("postgres clock jumps", "provider answers 500"),
-        sql=(
-            rewritten("claim_outbox", ("OR due_at_ms > clock_ms() + 60000", "")),
-            rewritten("claim_undecided", ("OR q.check_at_ms > clock_ms() + 60000", "")),
-        ),
-    ),
     "what waits is decided in order": Removed(("postgres stopped",), patch=_backwards),
     "a webhook is signed": Removed(("webhooks forged",), patch=_believe_webhooks),
 }

@@ -107,6 +107,9 @@ REMOVED |= {
     "a bundle is whole": Removed(("redis down", "redis emptied", "redis drops")),
     "a coupon is counted": Removed(("retry storm",)),
     "a coupon's use comes back": Removed(("provider delays",)),
+    "undecided payments of a desk that stood still are asked about": Removed(
+        ("desk frozen",) * 3, patch=((till.Till, "poll", _nothing),)
+    ),
     "a claim lapses": Removed(("desk killed",) * 6 + ("provider delays",)),
     "expiry goes by the clock of Postgres": Removed(("app clock jumps",)),
     "what a clock put off is due": Removed(("postgres clock jumps", "provider drops", "provider delays")),
