@@ -7,6 +7,7 @@ fan-out.
 """
 
 import asyncio
+import functools
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -326,17 +327,8 @@ class Relay:
         self._joining[session.session_id] = session.peer
         if not is_publisher:
             self._watched_by.setdefault(account_id, {})[session.session_id] = session
-        self._tasks.create_task(self._live(session), name=session.session_id)
+        session.peer.ended = functools.partial(self.end, session)
         return session
-
-    async def _live(self, session: Session) -> None:
-        """A session from its answer to its end; a fault in it ends it alone."""
-        try:
-            await session.peer.run()
-        except Exception:
-            log.exception("a media session failed", session_id=session.session_id)
-        finally:
-            self.end(session)
 
     # Newcomers
 
@@ -386,6 +378,9 @@ class Relay:
         now = now_ms()
         for show in self.shows.values():
             show.react(now)
+        self._pending()
+        for peer in list(self._joining.values()):
+            peer.tick(now)
 
     async def _watch(self) -> None:
         now = now_ms()
