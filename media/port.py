@@ -7,6 +7,7 @@ holds, raises out of `take`.
 
 import asyncio
 import ipaddress
+import math
 import socket
 import struct
 import time
@@ -32,6 +33,8 @@ BURST: Final = 64
 """Datagrams read before others get a turn."""
 GATHER_MS: Final = 16
 LEAST_GATHER_MS: Final = 10
+HASTE_MS: Final = 8
+"""While somebody joins: a handshake has three turns, and a newcomer's packets leave with each look."""
 EMPTY_LOOKS: Final = 4
 """In a row, and whoever comes next wakes us; between two pictures of a host there is nothing for one or two."""
 _DATAGRAM: Final = 2048
@@ -64,9 +67,15 @@ class MediaPort:
         self._next_look: asyncio.Handle | None = None
         self._gather_s, self._least_s = gather_ms / 1000, min(gather_ms, LEAST_GATHER_MS) / 1000
         self._empty = 0
+        self._look_at = math.inf
+        """When the next look is; never, if a datagram is to wake us."""
+        self._left_at = 0.0
+        """When `looked` was called last."""
         self.is_looking = False
         self.looked: Callable[[], None] = lambda: None
-        """Called at the end of each look, for what came together to leave together."""
+        """Called at the end of a look, for what came together to leave together; in haste not at the end of each."""
+        self.hastens: Callable[[], bool] = lambda: False
+        """Asked at the end of each look whether the next is to come sooner."""
 
     def _ask_for_own_address(self, host: str, family: int) -> tuple[int, int] | None:
         """On a wildcard: have the kernel say which of our addresses a datagram came to.
@@ -134,8 +143,24 @@ class MediaPort:
         else:
             self._loop.add_writer(self.socket.fileno(), callback)
 
+    def haste(self) -> None:
+        """Look soon: somebody joins."""
+        at = time.monotonic() + HASTE_MS / 1000
+        if self.is_looking or self._look_at <= at:
+            return
+        if self._look_at == math.inf:
+            self._loop.remove_reader(self.socket.fileno())
+        elif self._next_look is not None:
+            self._next_look.cancel()
+        self._look_later(HASTE_MS / 1000)
+
+    def _look_later(self, seconds: float) -> None:
+        self._look_at = time.monotonic() + seconds
+        self._next_look = self._loop.call_later(seconds, self._look)
+
     def _readable(self) -> None:
         """The first datagram after a pause: from here on it is we who look, until there is nothing."""
+        self._look_at = 0.0
         self._loop.remove_reader(self.socket.fileno())
         self._look()
 
@@ -150,14 +175,19 @@ class MediaPort:
         self.is_looking = True
         taken = self._take_some()
         self.is_looking = False
-        self.looked()
+        hastens = self.hastens()
+        if not hastens or began - self._left_at >= self._least_s:  # those who watch are served as seldom as ever
+            self._left_at = began
+            self.looked()
         self._empty = 0 if taken else self._empty + 1
         if taken == BURST:
-            self._next_look = self._loop.call_soon(self._look)
+            self._look_at, self._next_look = began, self._loop.call_soon(self._look)
+        elif hastens:
+            self._look_later(max(HASTE_MS / 2000, HASTE_MS / 1000 - (time.monotonic() - began)))
         elif self._empty < EMPTY_LOOKS:
-            left_s = self._gather_s - (time.monotonic() - began)
-            self._next_look = self._loop.call_later(max(self._least_s, left_s), self._look)
+            self._look_later(max(self._least_s, self._gather_s - (time.monotonic() - began)))
         else:
+            self._look_at = math.inf
             self._loop.add_reader(self.socket.fileno(), self._readable)
 
     def _take_some(self) -> int:

@@ -20,7 +20,6 @@ from msgspec import Struct
 from media.clock import now_ms
 from media.config import RelayConfig
 from media.core import sdp
-from media.core.catchup import STEP_MS
 from media.core.formats import Codec, Kind
 from media.core.history import Packet
 from media.core.srtp import MAX_SOURCES
@@ -45,6 +44,8 @@ log = structlog.get_logger()
 _REACT_S: Final = 0.1
 """Where no packet arrives; else `show.REACT_MS` counts."""
 _WATCH_S: Final = 1.0
+_HASTE_S: Final = 0.4
+"""After a POST and while newcomers are behind: a handshake over a slow network, or a whole catch-up."""
 _RETRY_MS: Final = 2000
 
 
@@ -98,7 +99,10 @@ class Relay:
         """Those that sent more reports than are heard; they are told of once."""
         self._joining: dict[SessionId, Peer] = {}
         """Sessions that had not finished ICE and DTLS when it was last looked at."""
-        self._hurry = asyncio.Event()
+        self._haste_until = 0.0
+        """Somebody joins, as far as is known."""
+        self._steps = asyncio.Event()
+        """Newcomers' next ones are due."""
         self._tasks = asyncio.TaskGroup()
         self._background: list[asyncio.Task[None]] = []
         self._is_open = False
@@ -112,6 +116,7 @@ class Relay:
         self._egress = egress_for(self._port, native=self.config.native)
         self._flush = Flush(self._port, self._egress, self.config.flush_ms)
         self._port.looked = self._flush.flush
+        self._port.hastens = self._hastens
         await self._tasks.__aenter__()
         self._background = [
             self._tasks.create_task(job, name=name)
@@ -280,7 +285,7 @@ class Relay:
                 egress=self._egress,
                 listener=self._listener,
                 wake=self._flush.wake,
-                hurry=self._hurry.set,
+                hurry=self._haste,
                 size=self.config.history_packets,
                 gop_packets=self.config.gop_packets,
             )
@@ -328,19 +333,28 @@ class Relay:
         if not is_publisher:
             self._watched_by.setdefault(account_id, {})[session.session_id] = session
         session.peer.ended = functools.partial(self.end, session)
+        self._haste()
         return session
 
     # Newcomers
 
+    def _haste(self) -> None:
+        """Somebody joins: the port is to look more often for a while."""
+        self._haste_until = time.monotonic() + _HASTE_S
+        self._port.haste()
+
+    def _hastens(self) -> bool:
+        """At the end of each look: newcomers get their next packets with it."""
+        if any(show.is_waited_for for show in self.shows.values()):
+            self._steps.set()
+        return time.monotonic() < self._haste_until
+
     async def _catch_ups(self) -> None:
-        """Bring newcomers to live, a step each round."""
+        """Bring newcomers to live, a step with each look of the port."""
         while True:
-            await self._hurry.wait()
-            self._hurry.clear()
-            await asyncio.sleep(STEP_MS / 1000)
+            await self._steps.wait()
+            self._steps.clear()
             await self._round({one: layer for show in self.shows.values() for one, layer in show.waiting()})
-            if any(show.waiting() for show in self.shows.values()):
-                self._hurry.set()
 
     async def _round(self, waiting: dict[Subscriber, Layer]) -> None:
         """A step for each, who came first before the others, until the round's packets are used up.

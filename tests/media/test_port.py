@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import itertools
+import math
 import random
 import resource
 import socket
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -132,6 +134,34 @@ async def test_what_a_look_and_its_sends_took_is_not_left_to_gather_besides(wait
         stranger.send(b"?")
         await wait_until(lambda: port.counts["dropped_stranger"] == 1, "it is taken, for an hour")
         assert port._next_look.when() < loop.time() + 60
+
+
+async def test_in_haste_the_port_looks_sooner_and_those_who_watch_are_served_as_seldom_as_ever(wait_until):
+    port, looks, served = port_module.MediaPort("127.0.0.1", 0), [], []
+    port.hastens = lambda: looks.append(time.monotonic()) or len(looks) < 41
+    port.looked = lambda: served.append(time.monotonic())
+    with contextlib.closing(port):
+        port.haste()
+        at = port._look_at
+        assert at - time.monotonic() <= port_module.HASTE_MS / 1000
+        port.haste()
+        assert port._look_at == at, "one look for all who hurry"
+        await wait_until(lambda: len(looks) == 41, "it looks though nothing comes")
+    between = [two - one for one, two in itertools.pairwise(looks)]
+    assert all(gap >= port_module.HASTE_MS / 2000 * 0.9 for gap in between)
+    between = [two - one for one, two in itertools.pairwise(served)]
+    assert all(gap >= port_module.LEAST_GATHER_MS / 1000 * 0.9 for gap in between)
+    assert len(served) < len(looks)
+
+
+async def test_a_sleeping_port_is_woken_by_haste_and_sleeps_again(wait_until):
+    port = port_module.MediaPort("127.0.0.1", 0)
+    with contextlib.closing(port), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+        for _ in range(2):
+            port.haste()
+            await wait_until(lambda: port._look_at == math.inf, "it sleeps")
+        stranger.sendto(b"?", ("127.0.0.1", port.number))
+        await wait_until(lambda: port.counts["dropped_stranger"] == 1, "a datagram wakes it")
 
 
 async def test_strangers_reach_nobody(floor, peers):
