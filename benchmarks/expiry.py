@@ -26,8 +26,8 @@ from checkout.desk import Desk
 from checkout.gate import Product
 from live.migrations import migrate
 from live.stores import EmbeddedStores
+from schema.hold import HoldRequest
 from schema.ids import AccountId, ShowId, VariantId
-from schema.order import HoldRequest
 from schema.people import Principal, Role
 from schema.show import Stock
 

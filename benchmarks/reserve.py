@@ -37,8 +37,8 @@ from checkout.desk import Desk
 from live.migrations import migrate
 from live.stores import EmbeddedStores
 from schema.errors import SoldOutError
+from schema.hold import HoldRequest
 from schema.ids import AccountId, ShowId, VariantId
-from schema.order import HoldRequest
 from schema.people import Principal, Role
 
 SHOW, POT = ShowId("bench"), VariantId("pot")

@@ -10,6 +10,7 @@ from starlette.routing import BaseRoute
 
 from checkout.calls import desk_of, limit_taps
 from schema.api import Answer, Call, Operation, route
+from schema.basket import BasketPayRequest, PayingBasket, Quote, QuoteRequest
 from schema.errors import (
     Conflict,
     CouponRefused,
@@ -25,7 +26,7 @@ from schema.errors import (
     Unavailable,
 )
 from schema.ids import ShowId
-from schema.order import BasketPayRequest, Order, PayingBasket, Quote, QuoteRequest
+from schema.order import Order
 from schema.people import Role
 from schema.show import Charges
 

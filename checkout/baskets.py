@@ -12,9 +12,10 @@ from checkout.charges import ChargesBook, rate_of, tax_bp, way_to
 from checkout.core.pricing import Off, Priced, price
 from checkout.rows import Row, amounts, line_of
 from checkout.truth import Truth, sql
+from schema.basket import Quote, QuoteRequest
 from schema.errors import HoldLapsed, NotFound
+from schema.hold import HoldState
 from schema.ids import HoldId, ShowId
-from schema.order import HoldState, Quote, QuoteRequest
 
 
 class Bill(Struct, frozen=True, kw_only=True):

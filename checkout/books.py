@@ -3,14 +3,18 @@
 Owns: the pages; it only reads. Who may see which is the operation's to say.
 """
 
+from collections.abc import Sequence
+
 from checkout.outbox import Outbox
 from checkout.reconciler import Reconciler
-from checkout.rows import hold_of, order_of, totals_of
+from checkout.rows import Row, bundle_hold_of, hold_of, order_of, totals_of
 from checkout.truth import Truth, sql
 from schema.errors import NotFound
-from schema.ids import ShowId
-from schema.order import HoldPage, OrderPage, OutboxPage, PaymentDifferencePage, ShowTotals
+from schema.hold import Hold, HoldPage
+from schema.ids import AccountId, ShowId
+from schema.order import Order, OrderPage, Purchases, ShowTotals
 from schema.pages import from_cursor, to_cursor
+from schema.payment import OutboxPage, PaymentDifferencePage
 
 PAGE_MOST = 200
 
@@ -40,6 +44,19 @@ class Books:
         items = [order_of(row) for row in rows[:limit]]
         return OrderPage(items=items, next_cursor=to_cursor((items[-1].order_id,)) if len(rows) > limit else None)
 
+    async def purchases(
+        self, buyer_id: AccountId, show_id: ShowId, cursor: str | None = None, limit: int = 50
+    ) -> Purchases:
+        """What a buyer has in a show: open holds, and a page of orders, the newest first."""
+        (last,) = from_cursor(cursor, tuple[str]) or ("",)
+        limit = bounded(limit)
+        # In this order: what is sold in between is in both answers, and never in none.
+        held = [] if last else await self._truth.fetch(sql("holds_of_buyer"), show_id, buyer_id, PAGE_MOST)
+        rows = await self._truth.fetch(sql("orders_of_buyer"), show_id, buyer_id, last, limit + 1)
+        orders = [order_of(row) for row in rows[:limit]]
+        more = to_cursor((orders[-1].order_id,)) if len(rows) > limit else None
+        return Purchases(holds=_open_holds(held, orders), orders=orders, next_cursor=more)
+
     async def totals(self, show_id: ShowId) -> ShowTotals:
         """What a show has sold, over all its orders. Raises NotFound."""
         row = await self._truth.one(sql("totals"), show_id)
@@ -64,6 +81,15 @@ class Books:
         more = len(found) > limit
         next_cursor = to_cursor((items[-1].found_at_ms, items[-1].payment_id)) if more else None
         return PaymentDifferencePage(items=items, next_cursor=next_cursor)
+
+
+def _open_holds(rows: Sequence[Row], orders: list[Order]) -> list[Hold]:
+    """The holds of these rows that are in none of the orders; a bundle's are one."""
+    sold = {line.hold_id for order in orders for line in order.lines}
+    groups: dict[str, list[Hold]] = {}
+    for hold in (hold_of(row) for row in rows if row["hold_id"] not in sold):
+        groups.setdefault(hold.bundle_hold_id or hold.hold_id, []).append(hold)
+    return [bundle_hold_of(group) if group[0].bundle_id else group[0] for group in groups.values()]
 
 
 def bounded(limit: int) -> int:

@@ -43,6 +43,7 @@ from checkout.till import Till
 from checkout.truth import Truth, sql
 from checkout.upkeep import Upkeep
 from checkout.waitlist import Waitlist, owner
+from schema.basket import BasketPayRequest, PayingBasket, Quote, QuoteRequest
 from schema.errors import (
     Conflict,
     HoldConfirming,
@@ -52,22 +53,10 @@ from schema.errors import (
     NotFound,
     Unavailable,
 )
+from schema.hold import Hold, HoldRequest, HoldState
 from schema.ids import HoldId, OrderId, ShowId, VariantId, new_id
-from schema.order import (
-    BasketPayRequest,
-    Hold,
-    HoldRequest,
-    HoldState,
-    Order,
-    OutboxEntry,
-    PayingBasket,
-    PaymentStep,
-    PayRequest,
-    Quote,
-    QuoteRequest,
-    Refund,
-    RefundLine,
-)
+from schema.order import Order, Refund, RefundLine
+from schema.payment import OutboxEntry, PaymentStep, PayRequest
 from schema.people import Principal
 from schema.show import Stock
 
@@ -243,6 +232,8 @@ class Desk:
                 price_seen=request.unit_price_amount,
             )
             decision = await shelf.take(tap)
+            if decision.code is Code.HELD and decision.hold is not None:
+                return decision.hold
             if decision.code is Code.FENCED:
                 continue  # an earlier try with this key was given up: it got 503, and this is its retry
             if error := refusal(decision.code):
@@ -274,7 +265,7 @@ class Desk:
         """Give a hold back. Doing it twice is once. Raises Conflict while it is being paid for or sold, NotFound."""
         hold = await self.get_hold(principal, hold_id)
         if hold.state is HoldState.CONFIRMING:
-            self._give_back(hold_id)
+            await self._give_back(hold_id)
             return
         row = await self._truth.one("SELECT * FROM release_hold($1)", hold_id)
         if row["code"] == "busy":
@@ -283,8 +274,8 @@ class Desk:
             self.counts.released += len(row["basket"])
             await give_back(self._shelves.of, row["items"], row["basket"])
 
-    def _give_back(self, hold_id: HoldId) -> None:
-        if not self._confirming.give_back(hold_id):
+    async def _give_back(self, hold_id: HoldId) -> None:
+        if not await self._confirming.give_back(hold_id):
             raise HoldConfirming("It can be given back once it is confirmed", retry_after_ms=1000)
 
     # -- orders -------------------------------------------------------------------------------------------------

@@ -25,8 +25,10 @@ from schema.errors import (
     SoldOutError,
     Unavailable,
 )
+from schema.hold import Hold, HoldRequest, HoldState
 from schema.ids import HoldId, ShowId
-from schema.order import Hold, HoldRequest, HoldState, Order, PaymentStep, PayRequest
+from schema.order import Order
+from schema.payment import PaymentStep, PayRequest
 from schema.people import Role
 
 

@@ -11,17 +11,10 @@ from starlette.routing import BaseRoute
 from checkout.calls import PAGING, desk_of, paging_of
 from schema.api import Answer, Call, Operation, route
 from schema.errors import Conflict, IdempotencyMismatch, Invalid, NotFound, Unavailable
+from schema.hold import HoldPage
 from schema.ids import OrderId, ShowId
-from schema.order import (
-    HoldPage,
-    OrderPage,
-    OutboxEntry,
-    OutboxPage,
-    PaymentDifferencePage,
-    Refund,
-    RefundRequest,
-    ShowTotals,
-)
+from schema.order import OrderPage, Refund, RefundRequest, ShowTotals
+from schema.payment import OutboxEntry, OutboxPage, PaymentDifferencePage
 from schema.people import Role
 
 ENTRY_DIGITS = 18

@@ -1,6 +1,6 @@
-"""A buyer's orders over HTTP.
+"""What a buyer has, over HTTP: their orders, and all of their purchases in a show.
 
-Owns: the operations and their handlers. What they do is the desk's.
+Owns: the operations and their handlers. What they do is the desk's and its books'.
 """
 
 from collections.abc import Awaitable, Callable
@@ -8,12 +8,19 @@ from typing import Any
 
 from starlette.routing import BaseRoute
 
-from checkout.calls import desk_of
+from checkout.calls import PAGING, desk_of, paging_of
 from schema.api import Answer, Call, Operation, route
-from schema.errors import Conflict, NotFound, Unavailable
-from schema.ids import OrderId
-from schema.order import Order
+from schema.errors import Conflict, Invalid, NotFound, Unavailable
+from schema.ids import OrderId, ShowId
+from schema.order import Order, Purchases
 from schema.people import Role
+
+
+async def list_purchases(call: Call[None]) -> Answer:
+    """200 what one has oneself; whoever asks, an operator too."""
+    cursor, limit = paging_of(call)
+    show_id = ShowId(call.path("show"))
+    return Answer(body=await desk_of(call).books.purchases(call.who.account_id, show_id, cursor, limit))
 
 
 async def get_order(call: Call[None]) -> Answer:
@@ -31,6 +38,20 @@ async def cancel_order(call: Call[None]) -> Answer:
 
 
 OPERATIONS: list[tuple[Operation, Callable[[Call[Any]], Awaitable[Answer]]]] = [
+    (
+        Operation(
+            name="listPurchases",
+            method="GET",
+            path="/api/v1/shows/{show}/purchases",
+            summary="What one has in a show: one's open holds, oldest first, and one's orders, newest first.",
+            answers={200: Purchases},
+            role=Role.VIEWER,
+            query=PAGING,
+            errors=(Invalid, Unavailable),
+            tag="checkout",
+        ),
+        list_purchases,
+    ),
     (
         Operation(
             name="getOrder",

@@ -22,7 +22,8 @@ from checkout.truth import Truth, sql
 from schema.errors import Conflict, IdempotencyMismatch, Invalid, NotFound
 from schema.ids import HoldId, new_id
 from schema.money import Money
-from schema.order import Order, OrderState, OutboxEntry, Refund, RefundLine
+from schema.order import Order, OrderState, Refund, RefundLine
+from schema.payment import OutboxEntry
 
 log = structlog.get_logger()
 

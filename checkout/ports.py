@@ -29,8 +29,14 @@ class Line(Protocol):
     async def decide(self, taps: list[Tap]) -> list[Code]:
         """What the truth says of each; gate and viewers have been told. Raises Unavailable."""
 
-    async def give_up(self, holds: list[tuple[str, int, int]]) -> None:
-        """Fence (hold id, since ms, units), then give the units back of those that nobody committed. Unavailable."""
+    async def give_up(self, holds: list[tuple[str, int, int]]) -> list[str]:
+        """Fence (hold id, since ms, units), then give the units back of those that nobody committed.
+
+        Returns those that somebody did commit: they stay as they are. Raises Unavailable.
+        """
+
+    async def let_go(self, hold_id: str, units: int) -> None:
+        """Release a hold, if there is one that is not being paid for, and give its units back. Raises Unavailable."""
 
 
 class Limiter(Protocol):

@@ -12,9 +12,10 @@ from checkout.desk import Desk
 from checkout.rows import Row
 from checkout.truth import Truth, sql
 from schema.errors import Conflict, NotFound, ShowfloorError
+from schema.hold import HoldState
 from schema.ids import HoldId, OrderId, ShowId
 from schema.money import Money
-from schema.order import HoldState, OrderState, RefundLine
+from schema.order import OrderState, RefundLine
 from schema.pages import from_cursor, to_cursor
 from schema.people import Principal
 from schema.price_error import (

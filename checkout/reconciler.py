@@ -16,7 +16,7 @@ from checkout.payments import Payment, PaymentProvider, ProviderFailed, Provider
 from checkout.rows import Row
 from checkout.truth import Truth, sql
 from schema.money import Money
-from schema.order import PaymentDifference
+from schema.payment import PaymentDifference
 
 log = structlog.get_logger()
 

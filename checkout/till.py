@@ -21,6 +21,7 @@ from checkout.payments import Payment, PaymentProvider, PaymentState, ProviderFa
 from checkout.rows import Row, hold_of, order_of
 from checkout.side_by_side import side_by_side
 from checkout.truth import Truth, sql
+from schema.basket import BasketPayRequest, PayingBasket, QuoteRequest
 from schema.errors import (
     Conflict,
     CouponRefused,
@@ -32,9 +33,11 @@ from schema.errors import (
     PriceWasChanged,
     ShowfloorError,
 )
+from schema.hold import HoldState
 from schema.ids import HoldId, ShowId, new_id
 from schema.money import Money
-from schema.order import BasketPayRequest, HoldState, Order, PayingBasket, PaymentStep, QuoteRequest
+from schema.order import Order
+from schema.payment import PaymentStep
 
 log = structlog.get_logger()
 

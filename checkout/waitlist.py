@@ -13,10 +13,11 @@ from checkout.rows import entry_of
 from checkout.shelf import Shelf
 from checkout.truth import Truth, sql
 from schema.errors import Conflict, Invalid, LimitReached, NotFound, SalesClosed, ShowfloorError, Unavailable
+from schema.hold import HoldRequest
 from schema.ids import HoldId, ShowId, WaitlistEntryId, new_id
-from schema.order import HoldRequest, WaitlistEntry, WaitlistPage
 from schema.pages import from_cursor, to_cursor
 from schema.people import Principal, Role
+from schema.waitlist import WaitlistEntry, WaitlistPage
 
 MOST = 10_000
 """So many wait for one product at most."""

@@ -11,9 +11,10 @@ from starlette.routing import BaseRoute
 from checkout.calls import PAGING, desk_of, limit_taps, paging_of
 from schema.api import Answer, Call, Operation, route
 from schema.errors import Conflict, Invalid, LimitReached, NotFound, RateLimited, SalesClosed, Unavailable
+from schema.hold import HoldRequest
 from schema.ids import ShowId, WaitlistEntryId
-from schema.order import HoldRequest, WaitlistEntry, WaitlistPage
 from schema.people import Role
+from schema.waitlist import WaitlistEntry, WaitlistPage
 
 
 async def join_waitlist(call: Call[HoldRequest]) -> Answer:

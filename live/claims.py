@@ -28,8 +28,8 @@ from schema.errors import (
     SoldOutError,
     Unavailable,
 )
+from schema.hold import HoldRequest, HoldState
 from schema.ids import ShowId, VariantId
-from schema.order import HoldRequest, HoldState
 from schema.people import Principal, Role
 from schema.show import Show
 from schema.wire import Chat, ClaimChoice, Claimed, ClaimOutcome

@@ -14,9 +14,6 @@ import asyncpg
 import structlog
 from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import ExponentialBackoff
 
 from checkout.audit import Audit
 from checkout.core.receipt import Signer
@@ -54,6 +51,8 @@ from live.polls import Polls
 from live.providers import open_provider
 from live.questions import Questions
 from live.recent_shows import RecentShows
+from live.redis_clients import DEADLINE_S as STORE_DEADLINE_S
+from live.redis_clients import open_redis
 from live.rehearsals import Rehearsals
 from live.republish import Republisher
 from live.rulebook import Rulebook
@@ -80,8 +79,6 @@ from schema.show import Show
 log = structlog.get_logger()
 
 READERS, WRITERS, DESK_CONNECTIONS = 8, 4, 12
-REDIS_CONNECTIONS = 32
-STORE_DEADLINE_S = 5.0
 
 
 class StoreAddresses(Protocol):
@@ -154,12 +151,13 @@ async def open_services(
     pool = await open_postgres(stack, stores.database_url, share(READERS, settings.workers))
     turns = Turns(await open_postgres(stack, stores.database_url, share(WRITERS, settings.workers)))
     redis = await open_redis(stack, stores.redis_url)
-    hub = await stack.enter_async_context(Hub(await open_redis(stack, stores.redis_url)))
+    shared = settings.broker == "redis"
+    hub = await stack.enter_async_context(Hub(await open_redis(stack, stores.redis_url) if shared else None))
     pipeline = Pipeline(redis)
     stack.push_async_callback(pipeline.aclose)
     limiter, tickets = Limiter(pipeline, load=settings.load), Tickets(pipeline)
     teller = SharedStockTeller(hub, pipeline) if place else StockTeller(hub)
-    announcer, hosts = HubAnnouncer(hub, redis), HostBoard(hub)
+    announcer, hosts = HubAnnouncer(hub, redis if shared else None), HostBoard(hub)
 
     desk = await open_desk(stack, settings, stores, teller, place)
     books = Truth(pool, Counts())  # for what is read and written beside the sale
@@ -365,16 +363,3 @@ async def open_postgres(stack: AsyncExitStack, url: str, connections: int) -> Po
             url, min_size=1, max_size=connections, command_timeout=STORE_DEADLINE_S, timeout=STORE_DEADLINE_S
         )
     )
-
-
-async def open_redis(stack: AsyncExitStack, url: str) -> Redis:
-    """A client whose callers wait for one of a bounded number of connections, and give up after a deadline."""
-    connections = BlockingConnectionPool.from_url(
-        url,
-        max_connections=REDIS_CONNECTIONS,
-        timeout=STORE_DEADLINE_S,
-        socket_timeout=STORE_DEADLINE_S,
-        socket_connect_timeout=1.0,
-        retry=Retry(ExponentialBackoff(cap=0.1, base=0.01), 1),
-    )
-    return await stack.enter_async_context(Redis.from_pool(connections))

@@ -5,9 +5,10 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from schema.hold import HoldState
 from schema.ids import HoldId, OrderId, VariantId
 from schema.money import MinorUnits, Money
-from schema.order import HoldState, OrderState
+from schema.order import OrderState
 
 Moment = Annotated[int, Meta(ge=0, le=2**53)]
 

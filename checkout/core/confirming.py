@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from checkout.core.taps import Tap
+from schema.hold import Hold, HoldState
 from schema.ids import AccountId, HoldId, ShowId, VariantId
 from schema.money import Money
-from schema.order import Hold, HoldState
 
 BOUND_MS = 60_000
 """So long a buyer may be left in doubt; then they are told no."""
@@ -80,6 +80,10 @@ class Undecided:
         """Tell the buyer no. The unit stays off the shelf until the id is fenced."""
         if hold_id in self._entries:
             self._told_no.setdefault(hold_id, state)
+
+    def is_given_back(self, hold_id: str) -> bool:
+        """True if its buyer does not want it any more; then it must not stand, whoever committed it."""
+        return self._told_no.get(hold_id) is HoldState.RELEASED
 
     def refuse_due(self, now_ms: int) -> list[Entry]:
         """Whoever has been in doubt for too long is told no; these are they."""

@@ -9,7 +9,7 @@ Postgres holds the same moves in the trigger `guard_hold_move`; a test compares 
 from enum import StrEnum
 
 from schema.errors import Conflict
-from schema.order import HoldState
+from schema.hold import HoldState
 
 HELD, PAYING, SOLD = HoldState.HELD, HoldState.PAYING, HoldState.SOLD
 EXPIRED, RELEASED = HoldState.EXPIRED, HoldState.RELEASED

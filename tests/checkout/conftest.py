@@ -23,8 +23,10 @@ from checkout.fakepay import FakePay
 from checkout.routes import routes
 from checkout.verify import Report, verify
 from schema.errors import ShowfloorError
+from schema.hold import Hold, HoldRequest
 from schema.ids import AccountId, OrderId, ShowId, VariantId
-from schema.order import Hold, HoldRequest, Order, PayRequest
+from schema.order import Order
+from schema.payment import PayRequest
 from schema.people import Principal, Role
 from schema.show import Stock
 

@@ -12,8 +12,8 @@ import redis.asyncio
 
 from checkout.desk import Desk
 from schema.errors import SoldOutError
+from schema.hold import HoldRequest
 from schema.ids import AccountId, ShowId, VariantId
-from schema.order import HoldRequest
 from schema.people import Principal, Role
 
 

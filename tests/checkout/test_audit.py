@@ -9,7 +9,7 @@ from checkout.audit import Audit
 from checkout.counts import Counts
 from checkout.truth import Truth
 from schema.errors import NotFound, Unavailable
-from schema.order import HoldRequest
+from schema.hold import HoldRequest
 
 
 @pytest.fixture

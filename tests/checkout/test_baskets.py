@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from checkout.core.pricing import apportion
+from schema.basket import BasketPayRequest, PayingBasket, QuoteRequest
 from schema.errors import (
     Conflict,
     CouponRefused,
@@ -16,7 +17,7 @@ from schema.errors import (
     PaymentDeclined,
     PriceWasChanged,
 )
-from schema.order import BasketPayRequest, Order, PayingBasket, QuoteRequest, RefundLine
+from schema.order import Order, RefundLine
 from schema.show import Charges, ShippingRate, TaxRate
 
 RATES = Charges(

@@ -7,8 +7,10 @@ import pytest
 
 from checkout.desk import Pace
 from checkout.gate import Product
+from schema.basket import BasketPayRequest, QuoteRequest
 from schema.errors import IdempotencyMismatch, Invalid, LimitReached, NotFound, SoldOutError, Unavailable
-from schema.order import BasketPayRequest, HoldRequest, Order, QuoteRequest
+from schema.hold import HoldRequest
+from schema.order import Order
 
 
 async def bundle(shop, *parts, price=6500, name="set"):

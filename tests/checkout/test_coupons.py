@@ -4,9 +4,10 @@ import pytest
 
 from checkout.outbox import Outbox
 from checkout.payments import ProviderFailed
+from schema.basket import BasketPayRequest
 from schema.errors import Conflict, CouponRefused, Invalid, NotFound
 from schema.offers import CouponRequest
-from schema.order import BasketPayRequest, Order
+from schema.order import Order
 
 
 async def test_one_is_entered_once_and_listed(shop, desk):

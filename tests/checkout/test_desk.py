@@ -20,8 +20,10 @@ from schema.errors import (
     PaymentDeclined,
     SalesClosed,
 )
+from schema.hold import HoldRequest
 from schema.ids import AccountId, HoldId, ShowId, VariantId
-from schema.order import HoldRequest, Order, PayRequest
+from schema.order import Order
+from schema.payment import PayRequest
 from schema.people import Principal, Role
 from schema.show import Stock
 

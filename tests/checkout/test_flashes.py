@@ -8,9 +8,9 @@ import asyncpg
 import pytest
 
 from schema.errors import Conflict, IdempotencyMismatch, Invalid, LimitReached, NotFound, PriceWasChanged
+from schema.hold import HoldRequest
 from schema.ids import AccountId
 from schema.offers import FlashPriceRequest
-from schema.order import HoldRequest
 
 BY = AccountId("host")
 

@@ -10,8 +10,9 @@ from checkout.exports import Exports
 from checkout.price_errors import PriceErrors
 from checkout.receipts import Receipts
 from checkout.truth import Truth
+from schema.basket import BasketPayRequest
 from schema.errors import NotFound
-from schema.order import BasketPayRequest, Order
+from schema.order import Order
 from schema.price_error import PriceErrorRequest
 
 WRONG = PriceErrorRequest(variant_id="pot", amount=490)

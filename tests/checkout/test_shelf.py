@@ -18,8 +18,9 @@ from checkout.gate import SCRIPTS, Gate, Product
 from checkout.shelf import Shelf
 from checkout.truth import Truth
 from schema.errors import Unavailable
+from schema.hold import Hold, HoldRequest
 from schema.ids import VariantId
-from schema.order import Hold, HoldRequest, Order
+from schema.order import Order
 from schema.show import Stock
 
 POT = VariantId("pot")

@@ -9,7 +9,8 @@ from checkout.desk import Pace
 from checkout.till import Till
 from checkout.truth import Truth
 from schema.errors import Conflict, PaymentDeclined
-from schema.order import Hold, Order
+from schema.hold import Hold
+from schema.order import Order
 
 
 class TestPaying:

@@ -6,8 +6,9 @@ import itertools
 import pytest
 
 from schema.errors import Conflict, LimitReached, NotFound, SalesClosed, SoldOutError, Unavailable
+from schema.hold import HoldRequest
 from schema.ids import VariantId
-from schema.order import HoldRequest, WaitlistEntry, WaitlistState
+from schema.waitlist import WaitlistEntry, WaitlistState
 
 POT = VariantId("pot")
 

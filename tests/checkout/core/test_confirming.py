@@ -2,9 +2,9 @@
 
 from checkout.core.confirming import LAST_CALL_MS, Entry, Undecided
 from checkout.core.taps import Tap
+from schema.hold import HoldState
 from schema.ids import ShowId, VariantId
 from schema.money import Money
-from schema.order import HoldState
 
 POT, MUG = (ShowId("gala"), VariantId("pot")), (ShowId("gala"), VariantId("mug"))
 

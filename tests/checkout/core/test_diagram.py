@@ -7,7 +7,8 @@ import pytest
 
 from checkout.core import order, reservation
 from checkout.core.diagram import mermaid
-from schema.order import HoldState, OrderState
+from schema.hold import HoldState
+from schema.order import OrderState
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "checkout.md"
 DRAWN = {

@@ -8,7 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from checkout.core.reservation import TERMINAL, TRANSITIONS, HoldEvent, keeps_units, move
 from schema.errors import Conflict
-from schema.order import HoldState
+from schema.hold import HoldState
 
 ROWS = [state for state in HoldState if state is not HoldState.CONFIRMING]  # that one is no row yet
 EVERY_MOVE = [(before, after) for before in ROWS for after in ROWS if before != after]
