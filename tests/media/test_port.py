@@ -7,7 +7,6 @@ import math
 import random
 import resource
 import socket
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -136,22 +135,30 @@ async def test_what_a_look_and_its_sends_took_is_not_left_to_gather_besides(wait
         assert port._next_look.when() < loop.time() + 60
 
 
-async def test_in_haste_the_port_looks_sooner_and_those_who_watch_are_served_as_seldom_as_ever(wait_until):
-    port, looks, served = port_module.MediaPort("127.0.0.1", 0), [], []
-    port.hastens = lambda: looks.append(time.monotonic()) or len(looks) < 41
-    port.looked = lambda: served.append(time.monotonic())
+async def test_in_haste_the_port_looks_sooner_and_those_who_watch_are_served_as_seldom_as_ever(monkeypatch):
+    port, now, served = port_module.MediaPort("127.0.0.1", 0), 100.0, []
+    monkeypatch.setattr(port_module, "time", SimpleNamespace(monotonic=lambda: now))
+    haste_s, least_s = port_module.HASTE_MS / 1000, port_module.LEAST_GATHER_MS / 1000
+    port.looked = lambda: served.append(now)
+
+    def look():
+        port._look()
+        port._next_look.cancel()
+        return port._look_at
+
     with contextlib.closing(port):
         port.haste()
-        at = port._look_at
-        assert at - time.monotonic() <= port_module.HASTE_MS / 1000
+        assert port._look_at == now + haste_s
         port.haste()
-        assert port._look_at == at, "one look for all who hurry"
-        await wait_until(lambda: len(looks) == 41, "it looks though nothing comes")
-    between = [two - one for one, two in itertools.pairwise(looks)]
-    assert all(gap >= port_module.HASTE_MS / 2000 * 0.9 for gap in between)
-    between = [two - one for one, two in itertools.pairwise(served)]
-    assert all(gap >= port_module.LEAST_GATHER_MS / 1000 * 0.9 for gap in between)
-    assert len(served) < len(looks)
+        port._next_look.cancel()
+        port.hastens = lambda: True
+        for _ in range(6):
+            now = look()
+        assert served == pytest.approx([100 + 2 * number * haste_s for number in range(3)])
+        port.hastens = lambda: False
+        port._empty = 0
+        assert look() - now >= least_s
+        assert served[-1] == now
 
 
 async def test_a_sleeping_port_is_woken_by_haste_and_sleeps_again(wait_until):
