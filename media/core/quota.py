@@ -13,13 +13,14 @@ BURST: Final = 400
 
 
 class Quota:
-    """One peer's."""
+    """One peer's: of its reports, unless told otherwise."""
 
-    def __init__(self, a_second: int = A_SECOND, burst: int = BURST) -> None:
+    def __init__(self, a_second: int | None = None, burst: int | None = None) -> None:
         self.refused = 0
         """What was not heard."""
-        self._a_second, self._burst = a_second, burst
-        self._left, self._at_ms = float(burst), 0
+        self._a_second = A_SECOND if a_second is None else a_second
+        self._burst = BURST if burst is None else burst
+        self._left, self._at_ms = float(self._burst), 0
 
     def allows(self, now_ms: int) -> bool:
         """True if one more is heard; then it counts."""
