@@ -8,8 +8,9 @@ generations of ICE credentials hold; a bad handshake packet never ends the peer,
 """
 
 import secrets
+from array import array
 from collections.abc import Callable
-from typing import Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from media.clock import now_ms
 from media.core import stun
@@ -17,7 +18,7 @@ from media.core.demux import Address, OverTcp, is_plain_alert
 from media.core.quota import Quota
 from media.core.rtp import Header
 from media.core.sdp import Offer, our_setup
-from media.dtls import Association, Certificate, Sender, associate
+from media.dtls import Association, Certificate, Receiver, Sender, associate
 from media.dtls_client import HandshakeError
 from media.hearing import Hearing
 
@@ -42,6 +43,8 @@ class Wire(Protocol):
     def retire(self, ufrag: str) -> None: ...
 
     def forget(self, peer: "Peer") -> None: ...
+
+    def receiver(self, receiver: Receiver) -> Receiver: ...
 
 
 class PeerListener(Protocol):
@@ -77,10 +80,26 @@ class Probe(NamedTuple):
     sent_ms: int
 
 
+class _Noted:
+    """One of those things about a peer of which media/native keeps a copy; a change of it is counted."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __set__(self, peer: "Peer", value: object) -> None:
+        peer.__dict__[self._name] = value
+        peer.changes[0] += 1
+
+
 class Peer:
     """The transport of one session."""
 
+    if not TYPE_CHECKING:  # read as any attribute is: a descriptor without `__get__` stands back behind it
+        address, sender, is_closed, uses_gso = _Noted(), _Noted(), _Noted(), _Noted()
+
     def __init__(self, wire: Wire, offer: Offer, *, handshake_ms: int) -> None:
+        self.changes = array("q", (0,))
+        """How often address, sender, `is_closed` or `uses_gso` were set; while it stands what was read holds."""
         self.credentials = _fresh(offer.ufrag, offer.password)
         self.setup = our_setup(offer.setup)
         self.address: Address | None = None
@@ -143,7 +162,7 @@ class Peer:
         self._say(self._dtls.take(datagram))
         if self.sender is None and self._dtls.sender is not None:
             assert self._dtls.receiver is not None, "the handshake yields both"
-            self.sender, self.receiver = self._dtls.sender, Hearing(self._dtls.receiver)
+            self.sender, self.receiver = self._dtls.sender, Hearing(self._wire.receiver(self._dtls.receiver))
             if self.listener is not None:
                 self.listener.connected()
         elif self._dtls.is_closed:

@@ -7,9 +7,7 @@ holds, raises out of `take`.
 
 import asyncio
 import ipaddress
-import math
 import socket
-import struct
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -20,8 +18,9 @@ import structlog
 from media.clock import now_ms
 from media.core import stun
 from media.core.demux import Address, Kind, OverTcp, Roster, classify, is_sound_dtls
-from media.core.rtp import parse_header
-from media.dtls import Certificate
+from media.core.rtp import Header, parse_header
+from media.dtls import Certificate, Receiver
+from media.intake import BURST, Intake
 from media.peer import Credentials, Peer
 from media.tcp import TcpPort
 
@@ -29,18 +28,11 @@ log = structlog.get_logger()
 
 MAX_CLAIMS: Final = 64
 """Addresses of one peer that another one claims, and that are being asked."""
-BURST: Final = 64
-"""Datagrams read before others get a turn."""
-GATHER_MS: Final = 16
-LEAST_GATHER_MS: Final = 10
-HASTE_MS: Final = 8
-"""While somebody joins: a handshake has three turns, and a newcomer's packets leave with each look."""
+GATHER_MS: Final = 10
+LEAST_GATHER_MS: Final = 5
 EMPTY_LOOKS: Final = 4
 """In a row, and whoever comes next wakes us; between two pictures of a host there is nothing for one or two."""
-_DATAGRAM: Final = 2048
-_CONTROL: Final = 64
 _IP_PKTINFO: Final = 8
-_IPV4_PKTINFO: Final = struct.Struct("=I4s4s")
 _BUFFER_BYTES: Final = 4 << 20
 
 
@@ -61,21 +53,21 @@ class MediaPort:
         self.certificate = Certificate.generateCertificate()
         self.roster: Roster[Peer] = Roster()
         self.counts: Counter[str] = Counter()
+        self.intake = Intake(self)
+        """Or its native twin."""
         self.tcp = TcpPort(self.take, self._lost, self.counts)
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self.socket.fileno(), self._readable)
         self._next_look: asyncio.Handle | None = None
         self._gather_s, self._least_s = gather_ms / 1000, min(gather_ms, LEAST_GATHER_MS) / 1000
         self._empty = 0
-        self._look_at = math.inf
-        """When the next look is; never, if a datagram is to wake us."""
-        self._left_at = 0.0
-        """When `looked` was called last."""
+        self._is_asleep = True
+        """The next datagram wakes us."""
         self.is_looking = False
         self.looked: Callable[[], None] = lambda: None
-        """Called at the end of a look, for what came together to leave together; in haste not at the end of each."""
-        self.hastens: Callable[[], bool] = lambda: False
-        """Asked at the end of each look whether the next is to come sooner."""
+        """Called at the end of each look, for what came together to leave together."""
+        self.goes_on: Callable[[], bool] = lambda: False
+        """Asked at the end of each look: True if it is to look on although nothing comes."""
 
     def _ask_for_own_address(self, host: str, family: int) -> tuple[int, int] | None:
         """On a wildcard: have the kernel say which of our addresses a datagram came to.
@@ -123,6 +115,10 @@ class MediaPort:
     def forget(self, peer: Peer) -> None:
         self.roster.forget(peer)
 
+    def receiver(self, receiver: Receiver) -> Receiver:
+        """The receiver as a peer of this port is heard by it."""
+        return self.intake.receiver(receiver)
+
     def sendto(self, data: bytes | memoryview, address: Address) -> None:
         """Send or drop: what goes through here (STUN, DTLS, RTCP, resends) is asked for again if it matters."""
         if isinstance(address, OverTcp):
@@ -143,24 +139,16 @@ class MediaPort:
         else:
             self._loop.add_writer(self.socket.fileno(), callback)
 
-    def haste(self) -> None:
-        """Look soon: somebody joins."""
-        at = time.monotonic() + HASTE_MS / 1000
-        if self.is_looking or self._look_at <= at:
-            return
-        if self._look_at == math.inf:
+    def go_on(self) -> None:
+        """Look, although nothing has come."""
+        if self._is_asleep:
+            self._is_asleep = False
             self._loop.remove_reader(self.socket.fileno())
-        elif self._next_look is not None:
-            self._next_look.cancel()
-        self._look_later(HASTE_MS / 1000)
-
-    def _look_later(self, seconds: float) -> None:
-        self._look_at = time.monotonic() + seconds
-        self._next_look = self._loop.call_later(seconds, self._look)
+            self._next_look = self._loop.call_later(self._gather_s, self._look)
 
     def _readable(self) -> None:
         """The first datagram after a pause: from here on it is we who look, until there is nothing."""
-        self._look_at = 0.0
+        self._is_asleep = False
         self._loop.remove_reader(self.socket.fileno())
         self._look()
 
@@ -173,45 +161,32 @@ class MediaPort:
         """
         began = time.monotonic()
         self.is_looking = True
-        taken = self._take_some()
+        taken = self.intake.take()
         self.is_looking = False
-        hastens = self.hastens()
-        if not hastens or began - self._left_at >= self._least_s:  # those who watch are served as seldom as ever
-            self._left_at = began
-            self.looked()
-        self._empty = 0 if taken else self._empty + 1
+        goes_on = self.goes_on()
+        self.looked()
+        self._empty = 0 if taken or goes_on else self._empty + 1
         if taken == BURST:
-            self._look_at, self._next_look = began, self._loop.call_soon(self._look)
-        elif hastens:
-            self._look_later(max(HASTE_MS / 2000, HASTE_MS / 1000 - (time.monotonic() - began)))
+            self._next_look = self._loop.call_soon(self._look)
         elif self._empty < EMPTY_LOOKS:
-            self._look_later(max(self._least_s, self._gather_s - (time.monotonic() - began)))
+            left_s = self._gather_s - (time.monotonic() - began)
+            self._next_look = self._loop.call_later(max(self._least_s, left_s), self._look)
         else:
-            self._look_at = math.inf
+            self._is_asleep = True
             self._loop.add_reader(self.socket.fileno(), self._readable)
-
-    def _take_some(self) -> int:
-        """How many datagrams there were; at most `BURST`."""
-        receive = self._receive if self.pktinfo is None else self._receive_at
-        for taken in range(BURST):
-            try:
-                datagram, source = receive()
-            except (BlockingIOError, InterruptedError):
-                return taken
-            except OSError:  # an ICMP error of an earlier send
-                self.counts["receive_failed"] += 1
-                continue
-            self.take(datagram, source)
-        return BURST
 
     def take(self, datagram: bytes, source: Address) -> None:
         """`datagram`, and no fault of ours silences the port for every other peer."""
         try:
             self.datagram(datagram, source)
         except Exception:
-            self.counts["fault"] += 1
-            if self.counts["fault"] < 10:
+            if self._is_worth_a_line():
                 log.exception("a datagram was not handled", kind=classify(datagram).name)
+
+    def _is_worth_a_line(self) -> bool:
+        """Counts a fault; of the first the log tells."""
+        self.counts["fault"] += 1
+        return self.counts["fault"] < 10
 
     def _lost(self, address: OverTcp) -> None:
         """A connection has ended, and with it its address."""
@@ -219,17 +194,17 @@ class MediaPort:
         if peer is not None:
             peer.lost(address)
 
-    def _receive(self) -> tuple[bytes, Address]:
-        datagram, source = self.socket.recvfrom(_DATAGRAM)
-        return datagram, source if len(source) == 2 else source[:2]
-
-    def _receive_at(self) -> tuple[bytes, Address]:
-        datagram, control, _, source = self.socket.recvmsg(_DATAGRAM, _CONTROL)
-        own = next((data for level, kind, data in control if (level, kind) == self.pktinfo), b"")
-        is_ipv4 = len(own) == _IPV4_PKTINFO.size
-        # Our address, and any interface: a route may change, the address must not.
-        answer_from = _IPV4_PKTINFO.pack(0, own[4:8], bytes(4)) if is_ipv4 else own[:16] + bytes(4)
-        return datagram, (source[0], source[1], answer_from)
+    def heard(self, peer: Peer, header: Header, payload: bytes, now_ms: int) -> None:
+        """A packet of media, authentic and new, to whoever listens; a fault of ours as in `take`."""
+        listener = peer.listener
+        if listener is None or peer.is_closed:
+            self.counts["dropped_early"] += 1
+            return
+        try:
+            listener.rtp(header, payload, now_ms)
+        except Exception:
+            if self._is_worth_a_line():
+                log.exception("a packet of media was not handled")
 
     def datagram(self, datagram: bytes, source: Address) -> None:
         """Hand one datagram to whom it belongs, or drop it."""

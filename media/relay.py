@@ -20,13 +20,14 @@ from msgspec import Struct
 from media.clock import now_ms
 from media.config import RelayConfig
 from media.core import sdp
+from media.core.audience import ROW
 from media.core.formats import Codec, Kind
 from media.core.history import Packet
 from media.core.srtp import MAX_SOURCES
-from media.flush import HOLD_S, SLICE, Flush
+from media.flush import HOLD_S, Flush
 from media.layer import Layer
 from media.links import Links
-from media.native import egress_for
+from media.native import egress_for, intake_for
 from media.newcomers import ROUND_PACKETS
 from media.peer import Peer
 from media.port import MediaPort
@@ -44,8 +45,6 @@ log = structlog.get_logger()
 _REACT_S: Final = 0.1
 """Where no packet arrives; else `show.REACT_MS` counts."""
 _WATCH_S: Final = 1.0
-_HASTE_S: Final = 0.4
-"""After a POST and while newcomers are behind: a handshake over a slow network, or a whole catch-up."""
 _RETRY_MS: Final = 2000
 
 
@@ -99,8 +98,6 @@ class Relay:
         """Those that sent more reports than are heard; they are told of once."""
         self._joining: dict[SessionId, Peer] = {}
         """Sessions that had not finished ICE and DTLS when it was last looked at."""
-        self._haste_until = 0.0
-        """Somebody joins, as far as is known."""
         self._steps = asyncio.Event()
         """Newcomers' next ones are due."""
         self._tasks = asyncio.TaskGroup()
@@ -114,9 +111,10 @@ class Relay:
             await self._port.open_tcp(self.config.tcp_port)
         self._numbers = self._port.number, self._port.tcp.number
         self._egress = egress_for(self._port, native=self.config.native)
+        self._port.intake = intake_for(self._port, native=self.config.native)
         self._flush = Flush(self._port, self._egress, self.config.flush_ms)
         self._port.looked = self._flush.flush
-        self._port.hastens = self._hastens
+        self._port.goes_on = self._goes_on
         await self._tasks.__aenter__()
         self._background = [
             self._tasks.create_task(job, name=name)
@@ -285,7 +283,7 @@ class Relay:
                 egress=self._egress,
                 listener=self._listener,
                 wake=self._flush.wake,
-                hurry=self._haste,
+                hurry=self._port.go_on,
                 size=self.config.history_packets,
                 gop_packets=self.config.gop_packets,
             )
@@ -333,21 +331,16 @@ class Relay:
         if not is_publisher:
             self._watched_by.setdefault(account_id, {})[session.session_id] = session
         session.peer.ended = functools.partial(self.end, session)
-        self._haste()
         return session
 
     # Newcomers
 
-    def _haste(self) -> None:
-        """Somebody joins: the port is to look more often for a while."""
-        self._haste_until = time.monotonic() + _HASTE_S
-        self._port.haste()
-
-    def _hastens(self) -> bool:
+    def _goes_on(self) -> bool:
         """At the end of each look: newcomers get their next packets with it."""
-        if any(show.is_waited_for for show in self.shows.values()):
+        is_waited_for = any(show.is_waited_for for show in self.shows.values())
+        if is_waited_for:
             self._steps.set()
-        return time.monotonic() < self._haste_until
+        return is_waited_for
 
     async def _catch_ups(self) -> None:
         """Bring newcomers to live, a step with each look of the port."""
@@ -434,8 +427,8 @@ class Relay:
 
     async def _report(self, show: Show) -> None:
         subscribers = [subscriber for subscriber in show.subscribers if subscriber.peer.is_up]
-        for at in range(0, len(subscribers), SLICE):
-            for subscriber in subscribers[at : at + SLICE]:
+        for at in range(0, len(subscribers), ROW):
+            for subscriber in subscribers[at : at + ROW]:
                 subscriber.report_again(now_ms())
                 subscriber.consider(now_ms())
             await asyncio.sleep(0)

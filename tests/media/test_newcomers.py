@@ -224,7 +224,7 @@ async def test_newcomers_get_a_bounded_step_and_are_forgotten_when_they_leave(ho
 async def overtaken(host, peers, floor, wait_until, monkeypatch):
     """A viewer that had to wait for others, while the host began its next group of pictures; it is live."""
     with monkeypatch.context() as patch:
-        patch.setattr(floor.relay._port, "hastens", lambda: True)  # rounds that others use up
+        patch.setattr(floor.relay._port, "goes_on", lambda: True)  # rounds that others use up
         viewer, until = await peers.viewer(), time.monotonic() + 0.4
         await shown(floor, host, 1, wait_until, keyframe=True)
 

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import itertools
-import math
 import random
 import resource
 import socket
@@ -135,38 +134,17 @@ async def test_what_a_look_and_its_sends_took_is_not_left_to_gather_besides(wait
         assert port._next_look.when() < loop.time() + 60
 
 
-async def test_in_haste_the_port_looks_sooner_and_those_who_watch_are_served_as_seldom_as_ever(monkeypatch):
-    port, now, served = port_module.MediaPort("127.0.0.1", 0), 100.0, []
-    monkeypatch.setattr(port_module, "time", SimpleNamespace(monotonic=lambda: now))
-    haste_s, least_s = port_module.HASTE_MS / 1000, port_module.LEAST_GATHER_MS / 1000
-    port.looked = lambda: served.append(now)
-
-    def look():
-        port._look()
-        port._next_look.cancel()
-        return port._look_at
-
-    with contextlib.closing(port):
-        port.haste()
-        assert port._look_at == now + haste_s
-        port.haste()
-        port._next_look.cancel()
-        port.hastens = lambda: True
-        for _ in range(6):
-            now = look()
-        assert served == pytest.approx([100 + 2 * number * haste_s for number in range(3)])
-        port.hastens = lambda: False
-        port._empty = 0
-        assert look() - now >= least_s
-        assert served[-1] == now
-
-
-async def test_a_sleeping_port_is_woken_by_haste_and_sleeps_again(wait_until):
-    port = port_module.MediaPort("127.0.0.1", 0)
+async def test_a_port_that_sleeps_can_be_told_to_look_on_and_sleeps_again(wait_until):
+    port, asked = port_module.MediaPort("127.0.0.1", 0), []
+    port.goes_on = lambda: asked.append(None) or len(asked) < 3 * port_module.EMPTY_LOOKS
     with contextlib.closing(port), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
-        for _ in range(2):
-            port.haste()
-            await wait_until(lambda: port._look_at == math.inf, "it sleeps")
+        assert port._is_asleep
+        port.go_on()
+        look = port._next_look
+        port.go_on()
+        assert port._next_look is look, "one look for all"
+        await wait_until(lambda: port._is_asleep, "it sleeps")
+        assert len(asked) == 4 * port_module.EMPTY_LOOKS - 1, "it looked on though nothing came, and then as ever"
         stranger.sendto(b"?", ("127.0.0.1", port.number))
         await wait_until(lambda: port.counts["dropped_stranger"] == 1, "a datagram wakes it")
 
