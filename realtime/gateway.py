@@ -19,6 +19,7 @@ from typing import Any, cast
 
 import structlog
 from starlette.responses import Response
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from realtime.core.handshake import Refused, Request, accept, parse
 from schema.errors import BadRequest, Forbidden, NotFound, TooLarge, problem_type
@@ -59,6 +60,7 @@ class Gateway(asyncio.Protocol):
     __slots__ = (
         "_accepted",
         "_app",
+        "_config",
         "_default_headers",
         "_early",
         "_given",
@@ -78,6 +80,7 @@ class Gateway(asyncio.Protocol):
 
     def __init__(self, config: Any, server_state: Any, app_state: dict[str, Any], _loop: Any = None) -> None:
         self._app = config.loaded_app
+        self._config = config
         self.connections: set[Any] = server_state.connections
         self._tasks: set[Any] = server_state.tasks
         self._default_headers: list[tuple[bytes, bytes]] = server_state.default_headers
@@ -166,6 +169,16 @@ class Gateway(asyncio.Protocol):
             "extensions": {"websocket.http.response": {}, EXTENSION: self},
         }
 
+    async def address(self) -> str:
+        """Whose address counts: the peer's, or the one that a trusted proxy names, by the rule that HTTP goes by."""
+        assert self._request is not None
+        scope = self._scope(self._request)
+        if self._config.proxy_headers:
+            forwarded = ProxyHeadersMiddleware(_nothing, self._config.forwarded_allow_ips)
+            await forwarded(cast(Any, scope), self._receive, cast(Any, self._send))
+        client = scope["client"]
+        return client[0] if client else ""
+
     async def _run(self, request: Request) -> None:
         try:
             await self._decide(request)
@@ -248,6 +261,10 @@ class Gateway(asyncio.Protocol):
         if early:
             viewer.data_received(early)
         return viewer
+
+
+async def _nothing(*_: Any) -> None:
+    """Instead of an application."""
 
 
 def _head(status: int, headers: list[tuple[bytes, bytes]]) -> bytes:

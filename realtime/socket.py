@@ -64,9 +64,8 @@ async def enter(gateway: Gateway, name: str, query: bytes, offered: list[str], s
 async def _told(error: ShowfloorError, gateway: Gateway, strangers: Strangers | None) -> ShowfloorError:
     """The error, or, for one of many without a valid ticket from an address, that it is too many."""
     if strangers is not None and isinstance(error, Unauthenticated):
-        peer = gateway.transport.get_extra_info("peername")
         try:
-            await strangers.turned_away(peer[0] if isinstance(peer, tuple) else "")
+            await strangers.turned_away(await gateway.address())
         except ShowfloorError as too_many:
             return too_many
     return error
