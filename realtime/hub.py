@@ -323,7 +323,7 @@ class Hub:
     def send_home(self, viewer: "Viewer") -> None:
         """The server ends: close, and say when to come back, to each another time."""
         room = viewer.room
-        if room is not None and viewer.progress.stands_at(room.serial):  # else its offset is not the room's
+        if room is not None and viewer.stands_at(room.serial):  # else its offset is not the room's
             within_ms = return_within_ms(sum(map(len, self._slots)))
             payload = room.channel.direction(secrets.randbelow(within_ms))
             viewer.reply(transcode(payload) if viewer.binary else payload)
@@ -402,7 +402,7 @@ class Hub:
 
     def _close_slow(self, now_ms: int) -> None:
         for viewer in list(self.slow):
-            if viewer.progress.overdue(now_ms):
+            if viewer.overdue(now_ms):
                 viewer.refuse(TooSlow())
         for viewer in list(self.closing):
             if viewer.closing_since_ms is not None and now_ms - viewer.closing_since_ms >= CLOSE_DEADLINE_MS:

@@ -55,7 +55,8 @@ async def visited(client, show, pot):
     base = f"/api/v1/shows/{show}"
     guest = (await client.ask("POST", f"{base}/guests")).json()
     client.tokens[Role.VIEWER] = guest["viewer_token"]
-    assert (await client.services["tickets"].redeem(guest["ticket"], show)).show_id == show
+    (holder,) = await client.services["tickets"].redeem(show, [guest["ticket"]])
+    assert holder.show_id == show
     assert (await client.ask("POST", f"{base}/pins", {"variant_id": pot}, Role.HOST)).status_code == 201
     assert (await client.ask("POST", f"{base}/chat", {"text": "hello"}, Role.VIEWER)).status_code == 202
     taps = [
