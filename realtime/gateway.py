@@ -170,7 +170,7 @@ class Gateway(asyncio.Protocol):
         scope = self._scope(self._request)
         if self._config.proxy_headers:
             forwarded = ProxyHeadersMiddleware(_nothing, self._config.forwarded_allow_ips)
-            await forwarded(cast(Any, scope), self._receive, cast(Any, self._send))
+            await forwarded(cast(Any, scope), cast(Any, self._receive), cast(Any, self._send))
         client = scope["client"]
         return client[0] if client else ""
 
