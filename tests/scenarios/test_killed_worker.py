@@ -6,12 +6,11 @@ What `test_rolling_restart.py` shows of the Python client, here of `socket.js` i
 import asyncio
 import importlib.util
 import os
+import re
 import signal
 from pathlib import Path
 
 import pytest
-
-from live.web.pages import static_prefix
 
 
 def _campaign():
@@ -69,7 +68,9 @@ async def through(service, page, *, resumes=True):
     await service.sell(campaign.SHOW, "pot", stock=1)
     tokens = await campaign.guests(service.base_url, 12)
     await page.goto(f"{service.base_url}/healthz")
-    source = f"{service.base_url}{static_prefix()}/js/socket.js"
+    async with service.client() as http:
+        prefix = re.search(r"/static/\w+", (await http.get("/")).text)[0]
+    source = f"{service.base_url}{prefix}/js/socket.js"
     await page.evaluate(OPEN, [source, campaign.SHOW, tokens[0], resumes])
     await page.wait_for_function("() => heard.at >= 0 && heard.snapshots === 1")
     parent = service.process.pid
