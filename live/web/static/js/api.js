@@ -51,11 +51,17 @@ export async function problemOf(response) {
   });
 }
 
+// 409 idempotency_in_flight: our own first attempt is still being answered; ask again with the same key.
+const PASSING = new Set(["network", "unavailable", "going_away", "idempotency_in_flight"]);
+
 function isWorthRetrying(problem, { method, key }) {
   const safe = method === "GET" || method === "PUT" || method === "DELETE" || Boolean(key);
-  // 409 idempotency_in_flight: our own first attempt is still being answered; ask again with the same key.
-  const passing = ["network", "unavailable", "going_away", "idempotency_in_flight"].includes(problem.code);
-  return safe && passing;
+  return safe && PASSING.has(problem.code);
+}
+
+/** True for what is mostly over when one asks again a little later. */
+export function isPassing({ code, status }) {
+  return PASSING.has(code) || status === 429 || status >= 500;
 }
 
 async function attempt(path, { method, token, key, body, keepalive }) {

@@ -4,9 +4,9 @@ import { BasketBar, Bill } from "./bill.js";
 import { BuyPanel, isOpen } from "./buy.js";
 import { answerBank } from "./card.js";
 import { ChatForm, ChatList, Voice } from "./chat.js";
-import { claims } from "./claims.js";
+import { claims, offers } from "./claims.js";
 import { now } from "./clock.js";
-import { Questions } from "./dialog.js";
+import { confirm, Questions } from "./dialog.js";
 import { Frames } from "./frames.js";
 import { Bag, Cross } from "./icons.js";
 import { ItemRow, PinCard } from "./items.js";
@@ -51,8 +51,18 @@ function behindPictures(apply) {
 const LAG_MS = 3_000;
 let heardMs = 0;
 
+/** Private events: what happens to us alone. */
+const PRIVATE = {
+  claim: (event) => hearClaim(event),
+  offer: (event) => waiting.hear(event),
+  order: async (event) => {
+    if (event.state === "capture_failed" && !(await purchase.hear(event))) toast(explain({ code: "capture_failed" }), "bad");
+  },
+};
+
 function onFrame(frame) {
-  (frame.ev ?? []).forEach((event) => event.t === "claim" && hearClaim(event));
+  (frame.ev ?? []).forEach((event) => PRIVATE[event.t]?.(event));
+  if (frame.snapshot || frame.recovered !== undefined) waiting.soon();
   const totals = frame.st?.reactions;
   if (totals) reactions.hear(totals, !frame.snapshot && frame.recovered === undefined && performance.now() - heardMs < LAG_MS);
   heardMs = performance.now();
@@ -62,14 +72,14 @@ const { store, socket, status, problem, reload } = joinRoom({ show: showId, sess
 const purchase = new Purchase({
   show: showId,
   token,
-  bill: (hold) => new Bill({ show: showId, token, hold, pinned: () => store.show.value?.coupon ?? null }),
+  bill: (hold) => new Bill({ show: showId, token, hold, pinned: () => (store.show.value ? (store.show.value.coupon ?? null) : undefined) }),
   answerBank: STRIPE_KEY ? (secret) => answerBank(STRIPE_KEY, secret) : null,
 });
 const hearClaim = claims({ token, purchase });
 const waiting = new Waiting({
   show: showId,
   token,
-  onOffer: (hold) => purchase.adopt(hold),
+  onOffer: offers({ token, purchase }),
   onPassed: () => toast(explain({ code: "limit_reached" }), "bad"),
 });
 const voice = new Voice({ show: showId, token, socket, slowModeMs: () => store.show.value?.slow_mode_ms ?? 0 });
@@ -158,6 +168,11 @@ function Shelf() {
   </section>`;
 }
 
+async function forgetMe() {
+  const text = "What you hold goes back on sale when its time is up. Your orders stand, but this browser shows them no more: keep their numbers or receipts.";
+  if (await confirm({ title: "Forget you on this device?", text, action: "Forget me", back: "Stay" })) session.leave();
+}
+
 function Drawer() {
   const dialog = useRef();
   useEffect(() => dialog.current.showModal(), []);
@@ -168,6 +183,7 @@ function Drawer() {
       <header><h2 id="drawer-title">All items</h2><button type="button" class="plain" aria-label="Close" onClick=${close}><${Cross} /></button></header>
       <p class="fine">Or say it in the chat: "buy 2", or "buy" and the name.</p>
       <ul class="rows">${store.items.value.map((item) => html`<${ItemRow} key=${item.variant_id} ...${buying(item)} />`)}</ul>
+      <p class="fine">This browser keeps what you hold and have ordered here. <button type="button" class="link" data-testid="forget-me" onClick=${forgetMe}>Forget me on this device</button></p>
     </div>
   </dialog>`;
 }
@@ -221,3 +237,4 @@ sendReports({ player: () => player.value, frames, socket, isOn: () => Boolean(pl
 render(html`<${Watch} />`, document.getElementById("app"));
 purchase.resume();
 purchase.bill.resume();
+session.onLeft(() => location.reload());
