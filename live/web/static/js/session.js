@@ -89,10 +89,13 @@ export class GuestSession {
 
   /** Somebody else sits down at this device: nothing of this guest stays, in this tab and in the others. */
   leave() {
-    for (const storage of [localStorage, sessionStorage]) {
-      Object.keys(storage).filter((key) => key.startsWith("showfloor.") && key.endsWith(`.${this.show}`)).forEach((key) => storage.removeItem(key));
+    try {
+      for (const storage of [localStorage, sessionStorage]) {
+        Object.keys(storage).filter((key) => key.startsWith("showfloor.") && key.endsWith(`.${this.show}`)).forEach((key) => storage.removeItem(key));
+      }
+    } finally {
+      location.reload(); // where nothing may be stored, nothing was
     }
-    location.reload();
   }
 
   /** Calls `then` when another tab of this browser has left. */
