@@ -9,14 +9,13 @@ admitted goes back when a later one refuses, and one function of Postgres commit
 from msgspec import Struct
 
 from checkout.core.idempotency import derived_id
-from checkout.core.reservation import keeps_units
 from checkout.core.taps import BY_NUMBER, Code, Tap, refusal
 from checkout.gate import Product
 from checkout.givebacks import ShelfOf
-from checkout.rows import Row, bundle_hold_of, hold_of, promised
+from checkout.rows import Row, bundle_hold_of, gate_code_of, hold_of, promised
 from checkout.truth import Truth, sql
 from schema.errors import NotFound, Unavailable
-from schema.hold import Hold, HoldRequest, HoldState
+from schema.hold import Hold, HoldRequest
 from schema.ids import ShowId
 from schema.people import Principal
 
@@ -103,9 +102,7 @@ class Bundles:
         for variant, tap in taps.items():
             for_gate = code
             if code is Code.KNOWN:
-                hold = states[variant]
-                out = keeps_units(HoldState(hold["state"]), returned=hold["returned"])
-                for_gate = Code.HELD if out else Code.OFF_SHELF
+                for_gate = gate_code_of(states[variant])
             await self._shelf_of(Product(show_id, variant)).decided(tap, code, for_gate, by_variant.get(variant))
 
 

@@ -50,6 +50,8 @@ class Confirming:
             return
         try:
             self._undecided.add(self._journal.open())
+            for hold_id in self._journal.given_back:
+                self._undecided.refuse(hold_id, HoldState.RELEASED)
         except OSError as error:
             log.error("journal_not_opened", error=repr(error)[:200])
         if len(self._undecided):
@@ -113,8 +115,14 @@ class Confirming:
         except GateDown:
             return None
 
-    def give_back(self, hold_id: str) -> bool:
-        """The buyer does not want it any more. False if it is not one of these."""
+    async def give_back(self, hold_id: str) -> bool:
+        """The buyer does not want it any more. False if it is not one of these, or not any more.
+
+        Raises Unavailable: then nothing has changed.
+        """
+        if self._journal is None or hold_id not in self._undecided:
+            return False
+        await self._journal.give_back(hold_id)
         self._undecided.refuse(hold_id, HoldState.RELEASED)
         return hold_id in self._undecided
 
@@ -136,10 +144,26 @@ class Confirming:
             refused = [entry for entry, code in zip(entries, codes, strict=True) if code not in _HELD]
             self._counts.confirmed += len(entries) - len(refused)
             await self._tell_no(refused)
+            await self._let_go(line, entries)
             await self._end(entries)
         if entries := self._undecided.to_fence(names):
-            await line.give_up([(entry.tap.hold_id, entry.until_ms, entry.tap.quantity) for entry in entries])
+            found = await line.give_up([(entry.tap.hold_id, entry.until_ms, entry.tap.quantity) for entry in entries])
+            await self._let_go(line, [entry for entry in entries if entry.tap.hold_id in found])
             await self._end(entries)
+
+    async def _let_go(self, line: Line, entries: Sequence[Entry]) -> None:
+        """What its buyer gave back while the truth was being asked, or what an earlier question has made a hold of.
+
+        Nothing may come between the last look at them and their end.
+        """
+        done: set[str] = set()
+        while unwanted := [each.tap for each in entries if self._is_unwanted(each.tap.hold_id, done)]:
+            for tap in unwanted:
+                await line.let_go(tap.hold_id, tap.quantity)
+                done.add(tap.hold_id)
+
+    def _is_unwanted(self, hold_id: str, done: set[str]) -> bool:
+        return hold_id not in done and self._undecided.is_given_back(hold_id)
 
     async def _end(self, entries: Sequence[Entry]) -> None:
         assert self._journal

@@ -33,8 +33,14 @@ class Written(Struct, frozen=True, kw_only=True, tag="tap"):
     entry: Entry
 
 
+class GivenBack(Struct, frozen=True, kw_only=True, tag="given_back"):
+    """Their buyers do not want these any more."""
+
+    hold_ids: list[str]
+
+
 _encode = msgspec.json.Encoder().encode
-_lines = msgspec.json.Decoder(Written | Ended)
+_lines = msgspec.json.Decoder(Written | Ended | GivenBack)
 
 
 class Journal:
@@ -45,6 +51,8 @@ class Journal:
         self._file = -1
         self._size = 0
         self._writing = asyncio.Lock()
+        self.given_back: frozenset[str] = frozenset()
+        """Which of those that `open` found are not wanted any more."""
 
     @property
     def is_open(self) -> bool:
@@ -57,7 +65,7 @@ class Journal:
         file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            kept, entries = _read(self._path.read_bytes())
+            kept, entries, self.given_back = _read(self._path.read_bytes())
             os.ftruncate(file, kept)
             os.lseek(file, kept, os.SEEK_SET)
             os.fsync(file)
@@ -77,6 +85,10 @@ class Journal:
     async def append(self, entries: Iterable[Entry]) -> None:
         """Write these down. Raises Unavailable: then none of them is."""
         await self._write(b"".join(_encode(Written(entry=entry)) + b"\n" for entry in entries))
+
+    async def give_back(self, hold_id: str) -> None:
+        """Write down that this one is not wanted any more. Raises Unavailable: then it is."""
+        await self._write(_encode(GivenBack(hold_ids=[hold_id])) + b"\n")
 
     async def end(self, hold_ids: list[str], *, nothing_left: bool) -> None:
         """These were decided; with nothing left the file begins anew. What is lost of this is replayed, and known."""
@@ -129,9 +141,10 @@ def _sync_folder(folder: Path) -> None:
         os.close(file)
 
 
-def _read(data: bytes) -> tuple[int, list[Entry]]:
-    """How much of it is whole lines, and what they leave undecided."""
+def _read(data: bytes) -> tuple[int, list[Entry], frozenset[str]]:
+    """How much of it is whole lines, what they leave undecided, and what was given back."""
     entries: dict[str, Entry] = {}
+    given_back: set[str] = set()
     kept = 0
     for line in data.splitlines(keepends=True):
         try:
@@ -144,7 +157,9 @@ def _read(data: bytes) -> tuple[int, list[Entry]]:
         kept += len(line)
         if isinstance(said, Written):
             entries.setdefault(said.entry.tap.hold_id, said.entry)
+        elif isinstance(said, GivenBack):
+            given_back.update(said.hold_ids)
         else:
             for hold_id in said.hold_ids:
                 entries.pop(hold_id, None)
-    return kept, list(entries.values())
+    return kept, list(entries.values()), frozenset(given_back & entries.keys())

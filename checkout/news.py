@@ -59,5 +59,9 @@ class News:
 
 
 def channel_of(redis: Redis) -> str:
-    """Channels are shared by all logical databases of a server, so it carries the database's number."""
-    return f"sf:gate:news:{redis.connection_pool.connection_kwargs.get('db') or 0}"
+    """Channels are shared by all logical databases of a server, so it carries the database's number.
+
+    On a cluster, which has but one, PUBLISH goes to every server: whoever listens may listen anywhere.
+    """
+    arguments: dict[str, object] = redis.get_connection_kwargs()  # type: ignore[no-untyped-call]
+    return f"sf:gate:news:{arguments.get('db') or 0}"

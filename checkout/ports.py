@@ -6,7 +6,8 @@ Owns: the Protocols only.
 from typing import Protocol
 
 from checkout.core.taps import Code, Tap
-from schema.ids import ShowId, VariantId
+from schema.hold import Hold
+from schema.ids import AccountId, OrderId, ShowId, VariantId
 from schema.show import Stock
 
 
@@ -23,14 +24,30 @@ class StockListener(Protocol):
         """Called when a product's stock has run low, at `since_ms`, and when it no longer is (None); like the above."""
 
 
+class BuyerListener(Protocol):
+    """Whoever can speak to one buyer. Told once, twice or never: what it hears stands in Postgres all the same."""
+
+    def offered(self, hold: Hold) -> None:
+        """Called when a place in a line has become this hold; must not block."""
+
+    def capture_failed(self, show_id: ShowId, buyer_id: AccountId, order_id: OrderId) -> None:
+        """Called when the money of an order could not be taken, so that the order ended; must not block."""
+
+
 class Line(Protocol):
     """What decides the taps that waited for the truth, in their order."""
 
     async def decide(self, taps: list[Tap]) -> list[Code]:
         """What the truth says of each; gate and viewers have been told. Raises Unavailable."""
 
-    async def give_up(self, holds: list[tuple[str, int, int]]) -> None:
-        """Fence (hold id, since ms, units), then give the units back of those that nobody committed. Unavailable."""
+    async def give_up(self, holds: list[tuple[str, int, int]]) -> list[str]:
+        """Fence (hold id, since ms, units), then give the units back of those that nobody committed.
+
+        Returns those that somebody did commit: they stay as they are. Raises Unavailable.
+        """
+
+    async def let_go(self, hold_id: str, units: int) -> None:
+        """Release a hold, if there is one that is not being paid for, and give its units back. Raises Unavailable."""
 
 
 class Limiter(Protocol):

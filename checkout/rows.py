@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 from checkout.core.pricing import Priced, PricedLine
-from checkout.core.taps import Tap
+from checkout.core.reservation import keeps_units
+from checkout.core.taps import Code, Tap
 from schema.basket import Amounts, Line
 from schema.hold import HeldBundle, Hold, HoldState
 from schema.ids import HoldId, VariantId
@@ -73,6 +74,12 @@ def promised(row: Row) -> Hold:
 def tap_of(row: Row) -> Tap:
     """The tap that would have led to this hold."""
     return Tap(hold_id=row["hold_id"], buyer_id=row["buyer_id"], buyer_name=row["buyer_name"], quantity=row["quantity"])
+
+
+def gate_code_of(row: Row) -> Code:
+    """What the gate is to know of a hold: its units are off the shelf, or were."""
+    out = keeps_units(HoldState(row["state"]), returned=row["returned"])
+    return Code.HELD if out else Code.OFF_SHELF
 
 
 def entry_of(row: Row) -> WaitlistEntry:

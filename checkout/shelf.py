@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 
 import structlog
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 
 from checkout.batcher import Batcher, Spawn
 from checkout.confirming import Confirming
@@ -20,8 +20,8 @@ from checkout.core.soldout import Refusals, SoldOutHere
 from checkout.core.taps import Code, Tap
 from checkout.counts import Counts
 from checkout.gate import Gate, GateDown, Look, Product, Verdict
-from checkout.ports import StockListener
-from checkout.rows import Row, stock_of, tap_of
+from checkout.ports import BuyerListener, StockListener
+from checkout.rows import Row, gate_code_of, hold_of, stock_of, tap_of
 from checkout.truth import Decision, Rebuilding, Truth, sql
 from schema.errors import ShowfloorError, Unavailable
 from schema.ids import HoldId, ShowId, VariantId
@@ -57,6 +57,7 @@ class Shelf:
         spawn: Spawn,
         hold_ms: int,
         offer_ms: int,
+        buyers: BuyerListener | None = None,
     ) -> None:
         self.product = product
         self._gate, self._truth, self._listener, self._counts = gate, truth, listener, counts
@@ -64,6 +65,9 @@ class Shelf:
         self._refusals, self._sold_out = refusals, SoldOutHere()
         self._confirming = confirming
         self._price: Money | None = None
+        self._buyers = buyers
+        self.stocked: int | None = None
+        """Units that were ever put on sale, as far as is known here."""
         self._known: set[str] = set()
         """Of the taps on their way to the truth: those whose hold id the gate knew already."""
         self._learning = False
@@ -74,13 +78,14 @@ class Shelf:
         self._told_version = 0
         self._told_low: int | None = None
         self._drift_rounds = 0
+        self._pending_before: dict[str, int] = {}
         self._weighed_version = self._compared_version = 0
         # One batch at a time: they would only queue for the same row lock, holding a connection each.
         self._at_truth: Batcher[Tap, Decision] = Batcher(
             self._ask_truth, spawn=spawn, most=TRUTH_BATCH, after=self._tell_gate
         )
         self._at_gate: Batcher[Tap, Decision] = Batcher(
-            self._ask_gate, spawn=spawn, most=GATE_BATCH, in_flight=2, onward=self._at_truth
+            self._ask_gate, spawn=spawn, most=GATE_BATCH, onward=self._at_truth
         )
 
     def take(self, tap: Tap) -> "asyncio.Future[Decision]":
@@ -110,6 +115,11 @@ class Shelf:
         future: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
         future.set_result(decision)
         return future
+
+    @property
+    def is_sold_out(self) -> bool:
+        """True if this process knows by itself that there is nothing to be had; it may still know a tap from before."""
+        return self._sold_out.knows(_now_ms())
 
     def heard(self) -> None:
         """The gate may have something to sell again: taps are no longer refused here before it was asked."""
@@ -145,7 +155,7 @@ class Shelf:
     def _show(self, item: Row) -> None:
         if item["version"] <= self._told_version:
             return
-        self._told_version = item["version"]
+        self._told_version, self.stocked = item["version"], item["stocked"]
         product = self.product
         self._listener.stock_changed(
             ShowId(product.show_id), VariantId(product.variant_id), stock_of(item), item["version"]
@@ -201,6 +211,9 @@ class Shelf:
         except GateDown:
             self.distrust()
         self._show(item)
+        if self._buyers:
+            for hold in done["made"]:
+                self._buyers.offered(hold_of(hold))
         return self._offers_due or len(offers) == OFFERS_AT_ONCE
 
     def distrust(self) -> None:
@@ -344,6 +357,7 @@ class Shelf:
         item = await rebuilding.stock()
         if item is None:
             return None
+        self.stocked = item["stocked"]
         self._price = Money(amount=item["price_amount"], currency=item["currency"])
         look = await self._gate.look(self.product)
         sums_agree = not self._must_rebuild and look.epoch == item["epoch"] and drift(look, item) == 0
@@ -376,7 +390,10 @@ class Shelf:
         return epoch
 
     async def reconcile(self, item: Row, *, orphans_before_ms: int) -> None:
-        """Compare the gate with the truth's `item`: free what nobody committed, rebuild what stays apart."""
+        """Compare the gate with the truth's `item`: free what nobody committed, rebuild what stays apart.
+
+        What is still pending in the next round is decided perhaps, and the gate was not told: it is asked about.
+        """
         self._price = Money(amount=item["price_amount"], currency=item["currency"])
         if self._epoch is None:
             if not self._refreshing:
@@ -387,6 +404,8 @@ class Shelf:
             # One from the future was admitted by a clock that was set back since; to ask about it harms nobody.
             until_ms = orphans_before_ms + CLOCKS_APART_MS
             await self._free_orphans([p for p in look.pending if not orphans_before_ms < p[1] <= until_ms])
+            before, self._pending_before = self._pending_before, {hold_id: n for hold_id, _, n in look.pending}
+            await self._tell_decided(item["epoch"], {i: n for i, n in self._pending_before.items() if i in before})
         except GateDown:
             return
         await self._weigh(look, item)
@@ -395,7 +414,7 @@ class Shelf:
         if orphans:
             await self.give_up(orphans)
 
-    async def give_up(self, orphans: list[tuple[str, int, int]]) -> None:
+    async def give_up(self, orphans: list[tuple[str, int, int]]) -> list[str]:
         """See ports.Line."""
         known, item = await self._truth.fence(self.product, [hold_id for hold_id, _, _ in orphans])
         lost = [(hold_id, units) for (hold_id, _, units), is_hold in zip(orphans, known, strict=True) if not is_hold]
@@ -403,10 +422,31 @@ class Shelf:
         self._counts.orphans += sum(units for _, units in lost)
         if lost and not await self._gate.release_many(self.product, item["epoch"], lost, fenced=True):
             raise GateDown  # it was rebuilt meanwhile, and still has them as pending: said again in the next round
-        if found:
-            # Committed, and the process died before it could say so: no longer pending.
-            taps = [Tap(hold_id=hold_id, buyer_id="", buyer_name="", quantity=0) for hold_id in found]
-            await self._gate.settle_many(self.product, item["epoch"], [(tap, Code.HELD) for tap in taps])
+        # Committed, and the process died before it could say so: no longer pending.
+        units = {hold_id: n for hold_id, _, n in orphans}
+        await self._tell_decided(item["epoch"], {hold_id: units[hold_id] for hold_id in found})
+        return found
+
+    async def _tell_decided(self, epoch: int, pending: dict[str, int]) -> None:
+        """Tell the gate of those of `pending` (hold id -> units) that the truth knows."""
+        if not pending:
+            return
+        rows = await self._truth.fetch(sql("holds_by_id"), list(pending))
+        decided = [self._on_pending(row, pending[row["hold_id"]]) for row in rows]
+        if decided:
+            await self._gate.settle_many(self.product, epoch, decided)
+
+    def _on_pending(self, row: Row, units: int) -> tuple[Tap, Code]:
+        """What became of so many units under this id: one id may have been used for another wish before."""
+        same = (row["show_id"], row["variant_id"], row["quantity"]) == (*astuple(self.product), units)
+        return replace(tap_of(row), quantity=units), gate_code_of(row) if same else Code.MISMATCH
+
+    async def let_go(self, hold_id: str, units: int) -> None:
+        """See ports.Line."""
+        row = await self._truth.one("SELECT * FROM release_hold($1)", hold_id)
+        if row["code"] == "ok":
+            self._counts.released += 1
+            await self.ended(row["items"][0], [(hold_id, units)])
 
     async def _weigh(self, look: Look, item: Row) -> None:
         if look.epoch == item["epoch"] and look.waiting is not (item["waiting"] > 0):

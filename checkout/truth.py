@@ -17,12 +17,11 @@ import asyncpg
 import structlog
 from msgspec import Struct
 
-from checkout.core.reservation import keeps_units
 from checkout.core.taps import BY_NUMBER, Code, Tap
 from checkout.counts import Counts
 from checkout.gate import Product
 from checkout.kept import Kept
-from checkout.rows import Row, promised
+from checkout.rows import Row, gate_code_of, promised
 from schema.errors import Invalid, Unavailable
 from schema.hold import Hold, HoldState
 from schema.ids import AccountId, HoldId, ShowId, VariantId
@@ -245,6 +244,7 @@ class _Verdict:
 
     def __init__(self, product: Product, made: Row, known: dict[str, Row], hold_ms: int) -> None:
         self._product, self._known = product, known
+        self._names = ShowId(product.show_id), VariantId(product.variant_id)
         self._epoch: int = made["item"]["epoch"]
         self._made_ms: int = made["at_ms"]
         self._until_ms = self._made_ms + hold_ms
@@ -270,18 +270,17 @@ class _Verdict:
         names = (row["show_id"], row["variant_id"], row["quantity"])
         if names != (self._product.show_id, self._product.variant_id, tap.quantity):
             return Decision(code=Code.MISMATCH, for_gate=Code.MISMATCH, epoch=self._epoch)
-        out = keeps_units(HoldState(row["state"]), returned=row["returned"])
-        for_gate = Code.HELD if out else Code.OFF_SHELF
-        return Decision(code=Code.KNOWN, hold=promised(row), for_gate=for_gate, epoch=self._epoch)
+        return Decision(code=Code.KNOWN, hold=promised(row), for_gate=gate_code_of(row), epoch=self._epoch)
 
     def _fresh(self, tap: Tap) -> Hold:
         total = self._totals.get(tap.quantity)
         if total is None:
             total = self._totals[tap.quantity] = self._price.times(tap.quantity)
+        show_id, variant_id = self._names
         return Hold(
             hold_id=HoldId(tap.hold_id),
-            show_id=ShowId(self._product.show_id),
-            variant_id=VariantId(self._product.variant_id),
+            show_id=show_id,
+            variant_id=variant_id,
             buyer_id=AccountId(tap.buyer_id),
             quantity=tap.quantity,
             state=HoldState.HELD,

@@ -50,12 +50,18 @@ class HubAnnouncer:
     """live's `Announcer`, over the hub.
 
     The version last told stands in Redis beside the hub's own keys: they are lost together, and the republisher sees
-    both losses as one.
+    both losses as one. Without `redis` they stand in this process, as those of a hub without one.
     """
 
-    def __init__(self, hub: Hub, redis: Redis) -> None:
+    def __init__(self, hub: Hub, redis: Redis | None) -> None:
         self._hub = hub
         self._redis = redis
+        self._marks: dict[ShowId, int] = {}
+        if redis is None:
+            hub.on_blank.append(self._forget)
+
+    def _forget(self, show: ShowId) -> None:
+        self._marks.pop(show, None)
 
     async def announce(self, show: ShowId, version: int, *events: Event) -> None:
         """Publish, then mark the version, if none before it is missing. What fails is left to the republisher."""
@@ -99,10 +105,14 @@ class HubAnnouncer:
 
     async def told(self, show: ShowId) -> int | None:
         """The version up to which viewers were told everything; None: nothing is known."""
+        if self._redis is None:
+            return self._marks.get(show)
         return _number(await self._redis.get(_told_key(show)))
 
     async def all_told(self, shows: list[ShowId]) -> list[int | None]:
         """`told` of each."""
+        if self._redis is None:
+            return [self._marks.get(show) for show in shows]
         async with self._redis.pipeline(transaction=False) as pipe:
             for show in shows:
                 pipe.get(_told_key(show))
@@ -110,7 +120,10 @@ class HubAnnouncer:
 
     async def mark(self, show: ShowId, version: int) -> None:
         """Viewers were told everything up to `version`."""
-        await self._redis.set(_told_key(show), version)
+        if self._redis is None:
+            self._marks[show] = version
+        else:
+            await self._redis.set(_told_key(show), version)
 
 
 def _told_key(show: ShowId) -> str:

@@ -52,6 +52,7 @@ async def examine(settings: Settings) -> list[Finding]:
         _packages(),
         await _postgres(settings),
         await _redis(settings),
+        _broker(settings),
         _who(settings),
         _data_dir(settings),
         *_ports(settings),
@@ -149,12 +150,13 @@ async def _redis(settings: Settings) -> Finding:
     if settings.redis_url:
         try:
             async with redis.asyncio.from_url(settings.redis_url, socket_connect_timeout=CONNECT_TIMEOUT_S) as client:
-                facts = await client.info("server")
+                facts = await client.info("server") | await client.info("cluster")
         except (OSError, TimeoutError, ValueError, redis.asyncio.RedisError) as error:
             text = f"REDIS_URL does not answer: {_short(error)}"
             return Finding(about=about, verdict=Verdict.MISSING, text=text, mend="Start it, or unset REDIS_URL.")
         number = str(facts["redis_version"])
-        text = f"REDIS_URL answers, version {number}"
+        kind = ", a server of a cluster" if facts.get("cluster_enabled") else ""
+        text = f"REDIS_URL answers, version {number}{kind}"
         if int(number.partition(".")[0]) < 7:
             return Finding(about=about, verdict=Verdict.MISSING, text=text, mend="Use Redis 7.0 or newer, or Valkey.")
         return Finding(about=about, verdict=Verdict.OK, text=text)
@@ -163,6 +165,15 @@ async def _redis(settings: Settings) -> Finding:
         return Finding(about=about, verdict=Verdict.MISSING, text="no Valkey or Redis was found", mend=MEND)
     text = f"embedded, from the {found.valkey_from}: {version(found.valkey)}"
     return Finding(about=about, verdict=Verdict.OK, text=text)
+
+
+def _broker(settings: Settings) -> Finding:
+    about = "Broker"
+    if settings.broker == "redis":
+        return Finding(about=about, verdict=Verdict.OK, text="Redis: chat, pins and counts reach every process")
+    text = "memory: this process alone; who comes back after a restart gets a snapshot, not what was missed"
+    mend = "For several processes or machines: unset SHOWFLOOR_BROKER."
+    return Finding(about=about, verdict=Verdict.NOTE, text=text, mend=mend)
 
 
 def _who(settings: Settings) -> Finding:

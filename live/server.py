@@ -15,10 +15,11 @@ import structlog
 import uvicorn
 from starlette.applications import Starlette
 
-from live.door import Door
+from live.door import door_class
 from live.migrations import migrate
 from live.settings import Settings
 from live.stores import resolve_stores
+from realtime.gateway import Gateway
 
 log = structlog.get_logger()
 
@@ -61,7 +62,7 @@ async def serve(settings: Settings, *, ready: Ready | None = None) -> None:
 
 async def serve_app(
     app: Starlette,
-    gateway: type[asyncio.Protocol],
+    gateway: type[Gateway],
     listeners: list[socket.socket],
     settings: Settings,
     ready: Ready | None,
@@ -70,7 +71,7 @@ async def serve_app(
     server = Server(
         uvicorn.Config(
             app,
-            http=Door,
+            http=door_class(gateway),
             ws=gateway,
             lifespan="on",
             log_config=None,

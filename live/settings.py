@@ -54,6 +54,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Also REDIS_URL. Empty: an embedded server."""
     database_url: str = ""
     """Also DATABASE_URL. Empty: an embedded server."""
+    broker: Literal["redis", "memory"] = "redis"
+    """What brings chat, pins and counts to the sockets. `memory`: this process alone, so there may be no other."""
     token_secret: str = ""
     """Signs the tokens; at least 32 characters. Empty: generated once, into the data directory."""
     receipt_key: str = ""
@@ -117,6 +119,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         for name in ("media_udp_port", "media_tcp_port"):
             if getattr(self, name) and getattr(self, name) + self.workers > PORT_MAX + 1:
                 raise ValueError(f"each worker has a port of its own, and the last is {PORT_MAX} - at `$.{name}`")
+        if self.broker == "memory" and self.workers > 1:
+            raise ValueError("workers hear each other through Redis: `memory` is for one process - at `$.broker`")
         for proxy in self.trusted_proxies:
             _check_network(proxy)
         _check_turn(self)

@@ -14,9 +14,6 @@ import asyncpg
 import structlog
 from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import ExponentialBackoff
 
 from checkout.audit import Audit
 from checkout.core.receipt import Signer
@@ -54,6 +51,8 @@ from live.polls import Polls
 from live.providers import open_provider
 from live.questions import Questions
 from live.recent_shows import RecentShows
+from live.redis_clients import DEADLINE_S as STORE_DEADLINE_S
+from live.redis_clients import open_redis
 from live.rehearsals import Rehearsals
 from live.republish import Republisher
 from live.rulebook import Rulebook
@@ -64,6 +63,7 @@ from live.siblings import Others, session_suffix
 from live.thumbnail import anyone_may_watch
 from live.tickets import Tickets
 from live.turns import Pool, Turns
+from live.whispers import Whispers
 from media.config import LinkConfig, RelayConfig
 from media.core.ice_servers import IceServers
 from media.links import Links
@@ -80,8 +80,6 @@ from schema.show import Show
 log = structlog.get_logger()
 
 READERS, WRITERS, DESK_CONNECTIONS = 8, 4, 12
-REDIS_CONNECTIONS = 32
-STORE_DEADLINE_S = 5.0
 
 
 class StoreAddresses(Protocol):
@@ -154,14 +152,16 @@ async def open_services(
     pool = await open_postgres(stack, stores.database_url, share(READERS, settings.workers))
     turns = Turns(await open_postgres(stack, stores.database_url, share(WRITERS, settings.workers)))
     redis = await open_redis(stack, stores.redis_url)
-    hub = await stack.enter_async_context(Hub(await open_redis(stack, stores.redis_url)))
+    shared = settings.broker == "redis"
+    hub = await stack.enter_async_context(Hub(await open_redis(stack, stores.redis_url) if shared else None))
     pipeline = Pipeline(redis)
     stack.push_async_callback(pipeline.aclose)
     limiter, tickets = Limiter(pipeline, load=settings.load), Tickets(pipeline)
     teller = SharedStockTeller(hub, pipeline) if place else StockTeller(hub)
-    announcer, hosts = HubAnnouncer(hub, redis), HostBoard(hub)
+    announcer, hosts = HubAnnouncer(hub, redis if shared else None), HostBoard(hub)
 
-    desk = await open_desk(stack, settings, stores, teller, place)
+    whispers = Whispers(hub)
+    desk = await open_desk(stack, settings, stores, (teller, whispers), place)
     books = Truth(pool, Counts())  # for what is read and written beside the sale
     audit = Audit(books)
     postman = await stack.enter_async_context(Postman(webhook_reach(settings)))
@@ -212,6 +212,7 @@ async def open_services(
         "question-votes": questions.votes.run(),
         "reactions": reactions.run(),
         "stock-teller": teller.run(),
+        "whispers": whispers.run(),
         "webhooks": webhooks.run(),
         "thumbnails": thumbnails.run(),
         "media-statistics": statistics.run(),
@@ -228,7 +229,7 @@ async def open_services(
         pins=pins,
         bundles=bundles,
         offers=offers,
-        guests=Guests(tokens, tickets),
+        guests=Guests(tokens, tickets, load=settings.load),
         tokens=tokens,
         tickets=tickets,
         doorkeeper=tickets,
@@ -265,9 +266,14 @@ async def open_services(
 
 
 async def open_desk(
-    stack: AsyncExitStack, settings: Settings, stores: StoreAddresses, teller: StockTeller, place: Place | None = None
+    stack: AsyncExitStack,
+    settings: Settings,
+    stores: StoreAddresses,
+    listeners: tuple[StockTeller, Whispers],
+    place: Place | None = None,
 ) -> Desk:
     """Checkout over stores of its own, with the payment provider of the settings behind it."""
+    teller, whispers = listeners
     pool = await open_postgres(stack, stores.database_url, share(DESK_CONNECTIONS, settings.workers))
     redis = await open_redis(stack, stores.redis_url)
     desk: Desk | None = None
@@ -286,7 +292,7 @@ async def open_desk(
     hold_ms = settings.hold_seconds * 1000
     journal = settings.data_dir / f"confirming-{place.worker if place else 0}.jsonl"
     desk = await stack.enter_async_context(
-        Desk(pool, redis, provider, teller, hold_ms=hold_ms, lead=lead, journal=journal)
+        Desk(pool, redis, provider, teller, hold_ms=hold_ms, lead=lead, journal=journal, buyers=whispers)
     )
     return desk
 
@@ -365,16 +371,3 @@ async def open_postgres(stack: AsyncExitStack, url: str, connections: int) -> Po
             url, min_size=1, max_size=connections, command_timeout=STORE_DEADLINE_S, timeout=STORE_DEADLINE_S
         )
     )
-
-
-async def open_redis(stack: AsyncExitStack, url: str) -> Redis:
-    """A client whose callers wait for one of a bounded number of connections, and give up after a deadline."""
-    connections = BlockingConnectionPool.from_url(
-        url,
-        max_connections=REDIS_CONNECTIONS,
-        timeout=STORE_DEADLINE_S,
-        socket_timeout=STORE_DEADLINE_S,
-        socket_connect_timeout=1.0,
-        retry=Retry(ExponentialBackoff(cap=0.1, base=0.01), 1),
-    )
-    return await stack.enter_async_context(Redis.from_pool(connections))

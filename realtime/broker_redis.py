@@ -1,6 +1,6 @@
 """Between processes: publications, state and presence through Redis.
 
-Owns: the connections to Redis, the batch of scripts waiting to be sent, the one subscription of this process.
+Owns: the connections to Redis: one for scripts (sender.py), one on which they are heard (bus.py).
 Invariant: a script is sent once; if its answer is lost the caller hears Unavailable rather than a second try,
 because a chat message said twice is worse than one refused. Whenever a subscription begins (again), the listener
 is told, and loads: what was published meanwhile is not lost.
@@ -11,34 +11,22 @@ shared by all logical databases of a server, so the bus carries the database's n
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Iterable, Mapping
-from importlib.resources import files
-from typing import Any, NamedTuple, Protocol, cast
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, Protocol, Self, cast
 
 import msgspec
-import structlog
-from redis.asyncio import ConnectionPool, Redis
-from redis.asyncio.client import PubSub
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError
+from redis.asyncio import Redis
+from redis.exceptions import AskError, TryAgainError
 
+from realtime.bus import Bus
 from realtime.core.channel import Kind, Loaded, Publication
+from realtime.sender import Call, Sender, once, read_scripts
 from realtime.tasks import Tasks
-from schema.errors import BadRequest, Conflict, Unavailable
+from schema.errors import BadRequest, Conflict
 from schema.ids import AccountId, MessageId, ShowId
-
-log = structlog.get_logger()
 
 LOG_MAX = 1000
 KEPT_MAX = 500
-BATCH_MAX = 500
-QUEUE_MAX = 10_000
-DEADLINE_S = 5.0
-SILENCE_S = 5.0
-"""A bus silent for this long is pinged; silent twice, it is taken for dead."""
-RECONNECT_MIN_S = 0.1
-RECONNECT_MAX_S = 2.0
 PRESENCE_TTL_MS = 10_000
 SUBSCRIBING_MAX = 4000
 
@@ -80,34 +68,55 @@ class Value(NamedTuple):
     """Of what it says; it replaces none of a higher one. 0: it has none, and replaces any."""
 
 
-class _Call(NamedTuple):
-    script: str
-    keys: list[str]
-    args: list[str | bytes | int]
-    answer: "asyncio.Future[Any]"
+class Server:
+    """One server: what is sent to it, and what is heard of it. `name` tells it from others of a cluster."""
 
+    def __init__(self, redis: Redis, broker: "RedisBroker", *, name: str = "", cluster: bool = False) -> None:
+        self.name = name
+        self._redis = redis
+        self._tasks = broker.tasks
+        self._running: list[asyncio.Task[None]] = []
+        self.sender = Sender(
+            redis,
+            read_scripts("SPUBLISH" if cluster else "PUBLISH"),
+            lose=lambda: broker.lose(f"scripts {name}"),
+            find=lambda: broker.find(f"scripts {name}"),
+            redirect=broker.redirect if cluster else None,
+        )
+        self.bus = Bus(redis, broker, self._tasks, own=f"sf:process:{broker.process}", sharded=cluster, name=name)
 
-class _Script(NamedTuple):
-    text: str
-    sha: str
+    def start(self) -> None:
+        """Send and listen until `aclose`."""
+        self._running = [
+            self._tasks.start(self.sender.run(), "broker-batches"),
+            self._tasks.start(self.bus.listen(), "broker-bus"),
+        ]
+
+    async def aclose(self) -> None:
+        """Nothing is sent nor heard any more."""
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+        self.sender.aclose()
+        await self._redis.aclose()
+        await self._redis.connection_pool.disconnect()
 
 
 class RedisBroker:
     """An async context manager; `listener` hears the shows that were `subscribe`d."""
 
     def __init__(self, redis: Redis, listener: Listener, *, process: str | None = None) -> None:
+        self._begin(listener, process)
         pool = redis.connection_pool
-        arguments = {**pool.connection_kwargs, "retry": Retry(NoBackoff(), 0)}
-        self._redis = Redis(connection_pool=ConnectionPool(connection_class=pool.connection_class, **arguments))
-        self._database = arguments.get("db", 0) or 0
+        self._database = pool.connection_kwargs.get("db", 0) or 0
+        self._only = Server(once(pool.connection_class, pool.connection_kwargs), self)
+
+    def _begin(self, listener: Listener, process: str | None) -> None:
         self._listener = listener
         self.process = process or secrets.token_hex(8)
-        self._scripts: dict[str, _Script] = {}
-        self._waiting: list[_Call] = []
-        self._wake = asyncio.Event()
+        self.tasks = Tasks(limit=SUBSCRIBING_MAX)
+        self._database = 0
         self._shows: set[ShowId] = set()
-        self._pubsub: PubSub | None = None
-        self._tasks = Tasks(limit=SUBSCRIBING_MAX)
         self._lost: set[str] = set()
 
     @property
@@ -115,29 +124,27 @@ class RedisBroker:
         """True while Redis cannot be heard or does not answer."""
         return bool(self._lost)
 
-    def _lose(self, what: str) -> None:
+    def lose(self, what: str) -> None:
+        """Something does not work any more."""
         if not self._lost:
             self._listener.on_away()
         self._lost.add(what)
 
-    def _find(self, what: str) -> None:
+    def find(self, what: str) -> None:
+        """It works again."""
         if self._lost == {what}:
             self._lost.clear()
             self._listener.on_back()
         self._lost.discard(what)
 
-    async def __aenter__(self) -> "RedisBroker":
-        await self._load_scripts()
-        self._tasks.start(self._send_batches(), "broker-batches")
-        self._tasks.start(self._listen(), "broker-bus")
+    async def __aenter__(self) -> Self:
+        await self._only.sender.teach()
+        self._only.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._tasks.aclose()
-        for call in self._waiting:
-            call.answer.cancel()
-        await self._redis.aclose()
-        await self._redis.connection_pool.disconnect()
+        await self.tasks.aclose()
+        await self._only.aclose()
 
     # -- calls --------------------------------------------------------------------------------------------------
 
@@ -196,129 +203,55 @@ class RedisBroker:
         )
 
     async def _call(self, script: str, keys: list[str], args: list[Any]) -> Any:
-        if len(self._waiting) >= QUEUE_MAX:
-            raise Unavailable("Too many publications are waiting", retry_after_ms=1000)
-        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Call(script, keys, args, answer))
-        self._wake.set()
-        return await answer
+        return await self._server_of(keys[0]).sender.call(script, keys, args)
 
-    # -- batches ------------------------------------------------------------------------------------------------
+    def _server_of(self, key: str) -> Server:  # noqa: ARG002 - there is one
+        return self._only
 
-    async def _load_scripts(self) -> None:
-        for file in files("realtime").joinpath("lua").iterdir():
-            if file.name.endswith(".lua"):
-                text = file.read_text()
-                sha = await cast(Awaitable[Any], self._redis.script_load(text))
-                self._scripts[file.name.removesuffix(".lua")] = _Script(
-                    text, sha if isinstance(sha, str) else sha.decode()
-                )
-
-    async def _send_batches(self) -> None:
-        """Send what waits; whatever arrives during the round trip is the next batch."""
-        while True:
-            await self._wake.wait()
-            batch, self._waiting = self._waiting[:BATCH_MAX], self._waiting[BATCH_MAX:]
-            if not self._waiting:
-                self._wake.clear()
-            try:
-                async with asyncio.timeout(DEADLINE_S):
-                    await self._send(batch)
-                self._find("scripts")
-            except (RedisError, OSError, TimeoutError) as error:
-                log.warning("redis_unavailable", error=str(error), publications=len(batch))
-                _refuse(batch)
-                self._lose("scripts")
-            except asyncio.CancelledError:
-                _refuse(batch)
-                raise
-
-    async def _send(self, batch: list[_Call]) -> None:
-        unknown = _settle(batch, await self._execute(batch))
-        if unknown:  # Redis restarted: these did not run, so a second try says nothing twice
-            for script in {call.script for call in unknown}:
-                await cast(Awaitable[Any], self._redis.script_load(self._scripts[script].text))
-            _refuse(_settle(unknown, await self._execute(unknown)))
-
-    async def _execute(self, batch: list[_Call]) -> list[Any]:
-        pipe = self._redis.pipeline(transaction=False)
-        for call in batch:
-            pipe.evalsha(self._scripts[call.script].sha, len(call.keys), *call.keys, *call.args)
-        return await pipe.execute(raise_on_error=False)
+    def redirect(self, call: Call, error: AskError | TryAgainError) -> None:
+        """From a sender of a cluster."""
+        raise NotImplementedError
 
     # -- the bus ------------------------------------------------------------------------------------------------
 
     def subscribe(self, show: ShowId) -> None:
         """Hear this show from now on; `on_subscribed` says when."""
         self._shows.add(show)
-        if self._pubsub is not None:
-            self._tasks.start(self._tell("SUBSCRIBE", show), "broker-subscribe")
+        self._hear(show)
 
     def unsubscribe(self, show: ShowId) -> None:
         """Stop hearing this show."""
         self._shows.discard(show)
-        if self._pubsub is not None:
-            self._tasks.start(self._tell("UNSUBSCRIBE", show), "broker-unsubscribe")
+        self._ignore(show)
 
-    async def _tell(self, what: str, show: ShowId) -> None:
-        pubsub = self._pubsub
-        if pubsub is None:
-            return
-        try:
-            await (pubsub.subscribe if what == "SUBSCRIBE" else pubsub.unsubscribe)(self._bus(show))
-        except (RedisError, OSError) as error:
-            log.warning("redis_unavailable", error=str(error))  # the reader notices too, and subscribes anew
+    def _hear(self, show: ShowId) -> None:
+        self._only.bus.subscribe(self._bus(show))
 
-    async def _listen(self) -> None:
-        pause_s = RECONNECT_MIN_S
-        while True:
-            try:
-                async with self._redis.pubsub() as pubsub:
-                    await pubsub.subscribe(f"sf:process:{self.process}")
-                    # Only now: shows that are subscribed to from here on speak for themselves, and none slips through.
-                    self._pubsub = pubsub
-                    if self._shows:
-                        await pubsub.subscribe(*(self._bus(show) for show in self._shows))
-                    pause_s = RECONNECT_MIN_S
-                    await self._read(pubsub)
-            except (RedisError, OSError, TimeoutError) as error:
-                log.warning("redis_bus_lost", error=str(error))
-                self._lose("bus")
-            finally:
-                self._pubsub = None
-            await asyncio.sleep(pause_s)
-            pause_s = min(pause_s * 2, RECONNECT_MAX_S)
+    def _ignore(self, show: ShowId) -> None:
+        self._only.bus.unsubscribe(self._bus(show))
 
-    async def _read(self, pubsub: PubSub) -> None:
-        silent = False
-        for_others = 0
-        while True:
-            message = await pubsub.get_message(timeout=SILENCE_S)
-            if message is None:
-                if silent:
-                    raise TimeoutError("the bus does not answer")
-                silent = True
-                await pubsub.ping()
-                continue
-            silent = False
-            self._dispatch(message)
-            for_others += 1
-            if for_others % 64 == 0:  # a burst that has already arrived must not hold the loop
-                await asyncio.sleep(0)
+    def on_heard(self, bus: Bus) -> None:
+        """From the bus."""
+        self.find(f"bus {bus.name}")
 
-    def _dispatch(self, message: dict[str, Any]) -> None:
-        kind, channel = message["type"], message["channel"]
-        if kind == "subscribe":
-            self._find("bus")  # not before: one that is frozen takes connections, and says nothing
-        if kind not in {"message", "subscribe"} or not channel.startswith(b"sf:{"):
-            return
-        show = ShowId(channel[4 : channel.index(b"}")].decode())
-        if show not in self._shows:
-            return
-        if kind == "subscribe":
+    def on_lost(self, bus: Bus) -> None:
+        """From the bus."""
+        self.lose(f"bus {bus.name}")
+
+    def on_moved(self) -> None:
+        """From the bus; that of a single server never says so."""
+
+    def on_channel(self, channel: bytes) -> None:
+        """From the bus."""
+        if (show := self._show_of(channel)) is not None:
             self._listener.on_subscribed(show)
+
+    def on_message(self, channel: bytes, data: bytes) -> None:
+        """From the bus."""
+        show = self._show_of(channel)
+        if show is None:
             return
-        head, _, data = message["data"].partition(b"\n")
+        head, _, data = data.partition(b"\n")
         fields = head.decode().split(" ")
         if fields[0] == "P":
             _, epoch, offset, what, key = fields
@@ -331,6 +264,13 @@ class RedisBroker:
             _, epoch, version = fields
             values = {key: value.encode() for key, value in _unpacked.decode(data).items()}
             self._listener.on_state(show, epoch, int(version), values)
+
+    def _show_of(self, channel: bytes) -> ShowId | None:
+        """The show of a channel; None if it is not one that is to be heard."""
+        if not channel.startswith(b"sf:{"):
+            return None
+        show = ShowId(channel[4 : channel.index(b"}")].decode())
+        return show if show in self._shows else None
 
     def _bus(self, show: ShowId) -> str:
         return f"sf:{{{show}}}:bus:{self._database}"
@@ -364,25 +304,3 @@ def _entry(entry: list[Any]) -> Publication:
     name, fields = entry
     kind, key, data = fields[1::2]
     return Publication(int(name.partition(b"-")[0]), Kind(kind.decode()), key.decode(), data)
-
-
-def _settle(batch: list[_Call], answers: list[Any]) -> list[_Call]:
-    """Give each caller its answer; the calls whose script Redis does not know come back."""
-    unknown = []
-    for call, answer in zip(batch, answers, strict=True):
-        if call.answer.done():
-            continue
-        if isinstance(answer, NoScriptError):
-            unknown.append(call)
-        elif isinstance(answer, Exception):
-            log.error("redis_script_failed", script=call.script, error=str(answer))
-            call.answer.set_exception(Unavailable("The message bus refused that", retry_after_ms=1000))
-        else:
-            call.answer.set_result(answer)
-    return unknown
-
-
-def _refuse(batch: list[_Call]) -> None:
-    for call in batch:
-        if not call.answer.done():
-            call.answer.set_exception(Unavailable("The message bus cannot be reached", retry_after_ms=1000))

@@ -8,7 +8,7 @@ for those that the room does not get: they come back to their author alone.
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -57,13 +57,17 @@ class ChatService:
 
     async def admit(self, principal: Principal, show_id: ShowId) -> None:
         """Let somebody into the room. Raises Banned."""
+        if await self.banned(show_id, [principal]):
+            raise Banned
+
+    async def banned(self, show_id: ShowId, people: Sequence[Principal]) -> set[AccountId]:
+        """Those of them that may not be let into the room."""
         try:
             rules = await self._rules.rules(show_id)
         except NotFound:
-            return  # whether there is such a room is not asked here
-        ruling = rules.ruling(principal.account_id, principal.role, _now_ms())
-        if ruling and ruling.kind is SanctionKind.BAN:
-            raise Banned
+            return set()  # whether there is such a room is not asked here
+        rulings = ((one, rules.ruling(one.account_id, one.role, _now_ms())) for one in people if rules.sanctions)
+        return {one.account_id for one, ruling in rulings if ruling and ruling.kind is SanctionKind.BAN}
 
     async def say(self, principal: Principal, show_id: ShowId, text: str, reply_to: str = "") -> ChatAccepted:
         """Publish a message.

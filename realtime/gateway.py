@@ -1,8 +1,8 @@
 """uvicorn's `ws=` class: the handshake of one socket, then nothing.
 
-`realtime.socket.enter` asks who it is and calls `hand_over`, and the socket belongs to a slotted `Viewer`: no task, no
-scope, no queue and no `ServerProtocol` is left (2 KB a viewer where `websockets` takes 14 KB). `/ws/{show}` goes there
-past the application, whose middleware and hundred routes have nothing to say about it.
+`realtime.socket` asks who it is and calls `hand_over`, and the socket belongs to a slotted `Viewer`: no task, no scope,
+no queue and no `ServerProtocol` is left (2 KB a viewer where `websockets` takes 14 KB). `/ws/{show}` goes to the
+`Doorway`, past the application, whose middleware and hundred routes have nothing to say about it.
 
 Owns: one handshake, for at most `HANDSHAKE_S`.
 Invariant: a socket ends up with a viewer, or closed. uvicorn's contract, which is not documented, is pinned by
@@ -14,13 +14,14 @@ import asyncio
 import http
 import json
 import re
-from collections.abc import Awaitable, Callable, Collection
-from typing import Any, cast
+from collections.abc import Collection, Coroutine
+from typing import Any, Protocol, cast
 
 import structlog
 from starlette.responses import Response
 
 from realtime.core.handshake import Refused, Request, accept, parse
+from realtime.deadlines import Deadlines
 from schema.errors import BadRequest, Forbidden, NotFound, TooLarge, problem_type
 
 log = structlog.get_logger()
@@ -38,18 +39,21 @@ ACCEPTED = (
 )
 SHOW_PATH = re.compile("/ws/([^/]+)")
 
-MakeViewer = Callable[[asyncio.Transport, set[Any], bytes], asyncio.Protocol]
-"""Of the transport, uvicorn's connections, and the head of our answer, which goes out with the first frame."""
-Enter = Callable[["Gateway", str, bytes, list[str], dict[str, Any]], Awaitable[None]]
-"""What decides about a request: its show, query and subprotocols, and the application's state."""
+
+class Entrance(Protocol):
+    """What decides about a request: `realtime.doorway.Doorway`."""
+
+    def arrive(self, gateway: "Gateway", name: str, request: Request, services: dict[str, Any]) -> None:
+        """It asks for the show of that name; `services` is the application's state."""
 
 
-def gateway_class(origins: Collection[str] = ()) -> type[asyncio.Protocol]:
+def gateway_class(origins: Collection[str] = ()) -> "type[Gateway]":
     """The class for `uvicorn.Config(ws=...)`. `origins`: other sites whose pages may open sockets, `https://shop.example`."""
-    from realtime.socket import enter  # noqa: PLC0415 - which needs this module
+    from realtime.doorway import Doorway  # noqa: PLC0415 - which needs this module
 
     allowed = frozenset(origin.lower().rstrip("/") for origin in origins)
-    members = {"origins": allowed, "enter": staticmethod(enter), "__slots__": ()}
+    deadlines = Deadlines[Gateway](lambda: HANDSHAKE_S, Gateway.time_out)
+    members = {"origins": allowed, "doorway": Doorway(), "deadlines": deadlines, "__slots__": ()}
     return type("ConfiguredGateway", (Gateway,), members)
 
 
@@ -57,38 +61,34 @@ class Gateway(asyncio.Protocol):
     """One handshake."""
 
     __slots__ = (
-        "_accepted",
-        "_app",
-        "_default_headers",
-        "_early",
+        "_config",
         "_given",
+        "_loop",
         "_request",
+        "_server",
         "_state",
         "_status",
         "_task",
-        "_tasks",
-        "_timer",
         "_wait_closed",
         "connections",
+        "early",
         "transport",
     )
 
     origins: frozenset[str] = frozenset()
-    enter: Enter
+    doorway: Entrance
+    deadlines: "Deadlines[Gateway]"
 
     def __init__(self, config: Any, server_state: Any, app_state: dict[str, Any], _loop: Any = None) -> None:
-        self._app = config.loaded_app
+        self._config, self._server, self._state = config, server_state, app_state
+        self._loop = _loop or asyncio.get_running_loop()
         self.connections: set[Any] = server_state.connections
-        self._tasks: set[Any] = server_state.tasks
-        self._default_headers: list[tuple[bytes, bytes]] = server_state.default_headers
-        self._state = app_state
         self.transport: asyncio.Transport
         self._request: Request | None = None
         self._task: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
         self._wait_closed: asyncio.Future[None] | None = None
-        self._early = b""
-        self._accepted = False
+        self.early = b""
+        """What came after the head."""
         self._given = False
         self._status = 0
 
@@ -97,27 +97,28 @@ class Gateway(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's does not inherit from it
         self.connections.add(self)
-        self._timer = asyncio.get_running_loop().call_later(HANDSHAKE_S, self._give_up)
+        self.deadlines.begin(self, self._loop)
 
     def data_received(self, data: bytes) -> None:
         if self._request is not None:
-            self._early += data
-            if len(self._early) > EARLY_MAX_BYTES:
+            self.early += data
+            if len(self.early) > EARLY_MAX_BYTES:
                 self.transport.abort()
             return
         try:
-            self._request = parse(data, origins=self.origins)
+            self._request = request = parse(data, origins=self.origins)
         except Refused as refused:
             self._refuse(refused)
             return
-        work = self._run(self._request)
-        self._task = asyncio.get_running_loop().create_task(work, name="handshake")
-        self._tasks.add(self._task)
-        self._task.add_done_callback(self._tasks.discard)
+        found = SHOW_PATH.fullmatch(request.path)
+        if found and "hub" in self._state:
+            self.doorway.arrive(self, found[1], request, self._state)
+        else:
+            self._task = self.start(self._run(request), "handshake")
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's name
         self.connections.discard(self)
-        self._stop_timer()
+        self.deadlines.end(self)
         if self._wait_closed is not None and not self._wait_closed.done():
             self._wait_closed.set_result(None)
         if self._task is not None and not self._given:
@@ -127,21 +128,17 @@ class Gateway(asyncio.Protocol):
         """The server ends; so does a handshake."""
         self.transport.close()
 
-    def _give_up(self) -> None:
+    def time_out(self) -> None:
+        """It took too long."""
         log.info("handshake_timed_out")
         self.transport.abort()
 
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    async def _decide(self, request: Request) -> None:
-        found = SHOW_PATH.fullmatch(request.path)
-        if found and "hub" in self._state:
-            await self.enter(self, found[1], request.query, request.subprotocols, self._state)
-        else:
-            await self._app(self._scope(request), self._receive, self._send)
+    def start(self, work: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
+        """A task that uvicorn waits for when it ends."""
+        task: asyncio.Task[None] = self._loop.create_task(work, name=name)
+        self._server.tasks.add(task)
+        task.add_done_callback(self._server.tasks.discard)
+        return task
 
     # -- ASGI ---------------------------------------------------------------------------------------------------
 
@@ -168,15 +165,12 @@ class Gateway(asyncio.Protocol):
 
     async def _run(self, request: Request) -> None:
         try:
-            await self._decide(request)
+            await self._config.loaded_app(self._scope(request), self._receive, self._send)
         except Exception:
             log.exception("handshake_failed")
-            if not self._accepted and not self._status:
-                self._refuse(Refused(500, "Something went wrong on our side"))
+            self.fail()
         finally:
-            self._stop_timer()
-            if not self._given:
-                self.transport.close()
+            self.give_up()
 
     async def _receive(self) -> dict[str, Any]:
         """First the connect event; after that there is only the end, since messages belong to the viewer."""
@@ -193,20 +187,30 @@ class Gateway(asyncio.Protocol):
             self._write_head(self._status, message.get("headers", ()))
         elif kind == "websocket.http.response.body":
             self.transport.write(message.get("body", b""))
-        elif kind == "websocket.close" and not self._accepted:
+        elif kind == "websocket.close" and not self._given:
             self._refuse(Refused(403, "Not here"))
         else:
             raise RuntimeError(f"{kind}: after the handshake the socket belongs to a viewer; use hand_over")
 
     def _acceptance(self, subprotocol: str | None) -> bytes:
         assert self._request is not None
-        lines = [b"%b: %b\r\n" % one for one in self._default_headers]
+        lines = [b"%b: %b\r\n" % one for one in self._server.default_headers]
         if subprotocol is not None:
             lines.append(b"sec-websocket-protocol: %b\r\n" % subprotocol.encode())
         return ACCEPTED % (accept(self._request.key), b"".join(lines))
 
     def _write_head(self, status: int, headers: Collection[tuple[bytes, bytes]]) -> None:
-        self.transport.write(_head(status, [*self._default_headers, *headers, (b"connection", b"close")]))
+        self.transport.write(_head(status, [*self._server.default_headers, *headers, (b"connection", b"close")]))
+
+    def give_up(self) -> None:
+        """Nobody will decide about it any more: unless it was handed over it ends, behind whatever was answered."""
+        if not self._given:
+            self.transport.close()
+
+    def fail(self) -> None:
+        """Answer, if nothing was answered yet, that something went wrong."""
+        if not self._given and not self._status:
+            self._refuse(Refused(500, "Something went wrong on our side"))
 
     def deny(self, answer: Response) -> None:
         """Answer by HTTP that there is no socket, and why."""
@@ -235,19 +239,16 @@ class Gateway(asyncio.Protocol):
 
     # -- the handing over ---------------------------------------------------------------------------------------
 
-    def hand_over(self, subprotocol: str | None, make: MakeViewer) -> asyncio.Protocol | None:
-        """The socket is open and belongs to what `make` makes of it; None if the peer left meanwhile."""
-        if self.transport.is_closing():
-            return None
-        self._accepted = self._given = True
-        self._stop_timer()
+    def hand_over(self, successor: asyncio.Protocol, subprotocol: str | None) -> bytes:
+        """The socket is open and belongs to `successor`, which sends the head of our answer, returned, before all else.
+
+        Then it is to hear what came `early`.
+        """
+        self._given = True
+        self.deadlines.end(self)
         self.connections.discard(self)
-        viewer = make(self.transport, self.connections, self._acceptance(subprotocol))
-        self.transport.set_protocol(viewer)
-        early, self._early = self._early, b""
-        if early:
-            viewer.data_received(early)
-        return viewer
+        self.transport.set_protocol(successor)
+        return self._acceptance(subprotocol)
 
 
 def _head(status: int, headers: list[tuple[bytes, bytes]]) -> bytes:

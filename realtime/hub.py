@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, NewType, Self
 
 import msgspec
 import structlog
-from redis.asyncio import Redis
+from redis.asyncio import Redis, RedisCluster
 
+from realtime.broker_cluster import ClusterBroker
 from realtime.broker_memory import MemoryBroker
 from realtime.broker_redis import RedisBroker, Value, check_key
 from realtime.commands import Commands
@@ -74,8 +75,10 @@ def monotonic_ms() -> int:
 class Hub:
     """An async context manager; one per process. Without `redis` its rooms are this process's alone."""
 
-    def __init__(self, redis: Redis | None, *, tick_ms: int = 100, clock: Callable[[], int] = monotonic_ms) -> None:
-        self._broker = MemoryBroker(self) if redis is None else RedisBroker(redis, self)
+    def __init__(
+        self, redis: Redis | RedisCluster | None, *, tick_ms: int = 100, clock: Callable[[], int] = monotonic_ms
+    ) -> None:
+        self._broker = self._broker_over(redis)
         self._tick_ms = tick_ms
         self.now_ms = clock
         self._rooms: dict[ShowId, Room] = {}
@@ -97,6 +100,11 @@ class Hub:
         whoever holds the truth (pins, prices, stock) may say it again. Must not block."""
         self.on_dismissed: list[Callable[[ShowId, AccountId], None]] = []
         """Called, maybe twice, in each process with the show, when an account was sent out of it. Must not block."""
+
+    def _broker_over(self, redis: Redis | RedisCluster | None) -> MemoryBroker | RedisBroker:
+        if redis is None:
+            return MemoryBroker(self)
+        return ClusterBroker(redis, self) if isinstance(redis, RedisCluster) else RedisBroker(redis, self)
 
     async def __aenter__(self) -> Self:
         await self._stack.enter_async_context(self._broker)
@@ -318,7 +326,7 @@ class Hub:
     def send_home(self, viewer: "Viewer") -> None:
         """The server ends: close, and say when to come back, to each another time."""
         room = viewer.room
-        if room is not None and viewer.progress.stands_at(room.serial):  # else its offset is not the room's
+        if room is not None and viewer.stands_at(room.serial):  # else its offset is not the room's
             within_ms = return_within_ms(sum(map(len, self._slots)))
             payload = room.channel.direction(secrets.randbelow(within_ms))
             viewer.reply(transcode(payload) if viewer.binary else payload)
@@ -397,7 +405,7 @@ class Hub:
 
     def _close_slow(self, now_ms: int) -> None:
         for viewer in list(self.slow):
-            if viewer.progress.overdue(now_ms):
+            if viewer.overdue(now_ms):
                 viewer.refuse(TooSlow())
         for viewer in list(self.closing):
             if viewer.closing_since_ms is not None and now_ms - viewer.closing_since_ms >= CLOSE_DEADLINE_MS:

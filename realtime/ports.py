@@ -1,5 +1,6 @@
 """What the hub needs of the other rooms; `live` plugs it in."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from realtime.core.chat import Rules
@@ -12,8 +13,8 @@ from schema.wire import Chat, ChatAccepted, Watched
 class Doorkeeper(Protocol):
     """Knows tickets: single use, 30 seconds, one show."""
 
-    async def redeem(self, ticket: str, show: ShowId) -> Principal:
-        """Whose ticket it is. Raises Unauthenticated if it is unknown, used, too old or for another show."""
+    async def redeem(self, show: ShowId, tickets: Sequence[str]) -> list[Principal | None]:
+        """Whose they are; None for one that is unknown, used, too old or for another show. Raises Unavailable."""
         ...
 
 

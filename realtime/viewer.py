@@ -1,6 +1,6 @@
 """One viewer's socket after the handshake: no task, no scope and no queue of its own.
 
-Owns: the transport, the viewer's progress through the frames, and its commands in flight.
+Owns: the transport, its progress through the frames, and its commands in flight.
 Invariant: whatever the peer sends, the answer is a reply, a close frame or nothing; never an exception into the
 loop. While the peer does not read, it is not read from either, so replies cannot pile up.
 """
@@ -9,6 +9,7 @@ import asyncio
 import os
 import socket
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from realtime.commands import Commands
@@ -27,22 +28,21 @@ MISSES_MAX = 2
 INBOX_MAX = 30
 
 
-class Viewer(asyncio.Protocol):
+class Viewer(Progress, asyncio.Protocol):
     """Made with the socket already open; joins its room at once."""
 
     __slots__ = (
         "_allowance",
         "_commands",
         "_connections",
-        "_fd",
         "_hub",
         "_inbox",
         "_parser",
         "binary",
         "closing_since_ms",
+        "fd",
         "misses",
         "principal",
-        "progress",
         "room",
         "transport",
     )
@@ -58,16 +58,17 @@ class Viewer(asyncio.Protocol):
         commands: Commands,
         binary: bool,
     ) -> None:
+        super().__init__(room.serial)
         self.transport = transport
         self.room: Room | None = room
         self.principal = principal
         self.binary = binary
-        self.progress = Progress(room.serial)
         self.misses = 0
         self.closing_since_ms: int | None = None
+        self.fd = -1
+        """The socket, while whole frames may go into it past the transport: it sits in its room, nothing waits before
+        them, there is no TLS, and the socket is not lost."""
         self._connections = connections
-        self._fd = -1
-        """The socket, where whole frames may go into it past the transport: not with TLS, not once it is lost."""
         self._hub = hub
         self._commands = commands
         self._parser: FrameParser | None = None
@@ -79,14 +80,16 @@ class Viewer(asyncio.Protocol):
         """Send the first frame, behind the `head` of the handshake's answer, and join the row."""
         transport, room = self.transport, self.room
         assert room is not None
-        transport.set_write_buffer_limits(high=UNSENT_MAX_BYTES)
+        plain = transport.get_extra_info("sslcontext") is None
+        # Whether anything waits is to be known of a plain socket; with TLS something always does.
+        transport.set_write_buffer_limits(high=0 if plain else UNSENT_MAX_BYTES)
         sock = transport.get_extra_info("socket")
         if sock is not None:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BUFFER_BYTES)
-            if transport.get_extra_info("sslcontext") is None:
-                self._fd = sock.fileno()
+            number = sock.fileno()
+            _bound(number)
+            self.fd = number if plain else -1
         first = room.welcome(binary=self.binary, epoch=epoch, offset=offset)
-        self.progress.serial = room.serial
+        self.serial = room.serial
         self._hub.joined(self, room)
         self.send(head + first)
 
@@ -111,25 +114,35 @@ class Viewer(asyncio.Protocol):
         return False  # close
 
     def pause_writing(self) -> None:
-        self.progress.paused = True
+        """Something waits in the transport: nothing may pass it."""
+        self.fd = -1
+        if self.transport.get_write_buffer_size() >= UNSENT_MAX_BYTES:
+            self._stall()
+
+    def _stall(self) -> None:
+        self.paused = True
         self._hub.slow.add(self)
         if not self.transport.is_closing():
             self.transport.pause_reading()
 
     def resume_writing(self) -> None:
+        """Nothing waits any more; if it was stalled, it is caught up."""
         self._hub.slow.discard(self)
         room = self.room
         if room is None or self.closing_since_ms is not None:
-            self.progress.paused = False
+            self.paused = False
             return
-        self.transport.resume_reading()
-        behind = self.progress.resumed(room.serial)
+        if self.transport.get_extra_info("sslcontext") is None:
+            self.fd = self.transport.get_extra_info("socket").fileno()
+        if self.paused:
+            self.transport.resume_reading()
+        behind = self.resumed(room.serial)
         if behind is not None:
             epoch, offset = behind
-            self.transport.write(room.catch_up(binary=self.binary, epoch=epoch, offset=offset))
+            self.send(room.catch_up(binary=self.binary, epoch=epoch, offset=offset))
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's name
-        self._fd = -1  # closed right after this, and soon somebody else's
+        self.fd = -1  # closed right after this, and soon somebody else's
         self._connections.discard(self)
         self._hub.left(self)
         self.room = None
@@ -138,20 +151,19 @@ class Viewer(asyncio.Protocol):
     # -- what others do with a viewer ---------------------------------------------------------------------------
 
     def send(self, data: bytes) -> None:
-        """Write a frame: straight into the socket where nothing waits before it, 3 us less than uvloop's transport.
+        """Write frames: straight into the socket where nothing waits before them, 3 us less than uvloop's transport.
 
-        What the kernel does not take is the transport's, and so is any error.
+        What the kernel does not take is the transport's, and so is any error. Beyond UNSENT_MAX_BYTES it is stalled.
         """
-        transport = self.transport
-        if self._fd < 0 or transport.get_write_buffer_size():
-            transport.write(data)
-            return
-        try:
-            sent = os.write(self._fd, data)
-        except OSError:
-            sent = 0
-        if sent < len(data):
-            transport.write(data[sent:])
+        sent = 0
+        if self.fd >= 0:
+            with suppress(OSError):
+                sent = os.write(self.fd, data)
+            if sent == len(data):
+                return
+        self.transport.write(data[sent:])
+        if not self.paused and self.transport.get_write_buffer_size() >= UNSENT_MAX_BYTES:
+            self._stall()
 
     def ping(self) -> None:
         """Called once every round of the shared timer: a peer that missed two is gone."""
@@ -159,8 +171,8 @@ class Viewer(asyncio.Protocol):
             self.transport.abort()
             return
         self.misses += 1
-        if not self.progress.paused and self.closing_since_ms is None:
-            self.transport.write(PING)
+        if not self.paused and self.closing_since_ms is None:
+            self.send(PING)
 
     def refuse(self, error: ShowfloorError) -> None:
         """Close with the error's close code."""
@@ -179,14 +191,15 @@ class Viewer(asyncio.Protocol):
         if room is not None:
             self._hub.left(self, room)
         self._hub.closing.add(self)
+        self.fd = -1
         self.transport.write(close_frame(code, reason))
-        if self.progress.paused:
+        if self.paused:
             self.transport.resume_reading()
 
     def reply(self, payload: bytes) -> None:
         """Write the answer to one command."""
         if self.room is not None:
-            self.transport.write(frame(payload, Op.BINARY if self.binary else Op.TEXT))
+            self.send(frame(payload, Op.BINARY if self.binary else Op.TEXT))
 
     # -- what the peer says -------------------------------------------------------------------------------------
 
@@ -210,7 +223,7 @@ class Viewer(asyncio.Protocol):
         wait_ms = self._allowance.spend(self._hub.now_ms())
         if incoming.op is Op.PING:
             if not wait_ms:
-                self.transport.write(frame(incoming.payload, Op.PONG))
+                self.send(frame(incoming.payload, Op.PONG))
             return
         if wait_ms:
             self.reply(self._commands.too_many(incoming.payload, wait_ms, binary=self.binary))
@@ -229,3 +242,12 @@ class Viewer(asyncio.Protocol):
             return self._inbox.popleft().payload
         self._inbox = None
         return None
+
+
+def _bound(number: int) -> None:
+    """Bound what the kernel keeps for one socket; uvloop's own way to set an option takes five times as long."""
+    sock = socket.SocketType(socket.AF_INET, socket.SOCK_STREAM, 0, number)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BUFFER_BYTES)
+    finally:
+        sock.detach()

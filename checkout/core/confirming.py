@@ -81,6 +81,10 @@ class Undecided:
         if hold_id in self._entries:
             self._told_no.setdefault(hold_id, state)
 
+    def is_given_back(self, hold_id: str) -> bool:
+        """True if its buyer does not want it any more; then it must not stand, whoever committed it."""
+        return self._told_no.get(hold_id) is HoldState.RELEASED
+
     def refuse_due(self, now_ms: int) -> list[Entry]:
         """Whoever has been in doubt for too long is told no; these are they."""
         due = [e for e in self._entries.values() if now_ms >= e.until_ms and e.tap.hold_id not in self._told_no]

@@ -11,7 +11,10 @@ COMMANDS_PER_SECOND = 30
 
 
 class Progress:
-    """One viewer's place in the row of frames. `serial` counts the frames of a room, whatever is in them."""
+    """One viewer's place in the row of frames. `serial` counts the frames of a room, whatever is in them.
+
+    A viewer is one (it inherits): another object for each would be another miss of the cache a frame.
+    """
 
     __slots__ = ("_epoch", "_offset", "behind_since_ms", "paused", "serial")
 

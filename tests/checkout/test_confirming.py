@@ -6,8 +6,10 @@ import asyncpg
 import pytest
 from faults.stores import Stores
 
+from checkout.clock import wall_ms
 from checkout.desk import Pace
-from checkout.gate import SCRIPTS
+from checkout.gate import SCRIPTS, Product, key_of
+from checkout.shelf import Shelf
 from schema.errors import HoldConfirming, NotFound, Unavailable
 
 QUICK = Pace(confirm_s=0.05, reconcile_s=0.05, orphan_ms=0)
@@ -206,6 +208,64 @@ async def test_one_given_back_is_fenced_and_its_unit_is_sold_again(gone, pg_wire
     pg_wire.mend()
     await gate_has(gone, 5)
     assert await gone.pg.fetchval("SELECT count(*) FROM holds") == 0
+
+
+async def test_one_given_back_does_not_stand_though_an_earlier_question_has_committed_it(gone, pg_wire):
+    hold = await gone.tap("ann")
+    await gone.desk.release(gone.viewer("ann"), hold.hold_id)
+    late_commit = "SELECT codes FROM reserve_many('gala', 'pot', $1, '{ann}', '{Ann}', '{1}', 300000)"
+    await gone.pg.execute(late_commit, [hold.hold_id])
+    pg_wire.mend()
+    await gate_has(gone, 5)
+    assert await gone.pg.fetchval("SELECT state FROM holds") == "released"
+    assert (await gone.verify()).problems == []
+
+
+async def test_one_given_back_while_the_truth_is_being_asked_does_not_stand(shop, pg_wire, journal, monkeypatch):
+    await shop.open(pool=pg_wire.pool, pace=shop.idle, journal=journal)
+    await shop.item(stock=5)
+    pg_wire.cut()
+    hold = await shop.tap("ann")
+    pg_wire.mend()
+    await shop.desk._truth.fetch("SELECT 1")
+    decide = Shelf.decide
+
+    async def and_meanwhile(self, taps):
+        codes = await decide(self, taps)
+        await shop.desk.release(shop.viewer("ann"), hold.hold_id)
+        return codes
+
+    monkeypatch.setattr(Shelf, "decide", and_meanwhile)
+    await shop.desk._confirming.replay()
+    assert await shop.pg.fetchval("SELECT state FROM holds") == "released"
+    await gate_has(shop, 5)
+
+
+async def test_one_given_back_stays_so_when_the_desk_dies(gone, pg_wire, journal):
+    hold = await gone.tap("ann")
+    await gone.desk.release(gone.viewer("ann"), hold.hold_id)
+    await gone.desk.abandon()
+    pg_wire.mend()
+    await gone.open(pace=QUICK, journal=journal)
+    await gate_has(gone, 5)
+    assert await gone.pg.fetchval("SELECT count(*) FROM holds") == 0
+
+
+async def test_what_is_decided_does_not_wait_for_its_mark_where_the_gate_was_not_told(gone, pg_wire):
+    """The mark of one who waits says for a minute that nobody is to ask about it."""
+    hold = await gone.tap("ann")
+    product = Product("gala", "pot")
+    pg_wire.mend()
+    await becomes(gone, "ann", hold, "held")
+    await gone.desk.release(gone.viewer("ann"), hold.hold_id)
+    await gate_has(gone, 5)
+    base = key_of(product)
+    await gone.redis.hset(f"{base}:holds", hold.hold_id, "1:ann")  # as if neither word had arrived
+    await gone.redis.hset(f"{base}:pending", hold.hold_id, wall_ms() + 60_000)
+    await gone.redis.hincrby(base, "available", -1)
+    await gate_has(gone, 5)
+    assert await gone.redis.hlen(f"{base}:pending") == 0
+    assert gone.desk.counts.rebuilds <= 1
 
 
 @pytest.mark.parametrize("without", ["journal", "gate", "disk"])

@@ -129,6 +129,21 @@ async def test_a_caller_that_leaves_leaves_no_half_line_and_keeps_its_turn(path,
     assert reopened(path) == ["h1", "h2"]
 
 
+async def test_what_was_given_back_stays_so(path):
+    journal = Journal(path)
+    journal.open()
+    await journal.append([entry("h1"), entry("h2"), entry("h3")])
+    await journal.give_back("h1")
+    await journal.give_back("h3")
+    await journal.end(["h3"], nothing_left=False)
+    journal.close()
+    assert reopened(path) == ["h1", "h2"]
+    again = Journal(path)
+    again.open()
+    assert again.given_back == {"h1"}
+    again.close()
+
+
 async def test_closed_it_takes_nothing(path):
     with pytest.raises(Unavailable):
         await Journal(path).append([entry("h1")])

@@ -62,7 +62,8 @@ async def real(given: argparse.Namespace, record: Record, pace: Pace, folder: Pa
     print(
         f"{len(outcomes)} seeds, {time.monotonic() - began:.0f} s now, {sum(o.seconds for o in outcomes):.0f} s in all"
     )
-    print(f"{sum(o.holds for o in outcomes)} holds told, {sum(o.orders for o in outcomes)} orders")
+    print(f"{sum(o.holds for o in outcomes)} holds told, {sum(o.orders for o in outcomes)} orders,", end=" ")
+    print(f"{sum(o.confirming for o in outcomes)} told to wait")
     print(f"settled after at most {max(o.settled_s for o in outcomes)} s")
     return 0 if all(outcome.ok for outcome in outcomes) else 1
 
@@ -118,7 +119,8 @@ def virtual(given: argparse.Namespace, record: Record) -> int:
         f"{len(outcomes)} seeds, {time.monotonic() - began:.0f} s now; {sum(o.holds for o in outcomes)} holds told,",
         end=" ",
     )
-    print(f"{sum(o.orders for o in outcomes)} orders; settled after at most {max(o.settled_s for o in outcomes)} s")
+    print(f"{sum(o.orders for o in outcomes)} orders, {sum(o.confirming for o in outcomes)} told to wait;", end=" ")
+    print(f"settled after at most {max(o.settled_s for o in outcomes)} s")
     return 0 if all(outcome.ok for outcome in outcomes) else 1
 
 

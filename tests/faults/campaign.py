@@ -11,7 +11,7 @@ from faults.crowd import Crowd
 from faults.injure import NotDone, injure
 from faults.judge import judge
 from faults.plan import Pace, Plan
-from faults.settled import unsettled
+from faults.settled import not_confirmed, unsettled
 from faults.world import OPENING, SHOW, World
 
 from checkout.verify import verify
@@ -20,6 +20,8 @@ BUYERS = 36
 LEAVE_S = 20.0
 CALM_S = 3.0
 POLL_S = 0.25
+FORGETFUL = ("redis", "disk full", "app frozen", "worker frozen")
+"""After these a refusal may be known to nobody: said through Redis, as well as may be."""
 
 
 class Outcome(msgspec.Struct, kw_only=True):
@@ -28,6 +30,8 @@ class Outcome(msgspec.Struct, kw_only=True):
     seed: int
     plan: str
     removed: str = ""
+    commit: str = ""
+    """Of the code it ran on."""
     done: list[str] = []
     not_done: list[str] = []
     findings: dict[str, list[str]] = {}
@@ -35,6 +39,8 @@ class Outcome(msgspec.Struct, kw_only=True):
     answers: int = 0
     holds: int = 0
     orders: int = 0
+    confirming: int = 0
+    """Told to wait while Postgres did not answer."""
     settled_s: float = 0.0
     """From the end of the last fault."""
     seconds: float = 0.0
@@ -57,6 +63,7 @@ async def run_seed(plan: Plan, pace: Pace, folder: Path, *, template: Path | Non
             fault_ended = await _trouble(world, crowd, plan, pace, outcome)
             await _settle(world, pace, fault_ended, outcome)
             await _ask_the_service(world, outcome)
+            await crowd.look_back(world.viewers)
             await _judge(world, crowd, outcome)
         outcome.notes += world.stores.notes
     outcome.seconds = round(time.monotonic() - began, 1)
@@ -113,6 +120,7 @@ async def _settle(world: World, pace: Pace, fault_ended: float, outcome: Outcome
     while time.monotonic() - fault_ended < pace.settle:
         try:
             left = await unsettled(world.stores.database_url, world.stores.redis_url)
+            left += not_confirmed(world.data)
         except Exception as error:
             left = [f"not to be asked: {error!r}"]
         if not left:
@@ -144,7 +152,7 @@ async def _ask_the_service(world: World, outcome: Outcome) -> None:
 
 
 async def _judge(world: World, crowd: Crowd, outcome: Outcome) -> None:
-    found = await world.found()
+    found = await world.found(gate_forgot=any(fault.startswith(FORGETFUL) for fault in outcome.done))
     outcome.findings |= judge(crowd.told, found).findings
     report = await verify(world.stores.database_url)
     if not report.ok:
@@ -152,3 +160,4 @@ async def _judge(world: World, crowd: Crowd, outcome: Outcome) -> None:
     outcome.answers = sum(told.status > 0 for told in crowd.told)
     outcome.holds = sum(told.op == "hold" and told.status == 201 for told in crowd.told)
     outcome.orders = len(found.orders)
+    outcome.confirming = len({told.hold_id for told in crowd.told if told.state == "confirming"})

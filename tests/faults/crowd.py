@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import random
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import httpx2
 import msgspec
@@ -59,6 +59,13 @@ class Crowd:
             for number, (who, token) in enumerate(buyers.items()):
                 kind = Hoarder if number < HOARDERS else Buyer
                 group.create_task(kind(self, who, token, random.Random(self.seed * 1000 + number)).live())
+
+    async def look_back(self, buyers: dict[str, str]) -> None:
+        """Whoever was told to wait asks once more, when all is over."""
+        waited = {told.hold_id: told.who for told in self.told if told.op == "hold" and told.state == "confirming"}
+        for hold_id, who in waited.items():
+            buyer = Buyer(self, who, buyers[who], random.Random(self.seed))
+            await buyer.ask("look", "GET", f"/api/v1/holds/{hold_id}", "", None, hold_id)
 
     def close_doors(self) -> None:
         self._open = False
@@ -162,7 +169,7 @@ class Buyer:
     async def _try(self, op, method, path, key, body, hold_id, headers) -> Told:
         crowd = self.crowd
         crowd.sent += 1
-        told = Told(op=op, who=self.who, key=key, status=0, hold_id=hold_id)
+        told = Told(op=op, who=self.who, key=key, status=0, hold_id=hold_id, asked_s=time.monotonic())
         patience = self.dice.random() * 0.03 if self.dice.random() < crowd.moods.vanish else TRY_S
         try:
             async with asyncio.timeout(patience):
@@ -170,9 +177,10 @@ class Buyer:
         except (httpx2.HTTPError, OSError):  # TimeoutError among them: the request was cancelled in its middle
             crowd.vanished += patience < 1
             return self._note(told)
-        return self._note(_read(op, self.who, key, hold_id, answer))
+        return self._note(replace(_read(op, self.who, key, hold_id, answer), asked_s=told.asked_s))
 
     def _note(self, told: Told) -> Told:
+        told = replace(told, told_s=time.monotonic())
         self.crowd.told.append(told)
         return told
 

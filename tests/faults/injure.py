@@ -26,6 +26,9 @@ NETWORK_S = 8.0
 """How long is waited for it to happen at all."""
 
 
+WAITING = 3
+
+
 class NotDone(Exception):  # noqa: N818 - an outcome, like GateDown
     """The fault did not come about: it does not count."""
 
@@ -34,7 +37,7 @@ async def injure(world: World, crowd: Crowd, fault: str, pace: Pace, dice: rando
     """Returns when the fault has ended. Raises NotDone."""
     stores = world.stores
     if fault.startswith(STEP):
-        await _die_at(world, fault.removeprefix(STEP))
+        await _die_at(world, crowd, fault.removeprefix(STEP))
     elif fault in NETWORK:
         await _misbehave(world, fault, pace)
     else:
@@ -55,9 +58,12 @@ async def _misbehave(world: World, fault: str, pace: Pace) -> None:
     await world.tell_network(**{name: 0})
 
 
-async def _die_at(world: World, step: str) -> None:
+async def _die_at(world: World, crowd: Crowd, step: str) -> None:
     done = world.step_file.with_suffix(".done")
     done.unlink(missing_ok=True)
+    waits = step == "the tap is written down"
+    if waits:
+        await _until_somebody_waits(world, crowd)
     world.step_file.write_text(step)
     if step == "the gate was rebuilt":  # happens after a loss only
         await world.stores.kill("redis")
@@ -69,9 +75,23 @@ async def _die_at(world: World, step: str) -> None:
         await asyncio.sleep(0.02)
     else:
         world.step_file.unlink(missing_ok=True)
-        if not done.exists():
-            raise NotDone(step)
+    if waits:
+        await world.stores.start_postgres()
+    if not done.exists():
+        raise NotDone(step)
     await world.ready()
+
+
+async def _until_somebody_waits(world: World, crowd: Crowd) -> None:
+    """Postgres is gone, and buyers were told that they are being confirmed. Raises NotDone, and Postgres is back."""
+    before = len(crowd.told)
+    await world.stores.kill("postgres")
+    for _ in range(int(NETWORK_S / 0.02)):
+        if sum(told.state == "confirming" for told in crowd.told[before:]) >= WAITING:
+            return
+        await asyncio.sleep(0.02)
+    await world.stores.start_postgres()
+    raise NotDone("nobody was told to wait")
 
 
 async def _flush(world: World) -> None:
@@ -84,6 +104,24 @@ async def _app_killed(world, crowd, stores, pace, dice) -> None:
     processes.send(9, world.service.pid)
     await asyncio.sleep(0.1)
     await world.ready()
+
+
+async def _app_frozen(world, crowd, stores, pace, dice) -> None:
+    """All of it: whoever started the workers too."""
+    await asyncio.sleep(dice.random())
+    stopped = processes.freeze(world.service.pid)
+    await asyncio.sleep(pace.frozen)
+    processes.thaw(stopped)
+
+
+async def _worker_frozen(world, crowd, stores, pace, dice) -> None:
+    workers = processes.children(world.service.pid)
+    if len(workers) < 2:
+        raise NotDone("there is one process only")
+    await asyncio.sleep(dice.random())
+    stopped = processes.freeze(dice.choice(workers))
+    await asyncio.sleep(pace.frozen)
+    processes.thaw(stopped)
 
 
 async def _worker_killed(world, crowd, stores, pace, dice) -> None:
@@ -215,7 +253,9 @@ async def _cancelled(world, crowd, stores, pace, dice) -> None:
 
 _ACTS = {
     "app killed": _app_killed,
+    "app frozen": _app_frozen,
     "worker killed": _worker_killed,
+    "worker frozen": _worker_frozen,
     "redis killed": _redis_killed,
     "redis cut": _redis_cut,
     "redis emptied": _redis_emptied,

@@ -9,6 +9,9 @@ from typing import Any
 
 Rows = list[dict[str, Any]]
 OFF_SHELF = {"held", "paying", "sold"}
+REFUSED = {"sold_out", "limit_reached", "sales_closed"}
+FORGOTTEN_S = 110.0
+"""So long, and a little more, is said elsewhere what became of a tap that is no row."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,8 @@ class Told:
     amount: int = 0
     expires_at_ms: int = 0
     state: str = ""
+    asked_s: float = 0.0
+    told_s: float = 0.0
 
 
 @dataclass
@@ -49,6 +54,10 @@ class Found:
     """Which holds a payment is for."""
     clock_jumped: bool = False
     """The clock of Postgres, by which holds expire, was moved."""
+    gate_forgot: bool = False
+    """Redis may have lost what one process let the others know of those who wait."""
+    one_line: bool = False
+    """There was one process, so that taps have an order that must be kept."""
 
 
 @dataclass
@@ -65,6 +74,8 @@ class Verdict:
     money: list[str] = field(default_factory=list)
     """Sums that differ."""
     over_limit: list[str] = field(default_factory=list)
+    overtaken: list[str] = field(default_factory=list)
+    """Told to wait, and somebody who came later was served first."""
 
     @property
     def findings(self) -> dict[str, list[str]]:
@@ -78,6 +89,7 @@ def judge(told: list[Told], found: Found) -> Verdict:
     charges = _by_hold(found)
     _stock(found, verdict)
     _holds(told, found, holds, charges, verdict)
+    _confirming(told, found, holds, verdict)
     _orders(told, found, orders, verdict)
     _money(told, found, orders, charges, verdict)
     return verdict
@@ -125,6 +137,63 @@ def _holds(told, found, holds, charges, verdict) -> None:
         if why := _ended_by_nobody(row, found, released, charges[each.hold_id]):
             verdict.lost.append(f"{each.hold_id} {why}")
     verdict.duplicate += [f"{key} got the holds {sorted(ids)}" for key, ids in by_key.items() if len(ids) > 1]
+
+
+def _confirming(told, found, holds, verdict) -> None:
+    """Whoever was told to wait has it, or was told no, and those who came later have waited behind them."""
+    waited = {each.hold_id: each for each in reversed(told) if each.op == "hold" and each.state == "confirming"}
+    for hold_id, each in waited.items():
+        row = holds.get(hold_id)
+        if row is None:
+            if not _was_told_no(each, told, found):
+                verdict.lost.append(f"{hold_id} was to be confirmed to {each.who}, and nobody ever decided")
+        elif (each.who, each.variant_id, each.quantity) != (row["buyer_id"], row["variant_id"], row["quantity"]):
+            verdict.lost.append(f"{hold_id} is not what was to be confirmed")
+    for each in told:
+        row = holds.get(each.hold_id) if each.op == "look" else None
+        if row and each.state in {"expired", "released"} and row["state"] in OFF_SHELF:
+            verdict.lost.append(f"{each.hold_id} was told to be {each.state}, and is {row['state']}")
+    verdict.lost += [
+        f"{each.hold_id} was given back by {each.who}, and is held"
+        for each in told
+        if each.op == "release" and each.status in {200, 204} and holds.get(each.hold_id, {}).get("state") == "held"
+    ]
+    if found.one_line:
+        patient = [each for each in waited.values() if each.hold_id in holds and not _was_told_no(each, told, found)]
+        _overtaken(told, holds, patient, verdict)
+
+
+def _was_told_no(waiting, told, found) -> bool:
+    for each in told:
+        if each.hold_id == waiting.hold_id and each.op == "release":
+            return True
+        if each.hold_id == waiting.hold_id and each.op == "look":
+            if each.state in {"expired", "released"}:
+                return True
+            late = each.told_s - waiting.told_s > FORGOTTEN_S
+            if (found.gate_forgot or late) and (each.status == 404 or each.state == "confirming"):
+                return True
+        same_wish = (each.op, each.who, each.key) == ("hold", waiting.who, waiting.key)
+        if same_wish and (each.hold_id not in {"", waiting.hold_id} or each.code in REFUSED):
+            return True
+    return False
+
+
+def _overtaken(told, holds, patient, verdict) -> None:
+    asked = {}
+    for each in told:
+        if each.op == "hold":
+            asked[each.who, each.key] = min(each.asked_s, asked.get((each.who, each.key), each.asked_s))
+    served = {each.hold_id: each for each in told if each.op == "hold" and each.hold_id in holds}
+    for first in patient:
+        for later in served.values():
+            behind = asked[later.who, later.key] > first.told_s and later.variant_id == first.variant_id
+            if behind and _decided(holds[later.hold_id]) < _decided(holds[first.hold_id]):
+                verdict.overtaken.append(f"{first.hold_id} waited, and {later.hold_id}, asked for later, came first")
+
+
+def _decided(row) -> int:
+    return row.get("decided", row["created_at_ms"])
 
 
 def _ended_by_nobody(row, found, released, charges) -> str:

@@ -8,7 +8,9 @@ from faults.steps import STEPS
 STEP = "app killed when "
 FAULTS = [
     "app killed",
+    "app frozen",
     "worker killed",
+    "worker frozen",
     *(STEP + name for name in STEPS),
     "redis killed",
     "redis cut",
@@ -38,7 +40,7 @@ FAULTS = [
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds. `stopped`: Postgres down; `frozen`: a store that does not answer; `mood`: anything that lasts."""
+    """Seconds. `stopped`: Postgres down; `frozen`: a process that stands still; `mood`: anything that lasts."""
 
     warm: float
     stopped: float
@@ -73,7 +75,7 @@ def plan_of(seed: int, pace: Pace) -> Plan:
     first = seed * pace.faults
     faults = tuple(_at(first + n) for n in range(pace.faults))
     dice = random.Random(seed)
-    many = "worker killed" in faults or dice.random() < 0.25
+    many = {"worker killed", "worker frozen"} & set(faults) or dice.random() < 0.25
     return Plan(seed=seed, faults=faults, workers=2 if many else 1, hold_seconds=dice.choice((4, 300)))
 
 

@@ -101,6 +101,30 @@ def _believe_webhooks() -> None:
     FakeProvider.verify_webhook = verify
 
 
+def _do_not_sync() -> None:
+    """Neither is what was synced before taken for more than it is: the file was empty when it was opened."""
+    from checkout import journal
+
+    def write_all(file, data):
+        while data:
+            data = data[journal.os.write(file, data) :]
+
+    journal._write_all = write_all
+
+
+def _overtake() -> None:
+    from checkout.confirming import Confirming
+
+    Confirming.waits = lambda *_: False
+
+
+def _backwards() -> None:
+    from checkout.core.confirming import Undecided
+
+    first = Undecided.to_replay
+    Undecided.to_replay = lambda self, *more: first(self, *more)[-1:]
+
+
 REDIS = ("redis emptied", "redis killed", "redis rolled back")
 """While the gate is away taps go straight to Postgres."""
 
@@ -141,6 +165,10 @@ REMOVED = {
     "orphans are fenced and given back": Removed(
         (STEP + "the gate has admitted",), patch=_nothing("checkout.shelf", "Shelf", "_free_orphans")
     ),
+    "what is written down is on the disk before it is told": Removed(
+        (STEP + "the tap is written down",), patch=_do_not_sync
+    ),
+    "what waits is decided in order": Removed(("postgres stopped",), patch=_backwards),
     "a webhook is signed": Removed(("webhooks forged",), patch=_believe_webhooks),
 }
 

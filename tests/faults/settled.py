@@ -1,5 +1,7 @@
 """Whether everything that a fault left half done has been finished, and the two stores agree."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -36,6 +38,21 @@ async def unsettled(database_url: str, redis_url: str) -> list[str]:
     finally:
         await connection.close()
         await client.aclose()
+
+
+def not_confirmed(folder: Path) -> list[str]:
+    """Taps that are written down in the files of `folder`, and whose end is not."""
+    found = []
+    for file in folder.glob("confirming-*.jsonl"):
+        left: set[str] = set()
+        for line in file.read_bytes().split(b"\n")[:-1]:
+            said = json.loads(line)
+            if said["type"] == "tap":
+                left.add(said["entry"]["tap"]["hold_id"])
+            else:
+                left -= set(said["hold_ids"])
+        found += [f"{len(left)} taps not confirmed in {file.name}"] if left else []
+    return found
 
 
 async def _apart(client: Any, item: Any, mine: dict[str, int]) -> list[str]:

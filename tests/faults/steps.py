@@ -14,6 +14,8 @@ class Step:
     owner: str
     name: str
     after: bool
+    power: bool = False
+    """The machine goes with it: what is written and not synced is lost."""
 
     def watch(self, step: str, reached: Callable[[str], None]) -> None:
         owner = getattr(importlib.import_module(self.module), self.owner)
@@ -42,5 +44,6 @@ STEPS = {
     "the refund is committed": Step("checkout.fake_client", "FakeProvider", "refund", after=False),
     "the provider has refunded": Step("checkout.fake_client", "FakeProvider", "refund", after=True),
     "the gate takes units back": Step("checkout.gate", "Gate", "release_many", after=False),
+    "the tap is written down": Step("checkout.journal", "Journal", "append", after=True, power=True),
     "the gate was rebuilt": Step("checkout.gate", "Gate", "rebuild", after=True),
 }

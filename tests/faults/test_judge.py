@@ -130,3 +130,47 @@ def test_both_holds_of_a_basket_are_paid_for_by_its_one_payment():
 
 def test_a_buyer_over_the_limit_is_found():
     assert "over_limit" in findings(limit=0)
+
+
+WAITING = Told(
+    op="hold", who="ann", key="k1", status=202, variant_id="pot", hold_id="h1", quantity=1, state="confirming",
+    asked_s=1, told_s=2,
+)  # fmt: skip
+FREE = HOLD | {"state": "held", "held_until_ms": 5000, "order_id": None, "created_at_ms": 200}
+NOTHING = {"holds": [], "orders": [], "payments": [], "charges": []}
+
+
+def test_who_was_told_to_wait_and_has_it_has_lost_nothing():
+    assert findings(told=[WAITING], **(NOTHING | {"holds": [FREE]})) == set()
+
+
+def test_who_was_told_to_wait_and_heard_nothing_more_has_lost_it():
+    assert "lost" in findings(told=[WAITING], **NOTHING)
+    assert "lost" in findings(told=[WAITING, replace(WAITING, op="look", status=404, state="")], **NOTHING)
+
+
+@pytest.mark.parametrize(
+    "no",
+    [
+        replace(WAITING, op="look", status=200, state="expired"),
+        replace(WAITING, op="release", status=204, state=""),
+        replace(WAITING, status=409, code="sold_out", state="", hold_id=""),
+        replace(WAITING, op="look", status=404, state="", told_s=WAITING.told_s + 200),
+    ],
+)
+def test_who_was_told_to_wait_and_then_no_has_lost_nothing(no):
+    assert findings(told=[WAITING, no], **NOTHING) == set()
+
+
+def test_what_was_told_to_be_over_is_not_held():
+    told = [WAITING, replace(WAITING, op="look", status=200, state="expired")]
+    assert "lost" in findings(told=told, **(NOTHING | {"holds": [FREE]}))
+
+
+def test_nobody_who_came_later_is_served_before_somebody_who_waits():
+    later = replace(TOLD[0], who="bob", key="k9", hold_id="h9", asked_s=3, told_s=4, expires_at_ms=5000)
+    first, second = FREE | {"created_at_ms": 300}, FREE | {"hold_id": "h9", "buyer_id": "bob"}
+    both = NOTHING | {"holds": [first, second], "opening": {"pot": 2}}
+    assert findings(told=[WAITING, later], one_line=True, **both) == {"overtaken"}
+    assert findings(told=[WAITING, later], **both) == set()
+    assert findings(told=[WAITING, replace(later, asked_s=1.5)], one_line=True, **both) == set()

@@ -17,9 +17,10 @@ def test_a_seed_has_one_plan():
     assert plan_of(7, LONG) != plan_of(8, LONG)
 
 
-def test_a_worker_is_killed_only_where_there_are_two():
+def test_a_worker_is_killed_or_frozen_only_where_there_are_two():
     plans = [plan_of(seed, LONG) for seed in range(40)]
-    assert {plan.workers for plan in plans if "worker killed" in plan.faults} == {2}
+    for fault in ("worker killed", "worker frozen"):
+        assert {plan.workers for plan in plans if fault in plan.faults} == {2}
 
 
 def test_every_control_names_faults_of_the_plan():

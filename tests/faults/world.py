@@ -88,7 +88,7 @@ class World:
         self.port, self.network_port = free_port(), free_port()
         self.base_url = f"http://127.0.0.1:{self.port}"
         self.clock_file, self.step_file = folder / "clock", folder / "step"
-        self.record = folder / "network.sqlite"
+        self.record, self.data = folder / "network.sqlite", folder / "d"
         self.stores = Stores(folder / "s", small_disk=plan.small_disk and may_mount(), template=template)
         self.clock_jumped = False
         self._stack = AsyncExitStack()
@@ -110,7 +110,7 @@ class World:
             secret, hook = webhook_secret(SECRET), f"{self.base_url}/api/v1/payments/webhooks/fake"
             words = [str(self.record), str(self.network_port), hook, secret, str(self.plan.seed)]
             self.network = self._program("network", ["faults.network", *words])
-            options = ["--port", str(self.port), "--load", "--data-dir", str(self.folder / "d")]
+            options = ["--port", str(self.port), "--load", "--data-dir", str(self.data)]
             self.service = self._program("service", ["live", "serve", *options, "--workers", str(self.plan.workers)])
             for program in (self.network, self.service):
                 self._stack.push_async_callback(program.stop)
@@ -196,7 +196,7 @@ class World:
 
     # -- what is there ------------------------------------------------------------------------------------------
 
-    async def found(self) -> Found:
+    async def found(self, *, gate_forgot: bool = False) -> Found:
         connection = await asyncpg.connect(self.stores.database_url, timeout=5)
         try:
             tables = {}
@@ -213,6 +213,8 @@ class World:
             opening=OPENING,
             limit=LIMIT,
             clock_jumped=self.clock_jumped,
+            gate_forgot=gate_forgot,
+            one_line=self.plan.workers == 1 and not self.clock_jumped,
         )
 
     def charges(self) -> list[dict]:

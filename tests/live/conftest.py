@@ -64,6 +64,18 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
+def run_app() -> Any:
+    """`running`, for a test that needs other stores."""
+    return running
+
+
+@pytest.fixture
+def fill() -> Any:
+    """`stock`, for an app of a test's own."""
+    return stock
+
+
+@pytest.fixture
 async def client(settings: Settings, redis_url: str, database_url: str) -> AsyncIterator[Client]:
     async with running(settings, redis_url, database_url) as one:
         yield one

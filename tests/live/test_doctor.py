@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from valkeys import own_cluster
 
 from live import doctor
 from live.doctor import Verdict, examine, report
@@ -54,6 +55,17 @@ async def test_given_stores_that_answer_are_named_with_their_versions(settings, 
     given = Settings(data_dir=tmp_path, port=settings.port, database_url=database_url, redis_url=redis_url)
     assert (await finding(given, "PostgreSQL")).text.startswith("DATABASE_URL answers, version 18.")
     assert (await finding(given, "Redis")).text.startswith("REDIS_URL answers, version 7.")
+
+
+async def test_a_cluster_and_a_broker_in_memory_are_named(settings, tmp_path):
+    assert (await finding(settings, "Broker")).verdict is Verdict.OK
+    async with own_cluster() as cluster:
+        given = Settings(data_dir=tmp_path, port=settings.port, redis_url=cluster.url, broker="memory")
+        assert (await finding(given, "Redis")).text.endswith(", a server of a cluster")
+    found = await finding(given, "Broker")
+    assert found.verdict is Verdict.NOTE
+    assert found.text.startswith("memory: this process alone")
+    assert "SHOWFLOOR_BROKER" in found.mend
 
 
 async def test_given_stores_that_do_not_answer_are_missing(settings, tmp_path):

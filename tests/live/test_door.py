@@ -16,7 +16,7 @@ from uvicorn.server import Server as Uvicorn
 
 from live import door
 from live.bounded_http import BoundedHttp
-from live.door import Door, is_handshake
+from live.door import Door, door_class, is_handshake
 from realtime.gateway import gateway_class
 
 DEADLINE_S = 20
@@ -41,7 +41,8 @@ async def site():
 
     app = Starlette(routes=[Route("/", page)])
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(app, http=Door, ws=gateway_class(), log_config=None, lifespan="off")
+    gateway = gateway_class()
+    config = uvicorn.Config(app, http=door_class(gateway), ws=gateway, log_config=None, lifespan="off")
     server = Server(config)
     running = asyncio.create_task(server.serve(sockets=[listener]))
     yield listener.getsockname()[1], server
@@ -107,7 +108,7 @@ async def test_a_page_and_a_handshake_find_their_way_in_one_piece_and_in_two(sit
 
 
 async def test_who_says_nothing_is_closed_and_forgotten(site, monkeypatch):
-    monkeypatch.setattr(door, "HEAD_DEADLINE_S", 0.05)
+    monkeypatch.setattr("realtime.gateway.HANDSHAKE_S", 0.05)
     port, server = site
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     async with asyncio.timeout(DEADLINE_S):

@@ -3,6 +3,7 @@
 import asyncio
 import json
 
+import msgspec
 import pytest
 
 from live.adapters import HubAnnouncer
@@ -182,3 +183,41 @@ async def test_a_show_takes_no_more_items_than_realtime_can_keep(shop, monkeypat
     assert (await shop.ask("GET", SHOW)).json() == before
     again = await shop.ask("POST", f"{SHOW}/items", {"variant_id": "red", "opening_stock": 1}, Role.OPERATOR)
     assert "restock" in again.json()["detail"]  # what is on sale already is told so, not that the show is full
+
+
+# -- a broker in memory -----------------------------------------------------------------------------------------
+
+
+async def test_with_a_broker_in_memory_what_was_pinned_is_there_again_after_a_restart(
+    settings, redis_url, redis, database_url, run_app, fill
+):
+    alone = msgspec.structs.replace(settings, broker="memory")
+    async with run_app(alone, redis_url, database_url) as shop:
+        await fill(shop, "demo", {"red": 12, "blue": 8})
+        await shop.ask("POST", f"{SHOW}/pins", {"variant_id": "red"}, Role.HOST)
+        assert (await seen(shop))[0] == ["pin.red"]
+    assert not await redis.keys("sf:{demo}:hub")
+    assert not await redis.keys("sf:{demo}:told")
+    async with run_app(alone, redis_url, database_url) as shop:
+        assert (await shop.ask("GET", "/readyz")).status_code == 200
+        assert (await seen(shop))[0] == ["pin.red", "price.blue", "price.red"]
+
+
+async def test_versions_told_that_outlive_the_broker_leave_it_empty(
+    settings, redis_url, redis, database_url, run_app, fill
+):
+    """The negative control: were they kept in Redis, nobody would tell anything again."""
+    alone = msgspec.structs.replace(settings, broker="memory")
+    async with run_app(settings, redis_url, database_url) as shop:
+        await fill(shop, "demo", {"red": 12})
+        await shop.ask("POST", f"{SHOW}/pins", {"variant_id": "red"}, Role.HOST)
+        version = await shop.services["announcer"].told("demo")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(HubAnnouncer, "all_told", lambda *_: _as_told(version))
+        async with run_app(alone, redis_url, database_url) as shop:
+            assert (await shop.ask("GET", "/readyz")).status_code == 200
+            assert (await seen(shop))[0] == []
+
+
+async def _as_told(version):
+    return [version]

@@ -141,6 +141,7 @@ def test_a_secret_may_come_from_a_file(tmp_path):
             {"SHOWFLOOR_WORKERS": "2", "SHOWFLOOR_MEDIA_UDP_PORT": "65535"},
             "SHOWFLOOR_MEDIA_UDP_PORT: each worker has a port of its own",
         ),
+        ({"SHOWFLOOR_BROKER": "memory", "SHOWFLOOR_WORKERS": "2"}, "SHOWFLOOR_BROKER: workers hear each other through"),
         ({"SHOWFLOOR_TRUSTED_PROXIES": "10.0.0.1,*"}, "SHOWFLOOR_TRUSTED_PROXIES: '*' is neither an address"),
         ({"SHOWFLOOR_TRUSTED_PROXIES": "10.0.0.1/8"}, "SHOWFLOOR_TRUSTED_PROXIES: '10.0.0.1/8' is neither"),
         ({"SHOWFLOOR_PROT": "1"}, "SHOWFLOOR_PROT is not a setting; did you mean SHOWFLOOR_PORT?"),

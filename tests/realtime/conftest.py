@@ -8,7 +8,7 @@ import contextlib
 import itertools
 import json
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -27,7 +27,7 @@ from realtime.gateway import gateway_class
 from realtime.hub import Hub
 from realtime.routes import routes
 from realtime.socket import problem
-from schema.errors import RateLimited, ShowfloorError, Unauthenticated
+from schema.errors import RateLimited, ShowfloorError
 from schema.ids import AccountId, ShowId
 from schema.people import Principal, Role
 from schema.wire import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
@@ -57,13 +57,10 @@ class Tickets:
         )
         return ticket
 
-    async def redeem(self, ticket: str, show: ShowId) -> Principal:
+    async def redeem(self, _show: ShowId, tickets: Sequence[str]) -> list[Principal | None]:
         if self.gate is not None:
             await self.gate.wait()
-        found = self.people.pop(ticket, None)
-        if found is None:
-            raise Unauthenticated("The ticket is unknown or used")
-        return found
+        return [self.people.pop(ticket, None) for ticket in tickets]
 
 
 class Limits:
@@ -186,11 +183,12 @@ class Client:
 
 
 @contextlib.asynccontextmanager
-async def serve(url: str, *, tick_ms: int = 20, origins: tuple[str, ...] = (), port: int = 0) -> AsyncIterator[Running]:
+async def serve(
+    url: str, *, tick_ms: int = 20, origins: tuple[str, ...] = (), port: int = 0, client: Any = redis.asyncio.Redis
+) -> AsyncIterator[Running]:
     """A server on `port` (0: a free one), until the end of the block."""
     async with contextlib.AsyncExitStack() as stack:
-        client = await stack.enter_async_context(redis.asyncio.from_url(url))
-        hub = Hub(client, tick_ms=tick_ms)
+        hub = Hub(await stack.enter_async_context(client.from_url(url)), tick_ms=tick_ms)
         tickets, limits, rules = Tickets(), Limits(), Rules()
         chat = ChatService(hub, limits, rules, most_a_second=0)
 

@@ -113,7 +113,7 @@ async def test_a_message_that_could_not_be_published_is_refused(running, show, m
     async def down(_):
         raise ConnectionError("no route")
 
-    monkeypatch.setattr(running.hub._broker, "_execute", down)
+    monkeypatch.setattr(running.hub._broker._only.sender, "_execute", down)
     with pytest.raises(Unavailable):
         await running.chat.say(who(Role.VIEWER), ShowId(show), "x")
 

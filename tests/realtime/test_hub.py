@@ -181,7 +181,7 @@ async def test_a_room_without_viewers_is_closed_and_opens_again(running, show, s
 
 async def test_redis_down_refuses_publications_and_keeps_state_for_later(redis_url, redis, show, until):
     async with Hub(redis, tick_ms=10) as hub:
-        broken = hub._broker._execute
+        broken = hub._broker._only.sender._execute
 
         refused = []
 
@@ -189,13 +189,13 @@ async def test_redis_down_refuses_publications_and_keeps_state_for_later(redis_u
             refused.append(batch)
             raise ConnectionError("no route")
 
-        hub._broker._execute = down
+        hub._broker._only.sender._execute = down
         with pytest.raises(Unavailable):
             await hub.publish(ShowId(show), pin())
         hub.set_state(ShowId(show), "host", value=True)
         await until(lambda: len(refused) == 2)
         hub.set_state(ShowId(show), "host", value=False)
-        hub._broker._execute = broken
+        hub._broker._only.sender._execute = broken
         async with asyncio.timeout(10):
             while await redis.hget(f"sf:{{{show}}}:state", "host") != b"false":
                 pass
@@ -360,8 +360,8 @@ async def silence(seconds: float) -> None:
 @pytest.fixture
 async def valkey(monkeypatch) -> AsyncIterator[Valkey]:
     """One of the test's own; a silent one is noticed sooner than in production."""
-    monkeypatch.setattr("realtime.broker_redis.SILENCE_S", 1.0)
-    monkeypatch.setattr("realtime.broker_redis.DEADLINE_S", 3.0)
+    monkeypatch.setattr("realtime.bus.SILENCE_S", 1.0)
+    monkeypatch.setattr("realtime.sender.DEADLINE_S", 3.0)
     async with own_valkey() as made:
         yield made
 

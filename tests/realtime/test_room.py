@@ -22,11 +22,12 @@ class Transport:
         self.written.append(data)
 
 
-class Seat:
+class Seat(Progress):
     """As much of a viewer as a room knows."""
 
     def __init__(self, room: Room) -> None:
-        self.room, self.binary, self.progress = room, False, Progress(room.serial)
+        super().__init__(room.serial)
+        self.room, self.binary, self.fd = room, False, -1
         self.transport = Transport()
         self.send = self.transport.write
 

@@ -122,11 +122,11 @@ async def test_a_viewer_that_does_not_read_costs_nobody_a_frame_and_little_memor
     await flood(running, show, 3000)
     await healthy.until(lambda it: it.offset == 3000)
     assert healthy.offsets() == list(range(1, 3001))
-    assert viewer.progress.behind_since_ms is not None
+    assert viewer.behind_since_ms is not None
     assert viewer.transport.get_write_buffer_size() <= UNSENT_MAX_BYTES + FRAME_MAX_BYTES + 2048
     await slow.read_to(3000)
     assert slow.breaks == 1  # 3,000 messages do not fit the ring: it is told so
-    await until(lambda: viewer.progress.behind_since_ms is None)
+    await until(lambda: viewer.behind_since_ms is None)
     await flood(running, show, 50)
     await slow.read_to(3050)
     assert slow.breaks == 1
@@ -151,12 +151,12 @@ async def test_a_socket_that_is_lost_is_written_to_no_more(running, show, until)
     raw = await Raw.open(running, show)
     await until(lambda: running.hub._rooms[ShowId(show)].viewers)
     viewer = viewer_named(running, show, "slow")
-    number = viewer._fd
+    number = viewer.fd
     assert os.fstat(number)
     raw.sock.close()
     await until(lambda: viewer.room is None)
     viewer.send(b"for nobody")
-    assert viewer._fd == -1 != number
+    assert viewer.fd == -1 != number
 
 
 async def test_a_short_pause_is_caught_up_from_the_ring_without_a_break(running, show, until):
@@ -164,7 +164,7 @@ async def test_a_short_pause_is_caught_up_from_the_ring_without_a_break(running,
     await until(lambda: running.hub._rooms[ShowId(show)].viewers)
     viewer = viewer_named(running, show, "slow")
     sent = 0
-    while viewer.progress.behind_since_ms is None:
+    while viewer.behind_since_ms is None:
         await flood(running, show, 50)
         sent += 50
         assert sent < 5000
@@ -179,11 +179,11 @@ async def test_ten_seconds_behind_is_closed_with_a_come_back_code(running, show,
     slow = await Raw.open(running, show)
     await until(lambda: running.hub._rooms[ShowId(show)].viewers)
     viewer = viewer_named(running, show, "slow")
-    while viewer.progress.behind_since_ms is None:
+    while viewer.behind_since_ms is None:
         await flood(running, show, 50)
     running.hub._close_slow(running.hub.now_ms() + 9_000)
     assert viewer.closing_since_ms is None
-    viewer.progress.behind_since_ms -= 10_000
+    viewer.behind_since_ms -= 10_000
     running.hub._close_slow(running.hub.now_ms())
     assert await slow.close_code() == 4004
     assert not running.hub._rooms[ShowId(show)].viewers

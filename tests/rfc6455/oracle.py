@@ -96,6 +96,9 @@ class Memory(asyncio.Transport):
     def write(self, data: bytes) -> None:
         self.sent += bytes(data)
 
+    def get_write_buffer_size(self) -> int:
+        return 0
+
     def close(self) -> None:
         self.closed = True
 

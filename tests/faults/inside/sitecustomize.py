@@ -8,6 +8,7 @@ import contextlib
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 NETWORK = os.environ.get("FAULTS_NETWORK")
@@ -30,9 +31,40 @@ def shift_clock(file: Path) -> None:
     time.time_ns = lambda: real_ns() + offset() * 1_000_000_000
 
 
+def follow_syncs() -> Callable[[], None]:
+    """What the journal has synced is known from here on; answers with how the rest of it is lost."""
+    from checkout import journal
+
+    synced: dict[int, int] = {}
+
+    class System:
+        """`os`, as the journal sees it."""
+
+        def __getattr__(self, name: str):
+            return getattr(os, name)
+
+        def fsync(self, file: int) -> None:
+            os.fsync(file)
+            synced[file] = os.fstat(file).st_size
+
+        def close(self, file: int) -> None:
+            os.close(file)
+            synced.pop(file, None)
+
+    def lose() -> None:
+        for file, size in synced.items():
+            with contextlib.suppress(OSError):  # a folder, which is opened for reading
+                os.ftruncate(file, size)
+
+    journal.os = System()
+    return lose
+
+
 def die_at_steps(file: Path) -> None:
     """kill -9 of this process at the step whose name stands in `file`, once."""
     from faults.steps import STEPS
+
+    lose_unsynced = follow_syncs()
 
     def reached(step: str) -> None:
         if not file.exists():
@@ -43,6 +75,8 @@ def die_at_steps(file: Path) -> None:
             file.rename(file.with_suffix(".done"))
         except OSError:
             return  # another worker was first
+        if STEPS[step].power:
+            lose_unsynced()
         os.kill(os.getpid(), signal.SIGKILL)
 
     for name, step in STEPS.items():

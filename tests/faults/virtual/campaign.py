@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 from faults.judge import judge
 from faults.virtual.loop import run
-from faults.virtual.removed import REMOVED, without
+from faults.virtual.removed import REMOVED, UNSYNCED, without
 from faults.virtual.shop import OPENING, SHOW, Shop, virtual_time
 from faults.virtual.shoppers import Crowd
 from faults.virtual.stockbooks import ALIVE
@@ -20,16 +20,22 @@ TROUBLE_S = 8.0
 SETTLE_S = 60.0
 KEEP_EVERY_S = 0.4
 HOUR_MS = 3_600_000
+FORGETFUL = ("redis", "desk frozen")
+"""After these a refusal may be known to nobody: said through Redis, as well as may be."""
 
 
 class Outcome(msgspec.Struct, kw_only=True):
     seed: int
     removed: str = ""
+    commit: str = ""
+    """Of the code it ran on."""
     done: list[str]
     findings: dict[str, list[str]] = {}
     answers: int = 0
     holds: int = 0
     orders: int = 0
+    confirming: int = 0
+    """Told to wait while Postgres did not answer."""
     settled_s: float = 0.0
 
     @property
@@ -41,7 +47,8 @@ def run_seed(seed: int, removed: str = "", faults: tuple[str, ...] = ()) -> Outc
     """`faults`: instead of those that the seed would choose."""
 
     async def main() -> Outcome:
-        with virtual_time(asyncio.get_running_loop()), without(removed) as names:
+        syncs = removed != UNSYNCED
+        with virtual_time(asyncio.get_running_loop(), syncs=syncs), without(removed) as names:
             return await _Seed(seed, removed, names, faults or _faults_of(removed)).run()
 
     outcome: Outcome = run(main())
@@ -75,11 +82,13 @@ class _Seed:
             await asyncio.sleep(max(1.0, 1_000_000.0 + TROUBLE_S - ended))
             crowd.is_open = False
         await self._settle(ended)
+        await crowd.look_back()
         self._judge()
         await shop.close()
         outcome.answers = sum(told.status > 0 for told in crowd.told)
         outcome.holds = sum(told.op == "hold" and told.status == 201 for told in crowd.told)
         outcome.orders = len(shop.books.orders)
+        outcome.confirming = len({told.hold_id for told in crowd.told if told.state == "confirming"})
         return outcome
 
     async def _trouble(self, fault: str) -> None:
@@ -115,7 +124,8 @@ class _Seed:
     def _judge(self) -> None:
         shop, findings = self.shop, self.outcome.findings
         jumped = "postgres clock jumps" in self.faults
-        findings |= judge(self.crowd.told, shop.found(clock_jumped=jumped)).findings
+        forgot = any(fault.startswith(FORGETFUL) for fault in self.faults)
+        findings |= judge(self.crowd.told, shop.found(clock_jumped=jumped, gate_forgot=forgot)).findings
         if self.crowd.errors:
             findings["errors"] = self.crowd.errors[:5]
         if shop.forged_taken:
@@ -164,6 +174,59 @@ async def _for_a_while(seed: _Seed, weather, **settings: float) -> None:
 async def _desk_killed(seed: _Seed) -> None:
     number = seed.dice.randrange(len(seed.shop.processes))
     await seed.shop.restart(number, 0.1 + seed.dice.random())
+
+
+async def _desk_frozen(seed: _Seed) -> None:
+    process = seed.dice.choice(seed.shop.processes)
+    process.freeze()
+    await asyncio.sleep(seed.dice.choice((3, 10, 20)))
+    process.thaw()
+
+
+async def _power_cut(seed: _Seed) -> None:
+    """The desk's machine loses its power while taps wait for Postgres."""
+    seed.shop.postgres.down = True
+    await asyncio.sleep(0.5 + seed.dice.random() * 3)
+    number = seed.dice.randrange(len(seed.shop.processes))
+    restarted = asyncio.create_task(seed.shop.restart(number, 0.1 + seed.dice.random(), power=False))
+    await asyncio.sleep(seed.dice.random() * 3)
+    seed.shop.postgres.down = False
+    await restarted
+
+
+async def _desk_killed_waiting(seed: _Seed) -> None:
+    """The desk is killed, perhaps in the middle of a line, while taps wait for Postgres."""
+    for _ in range(seed.dice.randint(1, 3)):
+        seed.shop.postgres.down = True
+        number = await _who_writes(seed)
+        restarted = asyncio.create_task(seed.shop.restart(number, 0.1 + seed.dice.random()))
+        await asyncio.sleep(seed.dice.random() * 1.5)
+        seed.shop.postgres.down = False
+        await restarted
+
+
+async def _who_writes(seed: _Seed) -> int:
+    """The desk that is in the middle of a line, or after a while any."""
+    loop = seed.shop.loop
+    end = loop.time() + 0.5 + seed.dice.random() * 3
+    while loop.time() < end:
+        for number, process in enumerate(seed.shop.processes):
+            if process.disk.on_its_way:
+                return number
+        await asyncio.sleep(0.002)
+    return seed.dice.randrange(len(seed.shop.processes))
+
+
+async def _disk_full(seed: _Seed) -> None:
+    """No space for what waits for Postgres."""
+    seed.shop.postgres.down = True
+    await asyncio.sleep(seed.dice.random() * 2)
+    disk = seed.dice.choice(seed.shop.processes).disk
+    disk.is_full = True
+    await asyncio.sleep(1 + seed.dice.random() * 2)
+    disk.is_full = False
+    await asyncio.sleep(seed.dice.random())
+    seed.shop.postgres.down = False
 
 
 async def _redis_cut(seed: _Seed) -> None:
@@ -296,6 +359,10 @@ async def _postgres_clock(seed: _Seed) -> None:
 
 FAULTS: dict[str, Callable[[_Seed], Awaitable[None]]] = {
     "desk killed": _desk_killed,
+    "desk frozen": _desk_frozen,
+    "desk killed while taps wait": _desk_killed_waiting,
+    "desk loses its power while taps wait": _power_cut,
+    "disk full while taps wait": _disk_full,
     "redis loses its unsynced writes": _redis_cut,
     "redis emptied": _redis_emptied,
     "redis rolled back": _redis_rolled_back,

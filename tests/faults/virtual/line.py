@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from faults.virtual.loop import outside
+
 
 @dataclass
 class Weather:
@@ -49,7 +51,7 @@ class Line:
             await asyncio.sleep(wait)
             raise self._error("the connection was lost")
         answer = loop.create_future()
-        loop.call_later(wait, self._happen, act, answer, ready)
+        loop.call_later(wait, self._happen, act, answer, ready, context=outside())
         result = await answer
         if self.dice.random() < weather.lost_after or self.is_cut:
             raise self._error("the answer was lost")

@@ -1,8 +1,36 @@
 """An event loop whose clock jumps to the next timer: an hour of waiting takes no time."""
 
 import asyncio
+from collections import deque
 from collections.abc import Coroutine
+from contextvars import Context, ContextVar
 from typing import Any
+
+PROCESS: ContextVar[object] = ContextVar("PROCESS", default=None)
+"""Whose work it is: a process can be frozen, and nothing of it happens until it is thawed."""
+
+
+def outside() -> Context:
+    """For what happens whether or not a process that asked for it stands still: servers, the network."""
+    return Context()
+
+
+class Ready(deque[asyncio.Handle]):
+    """What runs next; that of a frozen process is kept for later, in its order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.frozen: dict[object, list[asyncio.Handle]] = {}
+
+    def popleft(self) -> asyncio.Handle:
+        handle = super().popleft()
+        kept = self.frozen.get(handle._context.get(PROCESS)) if self.frozen else None
+        if kept is None:
+            return handle
+        kept.append(handle)
+        nothing = asyncio.Handle(print, (), asyncio.get_running_loop())
+        nothing.cancel()
+        return nothing
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
@@ -11,6 +39,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def __init__(self) -> None:
         super().__init__()
         self._now = 1_000_000.0
+        self._ready = Ready()
         self._selector = self
         self._clock_resolution = 1e-6
 
@@ -22,6 +51,14 @@ class VirtualLoop(asyncio.BaseEventLoop):
             raise RuntimeError("everybody waits, and for nothing")
         self._now += timeout
         return []
+
+    def freeze(self, process: object) -> None:
+        """SIGSTOP: none of its work is done until `thaw`."""
+        self._ready.frozen.setdefault(process, [])
+
+    def thaw(self, process: object) -> None:
+        """SIGCONT: all that has become due meanwhile, at once."""
+        self._ready.extend(self._ready.frozen.pop(process, []))
 
     def _process_events(self, event_list: list[Any]) -> None: ...
 

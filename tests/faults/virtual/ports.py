@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import cache
 from importlib.resources import files
-from types import SimpleNamespace
 from typing import Any
 
 from faults.virtual.books import Books
@@ -121,10 +120,11 @@ class Pool:
 class Client:
     """What the gate uses of redis.asyncio."""
 
-    connection_pool = SimpleNamespace(connection_kwargs={"db": 0})
-
     def __init__(self, box: Gatebox, line: Line, channels: "Channels") -> None:
         self._box, self._line, self._channels = box, line, channels
+
+    def get_connection_kwargs(self) -> dict[str, Any]:
+        return {"db": 0}
 
     def pubsub(self) -> "Channel":
         return Channel(self._line, self._channels)
@@ -140,8 +140,24 @@ class Client:
     async def hset(self, key: str, mapping: dict) -> None:
         await self._write(lambda: self._box.hset(key, mapping))
 
-    async def hdel(self, key: str, *names: str) -> int:
-        return await self._write(lambda: self._box.hdel(key, names))
+    def pipeline(self, *, transaction: bool) -> "Pipeline":
+        assert not transaction
+        return Pipeline(self)
+
+    async def set_all(self, values: list[tuple[str, bytes, int]]) -> None:
+        """Values with their lifetimes in ms, in one message."""
+        now_ms = int(asyncio.get_running_loop().time() * 1000)
+
+        def act() -> None:
+            for key, value, px in values:
+                self._box.hset(key, {"value": value, "until_ms": now_ms + px})
+
+        await self._write(act)
+
+    async def get(self, key: str) -> bytes | None:
+        loop = asyncio.get_running_loop()
+        kept = await self._line.ask(lambda: dict(self._box.keys.get(key, {})))
+        return kept[b"value"] if kept and int(kept[b"until_ms"]) > loop.time() * 1000 else None
 
     async def _write(self, act: Callable[[], Any]) -> Any:
         loop = asyncio.get_running_loop()
@@ -149,6 +165,24 @@ class Client:
 
     async def expire(self, key: str, seconds: int) -> None:
         await self._line.ask(lambda: None)
+
+
+class Pipeline:
+    """Several values set in one message."""
+
+    def __init__(self, client: Client) -> None:
+        self._client, self._values = client, []
+
+    async def __aenter__(self) -> "Pipeline":
+        return self
+
+    async def __aexit__(self, *_: object) -> None: ...
+
+    def set(self, key: str, value: bytes, *, px: int) -> None:
+        self._values.append((key, value, px))
+
+    async def execute(self) -> None:
+        await self._client.set_all(self._values)
 
 
 class Channels:

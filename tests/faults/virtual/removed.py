@@ -9,7 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from checkout import desk, outbox, shelf, till
+from checkout.confirming import Confirming
+from checkout.core.confirming import Undecided
 from checkout.truth import sql
+
+UNSYNCED = "what is written down is on the disk before it is told"
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,26 @@ REMOVED = {
         ("redis drops", "redis down"),
         patch=((shelf.Shelf, "distrust", _trusting), (shelf.Shelf, "reconcile", _nothing)),
     ),
+}
+
+
+def _backwards(first: Callable) -> Callable:
+    def to_replay(self: Undecided, *more: Any) -> list:
+        return first(self, *more)[::-1]
+
+    return to_replay
+
+
+def _never(*_: object) -> bool:
+    return False
+
+
+REMOVED |= {
+    UNSYNCED: Removed(("desk loses its power while taps wait",) * 3),
+    "what waits is decided in order": Removed(
+        ("postgres down", "postgres down"), patch=((Undecided, "to_replay", _backwards(Undecided.to_replay)),)
+    ),
+    "nothing overtakes what waits": Removed(("postgres down",) * 3, patch=((Confirming, "waits", _never),)),
 }
 
 

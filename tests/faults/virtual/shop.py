@@ -5,18 +5,21 @@ import random
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 from types import SimpleNamespace
 from typing import Any
 
 from faults.judge import Found
 from faults.virtual.books import Books
+from faults.virtual.disk import File, System
 from faults.virtual.gatebox import Gatebox
 from faults.virtual.line import Line, Weather
+from faults.virtual.loop import PROCESS, outside
 from faults.virtual.ports import Channels, Client, Pool, RowLock
 from faults.virtual.provider import Network, Provider
 from faults.virtual.stockbooks import is_out
 
-from checkout import gate, shelf, truth
+from checkout import gate, journal, shelf, truth
 from checkout.desk import Desk, Pace
 from checkout.payments import WebhookForged
 from schema.errors import ShowfloorError, Unavailable
@@ -33,17 +36,24 @@ class Silent:
 
 
 class Process:
-    """A desk and the requests it is answering."""
+    """A desk and the requests it is answering. `disk`: where it writes down what waits for Postgres."""
 
-    def __init__(self, shop: "Shop") -> None:
-        self._shop, dice = shop, shop.dice
+    def __init__(self, shop: "Shop", disk: File) -> None:
+        self._shop, self.disk, dice = shop, disk, shop.dice
+        self._context = copy_context()
+        self._context.run(PROCESS.set, self)
         self.lines = [
             Line(dice, shop.postgres, ConnectionResetError),
             Line(dice, shop.redis, ConnectionResetError, longest=2.0),
             Line(dice, shop.network.weather, ConnectionResetError),
         ]
-        to_postgres, to_redis, to_network = self.lines
-        self.desk = Desk(
+        self.desk = self._desk()
+        self.requests: set[asyncio.Task] = set()
+        self.is_up = False
+
+    def _desk(self) -> Desk:
+        shop, (to_postgres, to_redis, to_network) = self._shop, self.lines
+        return Desk(
             Pool(shop.books, to_postgres, shop.lock),
             Client(shop.box, to_redis, shop.channels),
             Provider(shop.network, to_network),
@@ -51,23 +61,33 @@ class Process:
             hold_ms=shop.hold_ms,
             clock=shop.app_clock,
             pace=PACE,
+            journal=self.disk,
         )
-        self.requests: set[asyncio.Task] = set()
-        self.is_up = False
 
     async def start(self) -> None:
+        await self._shop.loop.create_task(self._start(), context=self._context)
+
+    async def _start(self) -> None:
         """As often as it takes: Postgres may be down."""
         while not self.lines[0].is_cut:
             try:
                 await self.desk.__aenter__()
             except Unavailable:
+                await self.desk.abandon()
                 await asyncio.sleep(0.3)
+                self.desk = self._desk()
             else:
                 self.is_up = True
                 return
 
+    def freeze(self) -> None:
+        self._shop.loop.freeze(self)
+
+    def thaw(self) -> None:
+        self._shop.loop.thaw(self)
+
     def answer(self, work: Awaitable[Any]) -> asyncio.Task:
-        task = asyncio.ensure_future(work)
+        task = self._shop.loop.create_task(work, context=self._context)
         self.requests.add(task)
         task.add_done_callback(self._answered)
         return task
@@ -77,11 +97,15 @@ class Process:
         if not task.cancelled():
             task.exception()  # looked at, also where its client has gone
 
-    async def kill(self) -> None:
+    async def kill(self, *, power: bool = True) -> None:
         """kill -9: nothing it would still say gets through."""
         self.is_up = False
         for line in self.lines:
             line.cut()
+        self.disk.kill()
+        if not power:
+            self.disk.lose_power()
+        self.thaw()  # nothing is frozen in death
         for task in list(self.requests):
             task.cancel()
         await self.desk.abandon()
@@ -99,7 +123,8 @@ class Shop:
         self.network.send = self._post
         self.postgres, self.redis = Weather(), Weather()
         self.hold_ms = self.dice.choice((3_000, 300_000))
-        self.processes = [Process(self) for _ in range(self.dice.choice((1, 1, 2)))]
+        disks = [File(random.Random(f"disk {seed} {n}")) for n in range(self.dice.choice((1, 1, 2)))]
+        self.processes = [Process(self, disk) for disk in disks]
         self.forged_taken = self.forged_sent = 0
         self.kept: list[tuple[float, dict]] = []
 
@@ -126,11 +151,14 @@ class Shop:
         for process in self.processes:
             await process.kill()
 
-    async def restart(self, number: int, after_s: float) -> None:
-        await self.processes[number].kill()
+    async def restart(self, number: int, after_s: float, *, power: bool = True) -> None:
+        """`power`: whether its machine keeps it; without, what was not synced is lost too."""
+        before = self.processes[number]
+        await before.kill(power=power)
         await asyncio.sleep(after_s)
-        self.processes[number] = Process(self)
-        await self.processes[number].start()
+        if self.processes[number] is before:  # and no other fault has started it meanwhile
+            self.processes[number] = Process(self, before.disk)
+            await self.processes[number].start()
 
     async def crash_postgres(self) -> None:
         """Whoever was told of a commit finds it again; the others may or may not."""
@@ -164,15 +192,16 @@ class Shop:
             self.forged_taken += not good
 
         self.forged_sent += not good
-        self.mail = [*(t for t in getattr(self, "mail", []) if not t.done()), self.loop.create_task(post())]
+        task = self.loop.create_task(post(), context=outside())
+        self.mail = [*(t for t in getattr(self, "mail", []) if not t.done()), task]
 
     # -- what is there ------------------------------------------------------------------------------------------
 
-    def found(self, *, clock_jumped: bool) -> Found:
+    def found(self, *, clock_jumped: bool, gate_forgot: bool) -> Found:
         books = self.books
         return Found(
             now_ms=books.clock(),
-            holds=list(books.holds.values()),
+            holds=[row | {"decided": number} for number, row in enumerate(books.holds.values())],
             orders=list(books.orders.values()),
             payments=list(books.payments.values()),
             refunds=list(books.refunds.values()),
@@ -182,6 +211,8 @@ class Shop:
             opening=OPENING,
             limit=LIMIT,
             clock_jumped=clock_jumped,
+            gate_forgot=gate_forgot,
+            one_line=len(self.processes) == 1,
         )
 
     def unsettled(self) -> list[str]:
@@ -196,6 +227,7 @@ class Shop:
             "orders not captured": sum(row["state"] == "paid" for row in books.orders.values()),
             "refunds not given": sum(row["state"] == "pending" for row in books.refunds.values()),
             "outbox entries": sum(row["state"] != "done" for row in books.outbox.values()),
+            "taps not confirmed": sum(len(process.disk.undecided()) for process in self.processes),
         }
         return [f"{count} {what}" for what, count in left.items() if count] + self._gate_apart()
 
@@ -217,7 +249,7 @@ class Shop:
 
 
 @contextmanager
-def virtual_time(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+def virtual_time(loop: asyncio.AbstractEventLoop, *, syncs: bool = True) -> Iterator[None]:
     """The room's clocks and ids go by this loop and by counting, so that a seed repeats itself."""
     numbers = iter(range(1, 1 << 60))
     changed: list[tuple[Any, str, Any]] = []
@@ -229,6 +261,8 @@ def virtual_time(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
     clock = SimpleNamespace(monotonic=loop.time, monotonic_ns=lambda: int(loop.time() * 1e9))
     for module in (truth, gate, shelf):
         put(module, "time", clock)
+    for name, tool in System(syncs=syncs).modules.items():
+        put(journal, name, tool)
     for name, module in list(sys.modules.items()):
         if name.startswith("checkout.") and hasattr(module, "new_id"):
             put(module, "new_id", lambda prefix: f"{prefix}_{next(numbers):08d}")

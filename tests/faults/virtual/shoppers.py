@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from dataclasses import replace
 from typing import Any
 
 from faults.judge import Told
@@ -34,6 +35,13 @@ class Crowd:
             for buyer in self._buyers:
                 group.create_task(buyer.live())
 
+    async def look_back(self) -> None:
+        """Whoever was told to wait asks once more, when all is over."""
+        buyers = {buyer.who: buyer for buyer in self._buyers}
+        waited = {told.hold_id: told.who for told in self.told if told.op == "hold" and told.state == "confirming"}
+        for hold_id, who in waited.items():
+            await buyers[who].look(hold_id)
+
 
 class Shopper:
     def __init__(self, crowd: Crowd, who: str, dice: random.Random) -> None:
@@ -55,6 +63,8 @@ class Shopper:
         variant, quantity, key = self.dice.choice(list(OPENING)), self.dice.choice((1, 1, 2)), self.key()
         request = HoldRequest(variant_id=variant, quantity=quantity)
         told = await self.ask("hold", key, "", lambda desk: desk.hold(self.me, SHOW, request, key))
+        if told.state == "confirming" and self.dice.random() < 0.3:
+            await self.change_of_mind(told.hold_id)
         if told.status == 201 and self.dice.random() < 0.2:
             await self.ask("hold", key, "", lambda desk: desk.hold(self.me, SHOW, request, key))
         if told.code == "sold_out" and self.dice.random() < 0.3:
@@ -76,6 +86,17 @@ class Shopper:
         ids, total = [first.hold_id, second.hold_id], first.amount + second.amount
         wish = BasketPayRequest(hold_ids=ids, total=total, payment_method=method)
         await self.ask("pay", pay_key, first.hold_id, lambda desk: desk.pay_basket(self.me, SHOW, wish, pay_key))
+
+    async def change_of_mind(self, hold_id: str) -> None:
+        """Of somebody who is still told to wait: they give it back, or would pay at once."""
+        if self.dice.random() < 0.5:
+            await self.ask("release", "", hold_id, lambda desk: desk.release(self.me, hold_id))
+        else:
+            await self.pay(hold_id)
+
+    async def look(self, hold_id: str) -> None:
+        """What became of it?"""
+        await self.ask("look", "", hold_id, lambda desk: desk.get_hold(self.me, hold_id))
 
     async def go_on(self, hold_id: str) -> None:
         await asyncio.sleep(self.dice.random())
@@ -121,7 +142,8 @@ class Shopper:
 
     async def _try(self, op: str, key: str, hold_id: str, work: Any) -> Told:
         patience = self.dice.random() * 0.02 if self.dice.random() < self.crowd.vanish else 8.0
-        base = {"op": op, "who": self.who, "key": key, "hold_id": hold_id}
+        loop = self.shop.loop
+        base = {"op": op, "who": self.who, "key": key, "hold_id": hold_id, "asked_s": loop.time()}
         try:
             answer = await self.shop.call(work, patience)
         except ShowfloorError as error:
@@ -133,8 +155,15 @@ class Shopper:
             told = Told(**base, status=500)
         else:
             told = Told(**(base | read(op, answer)))
+        told = replace(told, told_s=loop.time())
         self.crowd.told.append(told)
         return told
+
+
+def _status(op: str, hold: Hold) -> int:
+    if op == "look":
+        return 200
+    return 201 if op == "hold" and hold.state != "confirming" else 202
 
 
 def read(op: str, answer: Any) -> dict[str, Any]:
@@ -142,7 +171,7 @@ def read(op: str, answer: Any) -> dict[str, Any]:
     match answer:
         case Hold():
             return {
-                "status": 201 if op == "hold" else 202, "hold_id": answer.hold_id, "variant_id": answer.variant_id,
+                "status": _status(op, answer), "hold_id": answer.hold_id, "variant_id": answer.variant_id,
                 "quantity": answer.quantity, "expires_at_ms": answer.expires_at_ms, "state": answer.state,
                 "amount": answer.total.amount,
             }  # fmt: skip

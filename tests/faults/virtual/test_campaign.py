@@ -14,6 +14,8 @@ QUICK = {
     "a payment's id is the provider's key",
     "a hold's id follows from its key",
     "a gate that may have missed something is rebuilt",
+    "what is written down is on the disk before it is told",
+    "what waits is decided in order",
 }
 """Controls that show within a few seeds; the others are the long campaign's."""
 
@@ -32,12 +34,7 @@ def test_no_seed_finds_anything():
     outcomes = [run_seed(seed) for seed in range(SEEDS)]
     assert {outcome.seed: outcome.findings for outcome in outcomes if not outcome.ok} == {}
     assert sum(outcome.orders for outcome in outcomes) > 5 * SEEDS
-
-
-@pytest.mark.parametrize("seed", [2703, 2849])
-def test_a_desk_killed_before_it_rebuilt_the_gate_leaves_no_hold_unknown(seed):
-    """Redis was away for a hold and for a restock: the sums agreed, and the next desk trusted them."""
-    assert run_seed(seed).findings == {}
+    assert sum(outcome.confirming for outcome in outcomes) > 0
 
 
 def test_a_seed_repeats_itself():
