@@ -13,6 +13,7 @@ import { Cross, Receipt } from "./icons.js";
 import { Thumb } from "./items.js";
 import { money } from "./money.js";
 import { countdown, dateTime } from "./time.js";
+import { toast } from "./toast.js";
 import { effect, html, signal, useEffect, useRef } from "./view.js";
 import { explain } from "./words.js";
 
@@ -54,6 +55,12 @@ export class Mine {
     this.acted = true;
     this.tabs?.postMessage(null);
     return this.refresh();
+  }
+
+  /** An order came to something without our doing. */
+  hearOrder({ state }) {
+    if (state === "capture_failed") toast("A payment failed after all: nothing was charged. Your purchases say more.", "bad");
+    return this.changed();
   }
 
   /** Ask the server; calls that come meanwhile are answered by one more look after this one. */
@@ -260,7 +267,7 @@ function OrderRow({ order, mine, find }) {
     <div class="about">
       <span class="name">${lines.map((line) => `${titleOf(find(line), line)}${times(line)}`).join(", ")}</span>
       <span class="line"><span class="price">${money(order.total)}</span><span data-testid="mine-state">${orderWords(order)}</span></span>
-      <span class="fine"><time datetime=${new Date(order.created_at_ms).toISOString()}>${dateTime(order.created_at_ms)}</time> · <code>${order.order_id}</code></span>
+      <span class="fine"><time datetime=${new Date(order.created_at_ms).toISOString()}>${dateTime(order.created_at_ms)}</time> <code>${order.order_id}</code></span>
       <span class="line">
         ${!VOID.has(order.state) && html`<button type="button" class="link" aria-label="Download the receipt of order ${order.order_id}" data-testid="mine-receipt" onClick=${() => mine.receipt(order)}>Receipt</button>`}
         ${order.state === "paid" && html`<button type="button" class="link" aria-label="Cancel order ${order.order_id}" data-testid="mine-cancel" onClick=${ask}>Cancel the order</button>`}

@@ -52,8 +52,15 @@ function behindPictures(apply) {
 const LAG_MS = 3_000;
 let heardMs = 0;
 
+/** What is said to this account alone. */
+const hear = {
+  claim: (event) => hearClaim(event),
+  offer: () => mine.changed(),
+  order: (event) => mine.hearOrder(event),
+};
+
 function onFrame(frame) {
-  (frame.ev ?? []).forEach((event) => event.t === "claim" && hearClaim(event));
+  (frame.ev ?? []).forEach((event) => hear[event.t]?.(event));
   const totals = frame.st?.reactions;
   if (totals) reactions.hear(totals, !frame.snapshot && frame.recovered === undefined && performance.now() - heardMs < LAG_MS);
   heardMs = performance.now();
