@@ -110,4 +110,4 @@ async def test_and_when_its_panel_is_closed_the_page_is_told(site, watch, monkey
         await watch.get_by_test_id(f"buy-{POT}").click()
         await watch.get_by_test_id("pay-ok").click()
         await watch.get_by_test_id("order-close").click()
-    await expect(watch.get_by_test_id("toasts")).to_contain_text("did not hand over the money")
+    await expect(watch.get_by_test_id("toasts")).to_contain_text("A payment failed after all: nothing was charged")

@@ -160,6 +160,9 @@ export const api = {
     call(`/api/v1/holds/${id(hold)}/pay`, { method: "POST", token, key, body: { payment_method, ...(email && { email }) } }),
   payment: (hold, token) => body(call(`/api/v1/holds/${id(hold)}/payment`, { token })),
   cancelOrder: (order, token) => body(call(`/api/v1/orders/${id(order)}/cancel`, { method: "POST", token })),
+  /** What the token's account has in the show. */
+  purchases: (showId, token, cursor = "") =>
+    body(call(show(showId, `/purchases?limit=20${cursor ? `&cursor=${id(cursor)}` : ""}`), { token })),
   order: (order, token) => body(call(`/api/v1/orders/${id(order)}`, { token })),
 
   setState: (showId, token, state) => body(call(show(showId, "/state"), { method: "PUT", token, body: { state } })),

@@ -72,15 +72,26 @@ export class Bill {
     this.#follow();
   }
 
-  /** The hold kept aside last, to be paid for now with the others. */
-  takeOut() {
-    const hold = this.kept.value.at(-1) ?? null;
-    if (hold) this.#keep(this.kept.value.slice(0, -1));
+  /** A hold kept aside, usually the last one, to be paid for now with the others; null if it is not among them. */
+  takeOut(holdId = this.kept.value.at(-1)?.hold_id) {
+    const hold = this.kept.value.find(({ hold_id }) => hold_id === holdId) ?? null;
+    if (hold) this.drop([hold]);
     return hold;
   }
 
+  /** True for a hold that is kept aside. */
+  has({ hold_id }) {
+    return this.kept.value.some((each) => each.hold_id === hold_id);
+  }
+
+  /** Forget these: they are no longer ours to pay for. */
+  drop(holds) {
+    const gone = new Set(holds.map(({ hold_id }) => hold_id));
+    if (gone.size) this.#keep(this.kept.value.filter(({ hold_id }) => !gone.has(hold_id)));
+  }
+
   async letGo(hold) {
-    this.#keep(this.#others(hold));
+    this.drop([hold]);
     await api.release(hold.hold_id, await this.token()).catch(() => null); // it lapses by itself
   }
 

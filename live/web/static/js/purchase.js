@@ -75,6 +75,21 @@ export class Purchase {
     if (hold && !(await this.adopt(hold.hold_id, ""))) this.bill.keep(hold);
   }
 
+  /** Turn to another hold of ours; the one at hand is set aside, still ours. False where that cannot be now. */
+  async turnTo(holdId) {
+    if (this.hold.value?.hold_id === holdId && ["held", "confirming", "paying"].includes(this.stage.value)) return true;
+    this.keep();
+    const kept = this.bill.takeOut(holdId);
+    const taken = (await this.adopt(holdId, "")) && this.stage.value !== "none";
+    if (!taken && kept) this.bill.keep(kept);
+    return taken;
+  }
+
+  /** It may have been paid for or let go elsewhere. */
+  async recheck(holdId) {
+    if (this.stage.value === "held" && this.hold.value.hold_id === holdId) await this.#look(holdId);
+  }
+
   async #place({ key, variant_id, quantity, seen }) {
     this.#enter("holding");
     try {

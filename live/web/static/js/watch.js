@@ -10,6 +10,7 @@ import { confirm, Questions } from "./dialog.js";
 import { Frames } from "./frames.js";
 import { Bag, Cross } from "./icons.js";
 import { ItemRow, PinCard } from "./items.js";
+import { followSocket, Mine, MineButton, MineDrawer } from "./mine.js";
 import { priceAt } from "./offers.js";
 import { STRIPE_KEY } from "./payments.js";
 import { PinGate } from "./pingate.js";
@@ -51,17 +52,21 @@ function behindPictures(apply) {
 const LAG_MS = 3_000;
 let heardMs = 0;
 
-/** Private events: what happens to us alone. */
-const PRIVATE = {
+/** What is said to this account alone. */
+const hear = {
   claim: (event) => hearClaim(event),
-  offer: (event) => waiting.hear(event),
+  offer: (event) => {
+    waiting.hear(event);
+    mine.changed();
+  },
   order: async (event) => {
-    if (event.state === "capture_failed" && !(await purchase.hear(event))) toast(explain({ code: "capture_failed" }), "bad");
+    if (await purchase.hear(event)) mine.changed(); // its panel says so
+    else mine.hearOrder(event);
   },
 };
 
 function onFrame(frame) {
-  (frame.ev ?? []).forEach((event) => PRIVATE[event.t]?.(event));
+  (frame.ev ?? []).forEach((event) => hear[event.t]?.(event));
   if (frame.snapshot || frame.recovered !== undefined) waiting.soon();
   const totals = frame.st?.reactions;
   if (totals) reactions.hear(totals, !frame.snapshot && frame.recovered === undefined && performance.now() - heardMs < LAG_MS);
@@ -83,6 +88,11 @@ const waiting = new Waiting({
   onPassed: () => toast(explain({ code: "limit_reached" }), "bad"),
 });
 const voice = new Voice({ show: showId, token, socket, slowModeMs: () => store.show.value?.slow_mode_ms ?? 0 });
+
+// Somebody who has just come has nothing yet; a whole audience must not ask for it.
+const returning = session.id !== null;
+const mine = new Mine({ show: showId, token, purchase, known: () => returning || voice.saidMs.peek() > 0 });
+followSocket(mine, status);
 
 const part = new Part({ show: showId, token, socket });
 const still = matchMedia("(prefers-reduced-motion: reduce)");
@@ -222,6 +232,7 @@ function Watch() {
           <p class="connection" role="status" data-testid="connection" data-status=${status.value}>${BANNED.has(problem.value?.code) ? explain({ code: "banned" }) : (CONNECTION[status.value] ?? "")}</p>
           <${ChatForm} voice=${voice} />
           <${AskButton} part=${part} count=${store.questions.value.length} />
+          <${MineButton} mine=${mine} />
           <button type="button" class="bag" aria-label="All ${count} items" data-testid="all-items" onClick=${() => (drawerOpen.value = true)}>
             <${Bag} /><span>${count}</span>
           </button>
@@ -229,6 +240,7 @@ function Watch() {
       </div>
     </main>
     ${drawerOpen.value && html`<${Drawer} />`}
+    ${mine.open.value && html`<${MineDrawer} mine=${mine} items=${store.items.value} />`}
     ${part.asking.value && html`<${QuestionDrawer} questions=${store.questions.value} part=${part} />`}
     <${Questions} /><${Toasts} />`;
 }
@@ -237,4 +249,5 @@ sendReports({ player: () => player.value, frames, socket, isOn: () => Boolean(pl
 render(html`<${Watch} />`, document.getElementById("app"));
 purchase.resume();
 purchase.bill.resume();
+mine.refresh();
 session.onLeft(() => location.reload());

@@ -12,7 +12,6 @@ const WORDS = {
   too_late_to_cancel: "Your payment has gone through, so the order stands. Ask the shop if you want your money back.",
   hold_lapsed: "Your time ran out and the item went back on sale.",
   payment_declined: "The payment was declined. You were not charged, and the item is still yours until the time runs out.",
-  capture_failed: "Your bank did not hand over the money for your order, so it was ended. Nothing was charged.",
   muted: "A moderator muted you in this chat.",
   banned: "A moderator sent you out of this show.",
   message_blocked: "One of these words may not be said here. Please put it another way.",
