@@ -19,14 +19,15 @@ from msgspec import Struct
 from media.clock import now_ms
 from media.config import RelayConfig
 from media.core import sdp
+from media.core.audience import ROW
 from media.core.catchup import STEP_MS
 from media.core.formats import Codec, Kind
 from media.core.history import Packet
 from media.core.srtp import MAX_SOURCES
-from media.flush import HOLD_S, SLICE, Flush
+from media.flush import HOLD_S, Flush
 from media.layer import Layer
 from media.links import Links
-from media.native import egress_for
+from media.native import egress_for, intake_for
 from media.newcomers import ROUND_PACKETS
 from media.peer import Peer
 from media.port import MediaPort
@@ -109,6 +110,7 @@ class Relay:
             await self._port.open_tcp(self.config.tcp_port)
         self._numbers = self._port.number, self._port.tcp.number
         self._egress = egress_for(self._port, native=self.config.native)
+        self._port.intake = intake_for(self._port, native=self.config.native)
         self._flush = Flush(self._port, self._egress, self.config.flush_ms)
         self._port.looked = self._flush.flush
         await self._tasks.__aenter__()
@@ -425,8 +427,8 @@ class Relay:
 
     async def _report(self, show: Show) -> None:
         subscribers = [subscriber for subscriber in show.subscribers if subscriber.peer.is_up]
-        for at in range(0, len(subscribers), SLICE):
-            for subscriber in subscribers[at : at + SLICE]:
+        for at in range(0, len(subscribers), ROW):
+            for subscriber in subscribers[at : at + ROW]:
                 subscriber.report_again(now_ms())
                 subscriber.consider(now_ms())
             await asyncio.sleep(0)
