@@ -39,6 +39,10 @@ class RelayConfig(Struct, frozen=True, kw_only=True):
     """Sessions in which one account watches at once; one more ends its oldest, which a closed tab may have left."""
     max_pending: int = 256
     """Sessions that have not finished ICE and DTLS; the next one is refused with 503."""
+    max_pending_per_address: int = 128
+    """Of these from one address: whoever begins and never finishes leaves the others half of the places."""
+    host_places: int = 16
+    """Publishers may have so many sessions beyond both bounds: a crowd at the door does not keep the host out."""
     handshake_ms: int = 15_000
     consent_ms: int = 15_000
     """A peer is dropped this long after its last sign of life: a closed tab sends no farewell."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import time
 
 import pytest
 
@@ -12,6 +13,7 @@ from media.native import intake_for
 from media.native.loader import load
 from media.port import MediaPort
 
+DEADLINE_S = 20
 KEY, SALT = bytes(range(16)), bytes(range(12))
 WAYS = [False, *([True] if load().fanout else [])]
 
@@ -54,6 +56,14 @@ class Scene:
         header = bytes((first, second)) + (sequence & 0xFFFF).to_bytes(2, "big") + b"\0\0\0\5" + ssrc.to_bytes(4, "big")
         return self.sender.seal(ssrc << 48 | sequence, header + more, payload)
 
+    def takes(self, count):
+        """Looks until so many datagrams have been taken, and no more are there; how many each look took."""
+        looks, until = [self.port.intake.take()], time.monotonic() + DEADLINE_S
+        while sum(looks) < count and time.monotonic() < until:
+            looks.append(self.port.intake.take())
+        assert sum(looks) + self.port.intake.take() == count
+        return looks
+
     def close(self):
         self.port.close()
         for end in self.ends:
@@ -72,13 +82,11 @@ def payloads(scene):
 
 
 async def test_what_came_is_taken_in_its_order_up_to_a_burst(scene):
-    for number in range(BURST + 3):
+    for number in range(3 * BURST + 3):
         scene.stranger.send(b"?%d" % number)
-    assert scene.port.intake.take() == BURST
-    assert scene.port.intake.take() == 3
-    assert scene.port.intake.take() == 0
-    assert scene.taken == [(b"?%d" % number, scene.stranger.getsockname()) for number in range(BURST + 3)]
-    assert scene.port.counts["dropped_stranger"] == BURST + 3
+    assert max(scene.takes(3 * BURST + 3)) <= BURST
+    assert scene.taken == [(b"?%d" % number, scene.stranger.getsockname()) for number in range(3 * BURST + 3)]
+    assert scene.port.counts["dropped_stranger"] == 3 * BURST + 3
 
 
 async def test_a_hosts_packets_are_heard_whole_and_once(scene):
@@ -91,7 +99,7 @@ async def test_a_hosts_packets_are_heard_whole_and_once(scene):
         scene.packet(4, b"extended", first=0x92, more=bytes(8) + extensions),
     ):
         scene.host.send(packet)
-    assert scene.port.intake.take() == 5
+    scene.takes(5)
     (plain, empty, padded, extended) = [header for header, _ in scene.peer.listener.heard]
     assert payloads(scene) == [b"hello", b"", b"padded\2", b"extended"]
     assert tuple(plain) == (96, False, 1, 5, 7, False, 12, b"")
@@ -110,11 +118,11 @@ async def test_what_is_not_authentic_media_of_a_peer_with_keys_is_not_heard(scen
     for odd in (b"", b"\x80", b"\x80\x60" + bytes(9), b"\xb0\x60" + bytes(10) + b"\0\0\xff\xff", bytes(2048)):
         scene.host.send(odd)
     scene.host.send(b"\x80\xc8" + bytes(30))
-    taken = scene.port.intake.take()
-    assert (taken, payloads(scene)) == (8, [])
+    scene.takes(8)
+    assert payloads(scene) == []
     assert scene.port.counts["dropped_forged"] >= 2
     scene.host.send(scene.packet(1))
-    scene.port.intake.take()
+    scene.takes(1)
     assert payloads(scene) == [b"hello"]
     assert scene.port.counts["fault"] == 0
 
@@ -123,17 +131,17 @@ async def test_a_peer_is_not_heard_before_its_keys_without_a_listener_or_after_i
     peer = scene.peer
     peer.receiver, keys = None, peer.receiver
     scene.host.send(scene.packet(1))
-    scene.port.intake.take()
+    scene.takes(1)
     peer.receiver, listener, peer.listener = keys, peer.listener, None
     scene.host.send(scene.packet(2))
-    scene.port.intake.take()
+    scene.takes(1)
     assert scene.port.counts == {"dropped_early": 2}
     peer.listener = listener
     scene.host.send(scene.packet(3))
-    scene.port.intake.take()
+    scene.takes(1)
     scene.port.roster.leave(scene.host.getsockname())
     scene.host.send(scene.packet(4))
-    scene.port.intake.take()
+    scene.takes(1)
     assert payloads(scene) == [b"hello"]
     assert scene.port.counts["dropped_stranger"] == 1
 
@@ -141,7 +149,7 @@ async def test_a_peer_is_not_heard_before_its_keys_without_a_listener_or_after_i
 async def test_a_listener_that_fails_silences_nobody(scene):
     for number, payload in enumerate((b"fault", b"after")):
         scene.host.send(scene.packet(number, payload))
-    assert scene.port.intake.take() == 2
+    scene.takes(2)
     assert payloads(scene) == [b"fault", b"after"]
     assert scene.port.counts["fault"] == 1
 
@@ -150,7 +158,7 @@ async def test_one_replay_window_serves_both_ways_in(scene):
     """Over TCP a packet comes by `take`; what was heard by UDP is not heard again."""
     packet = scene.packet(9)
     scene.host.send(packet)
-    scene.port.intake.take()
+    scene.takes(1)
     scene.port.take(packet, scene.host.getsockname())
     assert payloads(scene) == [b"hello"]
     assert scene.port.counts["dropped_forged"] == 1
@@ -159,7 +167,7 @@ async def test_one_replay_window_serves_both_ways_in(scene):
 async def test_a_source_too_many_is_counted_once(scene):
     for ssrc in range(40):
         scene.host.send(scene.packet(1, ssrc=ssrc))
-    scene.port.intake.take()
+    scene.takes(40)
     assert len(payloads(scene)) == 32
     assert scene.peer.receiver.surplus == 8
 
@@ -174,8 +182,8 @@ async def test_both_name_the_two_ends_alike(native, bound, family, loopback):
         scene.stranger.send(b"?")
         scene.host.send(b"!")
         scene.stranger.send(b"?")
-        assert scene.port.intake.take() == 3
+        scene.takes(3)
         packed = socket.inet_pton(family, loopback)
         own = {"::": packed + bytes(4), "0.0.0.0": bytes(4) + packed + bytes(4)}.get(bound)
         ends = [(*end.getsockname()[:2], *([own] if own else [])) for end in (scene.stranger, scene.host)]
-        assert scene.taken == [(b"?", ends[0]), (b"!", ends[1]), (b"?", ends[0])]
+        assert sorted(scene.taken) == [(b"!", ends[1]), (b"?", ends[0]), (b"?", ends[0])]
