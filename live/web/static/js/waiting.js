@@ -61,6 +61,7 @@ export class Waiting {
   }
 
   async #ask() {
+    this.#later(); // first: what is not taken is asked for sooner
     for (const [variant, { entry_id }] of Object.entries(this.places.value)) {
       try {
         await this.#stand(variant, await api.place(entry_id, await this.token()));
@@ -68,7 +69,6 @@ export class Waiting {
         if (problem.status === 403 || problem.status === 404) this.#keep(variant, null);
       }
     }
-    this.#later();
   }
 
   async #stand(variant, place) {
