@@ -2,7 +2,7 @@
 import { api } from "./api.js";
 import { tick } from "./clock.js";
 import { Ask, Check, Cross, Up } from "./icons.js";
-import { saved } from "./session.js";
+import { kept } from "./session.js";
 import { countdown } from "./time.js";
 import { toast } from "./toast.js";
 import { html, signal, useEffect, useRef } from "./view.js";
@@ -19,7 +19,7 @@ export function Announcement({ announcement }) {
 export class Part {
   constructor({ show, token, socket }) {
     Object.assign(this, { show, token, socket });
-    this.store = saved(`showfloor.part.${show}`);
+    this.store = kept(`showfloor.part.${show}`);
     this.mine = signal({ votes: {}, wanted: [], put: "", ...this.store.get() });
     this.asking = signal(false);
     this.notice = signal("");
