@@ -398,8 +398,8 @@ class Relay:
         for show in self.shows.values():
             show.react(now)
         self._pending()
-        for peer in list(self._joining.values()):
-            peer.tick(now)
+        for session in list(self._joining.values()):
+            session.peer.tick(now)
 
     async def _watch(self) -> None:
         now = now_ms()
