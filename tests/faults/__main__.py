@@ -81,7 +81,9 @@ async def _one(
     print(f"  {'ok' if outcome.ok else outcome.findings}, {outcome.holds} holds, {outcome.orders} orders,", end=" ")
     print(f"settled in {outcome.settled_s} s, {outcome.seconds} s; not done: {outcome.not_done or 'none'}", flush=True)
     if keep and not outcome.ok:
-        shutil.copytree(place, keep / f"seed-{plan.seed}", ignore=shutil.ignore_patterns("s"), dirs_exist_ok=True)
+        shutil.copytree(
+            place, keep / f"seed-{plan.seed}", ignore=shutil.ignore_patterns("s", "run"), dirs_exist_ok=True
+        )
     shutil.rmtree(place, ignore_errors=True)
     return outcome
 
@@ -93,7 +95,7 @@ async def controls(given: argparse.Namespace, record: Record, pace: Pace, folder
         if given.only not in {"", name}:
             continue
         for seed in range(given.first, given.first + CONTROL_SEEDS):
-            plan = Plan(seed=seed, faults=removed.faults, workers=1, hold_seconds=300)
+            plan = Plan(seed=seed, faults=removed.faults, workers=removed.workers, hold_seconds=300)
             print(f"without '{name}', seed {seed}: {plan}", flush=True)
             outcome = await _one(plan, pace, folder, template, keep=None, removed=name)
             record.add(outcome)

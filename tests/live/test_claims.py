@@ -5,6 +5,7 @@ import asyncio
 import msgspec
 import pytest
 
+from realtime.tasks import Tasks
 from schema.ids import AccountId, ShowId, new_id
 from schema.people import Principal, Role
 from schema.wire import Chat, Claimed
@@ -133,9 +134,27 @@ async def test_who_is_shadow_banned_may_buy_and_above_the_rate_nobody(shop, told
     assert set(outcomes) <= {"held", "limit_reached", "rate_limited"}
 
 
+async def test_a_comment_that_too_many_are_ahead_of_is_answered_all_the_same(shop, told, guest, monkeypatch):
+    monkeypatch.setattr(shop.services["claims"], "_tasks", Tasks(limit=0))
+    message = await guest.say("buy pot blue")
+    claimed = await answer(told)
+    assert (claimed.message_id, claimed.outcome, claimed.hold_id) == (message, "unavailable", None)
+    assert [account for account, _ in told] == [guest.account]
+    assert await columns(shop, "blue") == (0, 8)
+
+
 def test_an_answer_says_nothing_that_is_not_there():
     assert msgspec.json.decode(msgspec.json.encode(Claimed(message_id="m", outcome="not_in_show"))) == {
         "t": "claim",
         "message_id": "m",
         "outcome": "not_in_show",
     }
+
+
+async def test_who_was_away_when_a_claim_was_answered_finds_it_among_their_purchases(shop, told, guest):
+    await guest.say("BUY POT BLUE 2")
+    claimed = await answer(told)  # to no socket: the account has none open
+    found = (await shop.http.get("/api/v1/shows/demo/purchases", headers=guest.bearer)).json()
+    assert [(hold["hold_id"], hold["quantity"], hold["state"]) for hold in found["holds"]] == [
+        (claimed.hold_id, 2, "held")
+    ]

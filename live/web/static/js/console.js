@@ -6,15 +6,17 @@ import { confirm, Questions } from "./dialog.js";
 import { Pin } from "./icons.js";
 import { Name } from "./items.js";
 import { mediaPanel } from "./media.js";
-import { Moderator, moderationPanel } from "./moderation.js";
+import { Moderator, moderationPanel, slowMode } from "./moderation.js";
+import { startModerating } from "./moderator.js";
 import { decimal, digits, minorUnits, money } from "./money.js";
 import { providerPanel } from "./provider.js";
 import { PriceTag } from "./offers.js";
 import { LowStock } from "./low.js";
 import { auditPanel, FilesPanel, priceErrorPanel } from "./office.js";
+import { audiencePanel } from "./podium.js";
 import { joinRoom } from "./room.js";
 import { showOfPath, StaffSession } from "./session.js";
-import { attempt, gateWords, isLockedOut, TokenGate, TopBar } from "./staff.js";
+import { attempt, claimedRole, gateWords, isLockedOut, TokenGate, TopBar } from "./staff.js";
 import { StockButton, StockForms } from "./stockroom.js";
 import { countdown, timeOfDay } from "./time.js";
 import { toast, Toasts } from "./toast.js";
@@ -33,7 +35,6 @@ const ORDER_WORDS = {
   partially_refunded: "Partly refunded",
   refunded: "Refunded",
 };
-const SLOW_MODES = [0, 2_000, 5_000, 10_000, 30_000, 60_000];
 
 const showId = showOfPath();
 const session = new StaffSession(showId, "console");
@@ -52,6 +53,8 @@ function start() {
   const MediaPanel = mediaPanel({ show: showId, token });
   const { ModerationPanel, refetch: refetchSanctions } = moderationPanel({ show: showId, token });
   const moderator = new Moderator({ show: showId, token, onChange: refetchSanctions });
+  const { AudiencePanel } = audiencePanel({ show: showId, token, store, onAir: () => false });
+  const SlowMode = slowMode({ show: showId, token, store });
   const ProviderPanel = providerPanel({ show: showId, token });
   const AuditPanel = auditPanel({ show: showId, token });
   const PriceErrorPanel = priceErrorPanel({ show: showId, token, items: store.items, titleOf: (variant) => titleOf(variant) });
@@ -157,7 +160,7 @@ function start() {
     const { variant_id: variant } = item;
     const stock = store.stock.value[variant] ?? item.stock;
     return html`<tr class=${stock.available === 0 ? "gone" : stock.available <= 5 ? "few" : ""}>
-      <th scope="row"><span class="item-head"><${PinSwitch} item=${item} /><${Name} item=${item} /><span class="muted"><${PriceTag} item=${item} /></span>${low.isLow(variant) && html`<span class="low-note" data-testid="low-${variant}">low</span>`}</span></th>
+      <th scope="row"><span class="item-head"><${PinSwitch} item=${item} /><${Name} item=${item} numbered /><span class="muted"><${PriceTag} item=${item} /></span>${low.isLow(variant) && html`<span class="low-note" data-testid="low-${variant}">low</span>`}</span></th>
       ${COLUMNS.map((column) => html`<td key=${column} data-label=${HEADINGS[column]} data-testid="board-${variant}-${column}">${stock[column]}</td>`)}
       <td class="act"><span class="stock-acts"><${Restock} item=${item} /><${StockButton} item=${item} /></span></td>
     </tr>
@@ -279,17 +282,6 @@ function start() {
     </section>`;
   }
 
-  function SlowMode() {
-    const now = store.show.value?.slow_mode_ms ?? 0;
-    const choices = SLOW_MODES.includes(now) ? SLOW_MODES : [...SLOW_MODES, now].sort((a, b) => a - b);
-    const choose = ({ target }) => attempt(async () => store.loaded(await api.setSlowMode(showId, await token(), Number(target.value))));
-    return html`<label class="slow">Slow mode
-      <select value=${now} onChange=${choose} data-testid="slow-mode">
-        ${choices.map((ms) => html`<option key=${ms} value=${ms}>${ms === 0 ? "Off" : `${ms / 1000} s`}</option>`)}
-      </select>
-    </label>`;
-  }
-
   function Console() {
     if (isLockedOut(problem.value)) return html`<${TokenGate} session=${session} role="operator" refused=${gateWords(session, "operator", problem.value)} />`;
     return html`<${TopBar} title="Console" show=${store.show.value} viewers=${store.viewers.value} status=${status.value} />
@@ -300,7 +292,7 @@ function start() {
         <${MediaPanel} state=${store.show.value?.state} />
         <${PriceErrorPanel} />
         <${Orders} />
-        <div class="stack"><${Holds} /><${ModerationPanel} /></div>
+        <div class="stack"><${Holds} /><${AudiencePanel} /><${ModerationPanel} /></div>
         <section class="panel talk" aria-labelledby="chat-title">
           <header class="split"><h2 id="chat-title">Chat</h2><${SlowMode} /></header>
           <${ChatList} messages=${store.chat.value} onTop=${store.onTop.value} voice=${voice} staff=${moderator} />
@@ -317,5 +309,6 @@ function start() {
 }
 
 const refused = gateWords(session, "operator");
-if (session.value && !refused) start();
+if (["moderator", "host"].includes(claimedRole(session.value))) startModerating({ show: showId, session, root });
+else if (session.value && !refused) start();
 else render(html`<${TokenGate} session=${session} role="operator" refused=${refused} />`, root);
