@@ -3,7 +3,8 @@
 Owns: the queue of one line (one product at one store) and the tasks that send its batches.
 Invariant: at most `in_flight` batches are away, a batch has at most `most` items, at most `room` items wait;
 every item gets an answer or an error. What `send` has no answer for (None) goes `onward` with the future it has,
-to the next line: one future and one wake-up for the whole way. `after` runs when the items have their answers.
+to the next line: one future and one wake-up for the whole way. The next batch goes before the answers of one are said;
+`after` runs when the items have them.
 """
 
 import asyncio
@@ -20,6 +21,8 @@ O = TypeVar("O")  # noqa: E741 - its outcome
 Spawn = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
 
 TRAILING = 4
+AT_ONCE = 64
+"""So many hear their answers in one turn of the loop: what comes from the stores meanwhile waits for that long."""
 
 
 class Batcher(Generic[I, O]):
@@ -57,7 +60,7 @@ class Batcher(Generic[I, O]):
         fits = max(0, self._room - len(self._queue))
         self._queue.extend(batch[:fits])
         self._fail(batch[fits:], Unavailable("Too many are waiting for this", retry_after_ms=1000))
-        self._schedule()
+        self._flush()
 
     def _schedule(self) -> None:
         if not self._scheduled:
@@ -86,31 +89,41 @@ class Batcher(Generic[I, O]):
         except ShowfloorError as error:
             self._fail(batch, error)
             return
-        onward = []
-        for each, outcome in zip(batch, outcomes, strict=True):
-            if each[1].done():
-                continue
-            if outcome is None:
-                onward.append(each)
-            else:
-                each[1].set_result(outcome)
-        if onward:
-            assert self._onward is not None, "only a line with a next one leaves items unanswered"
-            self._onward.take(onward)
-        batch.clear()  # answered, or another line's: `_ended` has nothing left to fail
-        if self._after:
-            await self._trail(self._after(items, outcomes))
+        await self._say(batch, items, outcomes)
 
-    async def _trail(self, after: Awaitable[None]) -> None:
-        """What follows a batch does not keep the next one waiting, unless too much follows already."""
+    async def _say(
+        self, batch: "list[tuple[I, asyncio.Future[O]]]", items: list[I], outcomes: Sequence[O | None]
+    ) -> None:
+        """The next batch goes before this one's answers are said, and waits for nothing that follows them.
+
+        Some hundred buyers hear, and tap again: for so long the store would have nothing to do. Unless too much
+        follows already.
+        """
+        answers = outcomes if self._onward is None else self._pass_on(batch, outcomes)
         self._trailing += 1
         self._away -= 1
         self._flush()
         try:
-            await after
+            for at in range(0, len(batch), AT_ONCE):
+                await asyncio.sleep(0)  # what was written goes out now, and what came in meanwhile is looked at
+                for (_, future), outcome in zip(batch[at : at + AT_ONCE], answers[at : at + AT_ONCE], strict=True):
+                    assert outcome is not None, "only a line with a next one leaves items unanswered"
+                    if not future.done():
+                        future.set_result(outcome)
+            batch.clear()  # answered: `_ended` has nothing left to fail
+            if self._after:
+                await self._after(items, outcomes)
         finally:
             self._trailing -= 1
             self._away += 1  # _ended takes it back
+
+    def _pass_on(self, batch: "list[tuple[I, asyncio.Future[O]]]", outcomes: Sequence[O | None]) -> Sequence[O | None]:
+        """What has no answer becomes another line's, and leaves the batch; the answers of those that stay."""
+        assert self._onward is not None
+        both = list(zip(batch, outcomes, strict=True))
+        self._onward.take([each for each, outcome in both if outcome is None and not each[1].done()])
+        batch[:] = [each for each, outcome in both if outcome is not None]
+        return [outcome for outcome in outcomes if outcome is not None]
 
     def _ended(self, batch: "list[tuple[I, asyncio.Future[O]]]", _: "asyncio.Task[None]") -> None:
         self._away -= 1

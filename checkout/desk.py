@@ -32,9 +32,10 @@ from checkout.lead import Lead
 from checkout.news import News
 from checkout.outbox import Outbox, refund_id_for
 from checkout.payments import PaymentProvider
-from checkout.ports import StockListener
+from checkout.ports import BuyerListener, StockListener
 from checkout.reconciler import Reconciler
 from checkout.rows import hold_of, order_of, stock_of
+from checkout.shares import Shares, Want
 from checkout.shelf import Shelf
 from checkout.shelves import Shelves
 from checkout.stockroom import Stockroom
@@ -97,13 +98,15 @@ class Desk:
         scripts: dict[str, str] | None = None,
         lead: Lead | None = None,
         journal: Path | None = None,
+        buyers: BuyerListener | None = None,
     ) -> None:
         """`lead`: for one of several desks, whether it looks after what one of them has to; None: it does.
 
         `journal`: the file of this desk alone in which taps wait while Postgres does not answer; None: they get 503.
+        `buyers`: who hears what happens to a buyer; None: nobody, they find it when they ask.
         """
         self.counts = Counts()
-        self._lead, self._listener, self._pace = lead, listener, pace or Pace()
+        self._lead, self._listener, self._buyers, self._pace = lead, listener, buyers, pace or Pace()
         self._hold_ms, self._offer_ms = hold_ms, offer_ms
         self._tasks, self._refusals = Tasks(), Refusals()
         self._truth = Truth(pool, self.counts)
@@ -115,8 +118,9 @@ class Desk:
         self.provider = provider.name
         self.waitlist = Waitlist(self._truth, shelf_of, self.release)
         self.stockroom = Stockroom(self._truth, shelf_of)
-        self._outbox = Outbox(self._truth, provider, self.counts, shelf_of)
+        self._outbox = Outbox(self._truth, provider, self.counts, shelf_of, buyers)
         self.bundles = Bundles(self._truth, shelf_of, hold_ms)
+        self._shares = Shares(redis, self._truth, hold_ms=hold_ms, clock=clock, is_down=lambda: self._gate.is_down)
         self.charges, self.coupons, self.flashes = ChargesBook(self._truth), Coupons(self._truth), Flashes(self._truth)
         self._baskets = Baskets(self._truth, self.charges)
         self._reconciler = Reconciler(self._truth, provider, self.counts, clock, self._outbox.work.set)
@@ -218,11 +222,23 @@ class Desk:
         if not key:
             raise IdempotencyKeyMissing
         product = Product(show_id, request.variant_id)
+        hold_id = derived_id("hold", principal.account_id, show_id, key, 0)
         shelf = self._shelves.get(product)
         if shelf is None:
-            if await self.bundles.parts(show_id, request.variant_id):
-                return await self.bundles.hold(principal, show_id, request, key)
+            if parts := await self.bundles.parts(show_id, request.variant_id):
+                units = [(Product(show_id, part.variant_id), part.units * request.quantity) for part in parts]
+                async with self._shares.taking(principal.network, hold_id, [self._want(*each) for each in units]):
+                    return await self.bundles.hold(principal, show_id, request, key)
             shelf = await self._shelves.on_sale(product)
+        if not principal.network or shelf.is_sold_out:
+            return await self._take(shelf, principal, show_id, request, key)
+        async with self._shares.taking(principal.network, hold_id, [self._want(product, request.quantity)]):
+            return await self._take(shelf, principal, show_id, request, key)
+
+    def _want(self, product: Product, units: int) -> Want:
+        return Want(product=product, units=units, stocked=self._shelves.of(product).stocked)
+
+    async def _take(self, shelf: Shelf, principal: Principal, show_id: ShowId, request: HoldRequest, key: str) -> Hold:
         for attempt in range(FENCES_IN_A_ROW):
             tap = Tap(
                 hold_id=derived_id("hold", principal.account_id, show_id, key, attempt),
@@ -232,6 +248,8 @@ class Desk:
                 price_seen=request.unit_price_amount,
             )
             decision = await shelf.take(tap)
+            if decision.code is Code.HELD and decision.hold is not None:
+                return decision.hold
             if decision.code is Code.FENCED:
                 continue  # an earlier try with this key was given up: it got 503, and this is its retry
             if error := refusal(decision.code):
@@ -364,6 +382,7 @@ class Desk:
             spawn=self._tasks.spawn,
             hold_ms=self._hold_ms,
             offer_ms=self._offer_ms,
+            buyers=self._buyers,
         )
 
     def _keep(self) -> None:

@@ -55,6 +55,7 @@ SCRIPTS = {
     for name in (
         "reserve_many",
         "settle_many",
+        "committed_many",
         "release_many",
         "adjust",
         "rebuild",
@@ -153,7 +154,7 @@ class Gate:
         )
 
     async def settle_many(self, product: Product, epoch: int, decided: Sequence[tuple[Tap, Code]]) -> bool:
-        """Tell what the truth decided of these taps; False if the gate has another epoch."""
+        """Tell what the truth decided of these taps (at most 500); False if the gate has another epoch."""
         if await self._all_were_pending(product, decided):
             return True
         flat: list[str | int] = []
@@ -170,10 +171,11 @@ class Gate:
         Nearly always so, and then a fifth of the script's work. What is committed may leave the pending ones whatever
         the epoch is; if it was not among them, the script sees why.
         """
-        if not decided or any(code is not Code.HELD for _, code in decided):
+        held = Code.HELD
+        if not decided or any(code is not held for _, code in decided):
             return False
-        async with self._asking(TIMEOUT_S):
-            gone = await self._redis.hdel(f"{key_of(product)}:pending", *[tap.hold_id for tap, _ in decided])
+        hold_ids = _pack([tap.hold_id for tap, _ in decided])
+        gone = await self._run("committed_many", [f"{key_of(product)}:pending"], [hold_ids])
         return bool(gone == len(decided))
 
     async def release_many(

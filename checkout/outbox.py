@@ -16,6 +16,7 @@ from checkout.core.idempotency import derived_id
 from checkout.counts import Counts
 from checkout.givebacks import ShelfOf, give_back
 from checkout.payments import Payment, PaymentProvider, PaymentState, ProviderFailed, ProviderRefused
+from checkout.ports import BuyerListener
 from checkout.rows import Row, order_of, refund_of
 from checkout.side_by_side import side_by_side
 from checkout.truth import Truth, sql
@@ -41,8 +42,16 @@ def backoff_ms(attempts: int) -> int:
 class Outbox:
     """Captures, refunds and cancels of one desk. Raises Unavailable when Postgres does not answer."""
 
-    def __init__(self, truth: Truth, provider: PaymentProvider, counts: Counts, shelf_of: ShelfOf) -> None:
+    def __init__(
+        self,
+        truth: Truth,
+        provider: PaymentProvider,
+        counts: Counts,
+        shelf_of: ShelfOf,
+        buyers: BuyerListener | None = None,
+    ) -> None:
         self._truth, self._provider, self._counts, self._shelf_of = truth, provider, counts, shelf_of
+        self._buyers = buyers
         self.work = asyncio.Event()
         """Set when there is something to say."""
 
@@ -82,6 +91,12 @@ class Outbox:
         if not captured:
             log.error("capture_failed", order=entry["order_id"])
             await give_back(self._shelf_of, row["items"], row["basket"])
+            await self._tell(entry["order_id"])
+
+    async def _tell(self, order_id: str) -> None:
+        if self._buyers:
+            order = order_of(await self._truth.one(sql("order"), order_id, None, None))
+            self._buyers.capture_failed(order.show_id, order.buyer_id, order.order_id)
 
     async def _give_back(self, entry: Row) -> None:
         if entry["amount"]:

@@ -6,7 +6,8 @@ Owns: the Protocols only.
 from typing import Protocol
 
 from checkout.core.taps import Code, Tap
-from schema.ids import ShowId, VariantId
+from schema.hold import Hold
+from schema.ids import AccountId, OrderId, ShowId, VariantId
 from schema.show import Stock
 
 
@@ -21,6 +22,16 @@ class StockListener(Protocol):
 
     def stock_low(self, show_id: ShowId, variant_id: VariantId, since_ms: int | None, version: int) -> None:
         """Called when a product's stock has run low, at `since_ms`, and when it no longer is (None); like the above."""
+
+
+class BuyerListener(Protocol):
+    """Whoever can speak to one buyer. Told once, twice or never: what it hears stands in Postgres all the same."""
+
+    def offered(self, hold: Hold) -> None:
+        """Called when a place in a line has become this hold; must not block."""
+
+    def capture_failed(self, show_id: ShowId, buyer_id: AccountId, order_id: OrderId) -> None:
+        """Called when the money of an order could not be taken, so that the order ended; must not block."""
 
 
 class Line(Protocol):

@@ -20,8 +20,8 @@ from checkout.core.soldout import Refusals, SoldOutHere
 from checkout.core.taps import Code, Tap
 from checkout.counts import Counts
 from checkout.gate import Gate, GateDown, Look, Product, Verdict
-from checkout.ports import StockListener
-from checkout.rows import Row, gate_code_of, stock_of, tap_of
+from checkout.ports import BuyerListener, StockListener
+from checkout.rows import Row, gate_code_of, hold_of, stock_of, tap_of
 from checkout.truth import Decision, Rebuilding, Truth, sql
 from schema.errors import ShowfloorError, Unavailable
 from schema.ids import HoldId, ShowId, VariantId
@@ -57,6 +57,7 @@ class Shelf:
         spawn: Spawn,
         hold_ms: int,
         offer_ms: int,
+        buyers: BuyerListener | None = None,
     ) -> None:
         self.product = product
         self._gate, self._truth, self._listener, self._counts = gate, truth, listener, counts
@@ -64,6 +65,9 @@ class Shelf:
         self._refusals, self._sold_out = refusals, SoldOutHere()
         self._confirming = confirming
         self._price: Money | None = None
+        self._buyers = buyers
+        self.stocked: int | None = None
+        """Units that were ever put on sale, as far as is known here."""
         self._known: set[str] = set()
         """Of the taps on their way to the truth: those whose hold id the gate knew already."""
         self._learning = False
@@ -81,7 +85,7 @@ class Shelf:
             self._ask_truth, spawn=spawn, most=TRUTH_BATCH, after=self._tell_gate
         )
         self._at_gate: Batcher[Tap, Decision] = Batcher(
-            self._ask_gate, spawn=spawn, most=GATE_BATCH, in_flight=2, onward=self._at_truth
+            self._ask_gate, spawn=spawn, most=GATE_BATCH, onward=self._at_truth
         )
 
     def take(self, tap: Tap) -> "asyncio.Future[Decision]":
@@ -111,6 +115,11 @@ class Shelf:
         future: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
         future.set_result(decision)
         return future
+
+    @property
+    def is_sold_out(self) -> bool:
+        """True if this process knows by itself that there is nothing to be had; it may still know a tap from before."""
+        return self._sold_out.knows(_now_ms())
 
     def heard(self) -> None:
         """The gate may have something to sell again: taps are no longer refused here before it was asked."""
@@ -146,7 +155,7 @@ class Shelf:
     def _show(self, item: Row) -> None:
         if item["version"] <= self._told_version:
             return
-        self._told_version = item["version"]
+        self._told_version, self.stocked = item["version"], item["stocked"]
         product = self.product
         self._listener.stock_changed(
             ShowId(product.show_id), VariantId(product.variant_id), stock_of(item), item["version"]
@@ -202,6 +211,9 @@ class Shelf:
         except GateDown:
             self.distrust()
         self._show(item)
+        if self._buyers:
+            for hold in done["made"]:
+                self._buyers.offered(hold_of(hold))
         return self._offers_due or len(offers) == OFFERS_AT_ONCE
 
     def distrust(self) -> None:
@@ -345,6 +357,7 @@ class Shelf:
         item = await rebuilding.stock()
         if item is None:
             return None
+        self.stocked = item["stocked"]
         self._price = Money(amount=item["price_amount"], currency=item["currency"])
         look = await self._gate.look(self.product)
         sums_agree = not self._must_rebuild and look.epoch == item["epoch"] and drift(look, item) == 0

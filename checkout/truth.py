@@ -244,6 +244,7 @@ class _Verdict:
 
     def __init__(self, product: Product, made: Row, known: dict[str, Row], hold_ms: int) -> None:
         self._product, self._known = product, known
+        self._names = ShowId(product.show_id), VariantId(product.variant_id)
         self._epoch: int = made["item"]["epoch"]
         self._made_ms: int = made["at_ms"]
         self._until_ms = self._made_ms + hold_ms
@@ -275,10 +276,11 @@ class _Verdict:
         total = self._totals.get(tap.quantity)
         if total is None:
             total = self._totals[tap.quantity] = self._price.times(tap.quantity)
+        show_id, variant_id = self._names
         return Hold(
             hold_id=HoldId(tap.hold_id),
-            show_id=ShowId(self._product.show_id),
-            variant_id=VariantId(self._product.variant_id),
+            show_id=show_id,
+            variant_id=variant_id,
             buyer_id=AccountId(tap.buyer_id),
             quantity=tap.quantity,
             state=HoldState.HELD,

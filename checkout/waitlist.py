@@ -4,7 +4,11 @@ Owns: how one joins, looks and leaves. Offers are the shelf's: it knows first wh
 Invariant: strictly in order, and while somebody waits nobody taps the units away (0004_waitlist.sql).
 """
 
-from collections.abc import Awaitable, Callable
+import asyncio
+import time
+from array import array
+from bisect import bisect_left
+from collections.abc import Awaitable, Callable, Sequence
 
 import asyncpg
 
@@ -22,6 +26,10 @@ from schema.waitlist import WaitlistEntry, WaitlistPage
 MOST = 10_000
 """So many wait for one product at most."""
 PAGE_MOST = 200
+COUNTED_MOST = 200
+"""So many ahead are counted for each who asks (waitlist_entry.sql)."""
+LINE_FRESH_S = 1.0
+"""Whoever has more ahead is told how many there were up to so long ago: the line is read once for all who ask."""
 
 
 class Waitlist:
@@ -34,6 +42,9 @@ class Waitlist:
         release: Callable[[Principal, HoldId], Awaitable[None]],
     ) -> None:
         self._truth, self._shelf_of, self._release = truth, shelf_of, release
+        self._lines: dict[Product, tuple[float, Sequence[int]]] = {}
+        """Of a long line, when it was read, and the places in it, in order; one a product that has a stock row."""
+        self._reading = asyncio.Lock()
 
     async def join(self, principal: Principal, show_id: ShowId, request: HoldRequest) -> WaitlistEntry:
         """A place at the end of the line; the place one has, if one waits already.
@@ -61,14 +72,29 @@ class Waitlist:
         if row["code"] != "waiting":
             raise _no_place(row["code"])
         await self._shelf_of(Product(show_id, request.variant_id)).adjusted(row["item"], waiting=True)
-        return await self.entry(principal, row["entry"]["entry_id"])
+        if row["entry"]["entry_id"] != entry_id:
+            return await self.entry(principal, row["entry"]["entry_id"])
+        return entry_of({**dict(row["entry"].items()), "ahead": row["item"]["waiting"] - 1})  # the last of the line
 
     async def entry(self, principal: Principal, entry_id: WaitlistEntryId) -> WaitlistEntry:
         """A place of one's own; an operator sees all. Raises NotFound."""
         row = await self._truth.one(sql("waitlist_entry"), entry_id, *owner(principal))
         if row is None:
             raise NotFound("There is no such place on a waitlist")
-        return entry_of(row)
+        if row["ahead"] < COUNTED_MOST:
+            return entry_of(row)
+        places = await self._line(Product(row["show_id"], row["variant_id"]))
+        return entry_of({**dict(row.items()), "ahead": bisect_left(places, row["place"])})
+
+    async def _line(self, product: Product) -> Sequence[int]:
+        """The places in a line, as of a moment ago; read by one of those who ask at a time."""
+        async with self._reading:
+            read_at_s, places = self._lines.get(product, (float("-inf"), ()))
+            if time.monotonic() - read_at_s >= LINE_FRESH_S:
+                row = await self._truth.one(sql("waitlist_line"), product.show_id, product.variant_id)
+                places = array("q", row["places"])
+                self._lines[product] = time.monotonic(), places
+            return places
 
     async def leave(self, principal: Principal, entry_id: WaitlistEntryId) -> None:
         """Give a place up, or the hold it has become; twice is once. Raises NotFound, and Conflict as release does."""

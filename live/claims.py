@@ -1,6 +1,7 @@
 """Buying by comment: a chat message that names an item becomes a hold, and its author alone is told what became of it.
 
-The chat must not wait for the till, so a claim is a task of its own; where too many are under way it is refused.
+The chat must not wait for the till, so a claim is a task of its own; where too many are under way it is refused,
+and its author told so.
 
 Owns: the claims under way, and for a second what each show sells. The grammar is `checkout/core/claims.py`'s.
 Invariant: a message is at most one hold, whoever carries it out how often: the Idempotency-Key comes from its id. Only
@@ -10,6 +11,7 @@ viewers buy so; the staff may say "sold 12" and mean it.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import asyncpg
 import structlog
@@ -59,9 +61,11 @@ class Claims:
         self._desk, self._limiter, self._hub, self._shows = desk, limiter, hub, shows
         self._shelves: dict[ShowId, tuple[float, tuple[Named, ...]]] = {}
         self._tasks = Tasks(limit=CLAIMS_MAX)
+        self._refusals = Tasks(limit=CLAIMS_MAX)
 
     async def aclose(self) -> None:
         await self._tasks.aclose()
+        await self._refusals.aclose()
 
     def said(self, principal: Principal, show_id: ShowId, message: Chat) -> None:
         """A message was accepted: carry it out if it buys."""
@@ -70,7 +74,14 @@ class Claims:
         try:
             self._tasks.start(self.carry_out(principal, show_id, message), "claim")
         except Unavailable:
-            log.warning("claim_dropped", show=show_id, message=message.id)
+            self._refuse(principal, show_id, message)
+
+    def _refuse(self, principal: Principal, show_id: ShowId, message: Chat) -> None:
+        """Too many are under way. Only where as many wait to hear just that is one left without a word."""
+        log.warning("claim_dropped", show=show_id, message=message.id)
+        answer = Claimed(message_id=message.id, outcome="unavailable")
+        with suppress(Unavailable):
+            self._refusals.start(self._tell(principal, show_id, answer), "claim-refused")
 
     async def carry_out(self, principal: Principal, show_id: ShowId, message: Chat) -> None:
         """Hold what the message names, once, and tell its author."""
@@ -80,12 +91,14 @@ class Claims:
         except _OUTAGES as error:
             log.warning("claim_failed", show=show_id, message=message.id, error=type(error).__name__)
             answer = Claimed(message_id=message.id, outcome="unavailable")
-        if answer is None:
-            return
+        if answer is not None:
+            await self._tell(principal, show_id, answer)
+
+    async def _tell(self, principal: Principal, show_id: ShowId, answer: Claimed) -> None:
         try:
             await self._hub.whisper(show_id, principal.account_id, answer)
         except Unavailable:
-            log.warning("claim_not_told", show=show_id, message=message.id, outcome=answer.outcome)
+            log.warning("claim_not_told", show=show_id, message=answer.message_id, outcome=answer.outcome)
 
     async def _decide(self, principal: Principal, show_id: ShowId, message: Chat) -> Claimed | None:
         match read(message.text, await self._shelf(show_id)):

@@ -218,9 +218,10 @@ JOIN_AS_GUEST = Operation(
 async def join_as_guest(call: Call[GuestRequest]) -> Answer:
     """POST /api/v1/shows/{show}/guests."""
     state, client = call.request.state, call.request.client
-    await state.limiter.check("guest", network_of(client.host if client else ""))
+    address = client.host if client else ""
+    await state.limiter.check("guest", network_of(address))
     row = await state.recent.row(_show(call))
-    guest: Guest = await state.guests.join(row.show_id, call.body.name)
+    guest: Guest = await state.guests.join(row.show_id, call.body.name, address)
     return Answer(status=201, body=guest, headers=_SECRET)
 
 

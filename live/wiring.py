@@ -63,6 +63,7 @@ from live.siblings import Others, session_suffix
 from live.thumbnail import anyone_may_watch
 from live.tickets import Tickets
 from live.turns import Pool, Turns
+from live.whispers import Whispers
 from media.config import LinkConfig, RelayConfig
 from media.core.ice_servers import IceServers
 from media.links import Links
@@ -159,7 +160,8 @@ async def open_services(
     teller = SharedStockTeller(hub, pipeline) if place else StockTeller(hub)
     announcer, hosts = HubAnnouncer(hub, redis if shared else None), HostBoard(hub)
 
-    desk = await open_desk(stack, settings, stores, teller, place)
+    whispers = Whispers(hub)
+    desk = await open_desk(stack, settings, stores, (teller, whispers), place)
     books = Truth(pool, Counts())  # for what is read and written beside the sale
     audit = Audit(books)
     postman = await stack.enter_async_context(Postman(webhook_reach(settings)))
@@ -210,6 +212,7 @@ async def open_services(
         "question-votes": questions.votes.run(),
         "reactions": reactions.run(),
         "stock-teller": teller.run(),
+        "whispers": whispers.run(),
         "webhooks": webhooks.run(),
         "thumbnails": thumbnails.run(),
         "media-statistics": statistics.run(),
@@ -226,7 +229,7 @@ async def open_services(
         pins=pins,
         bundles=bundles,
         offers=offers,
-        guests=Guests(tokens, tickets),
+        guests=Guests(tokens, tickets, load=settings.load),
         tokens=tokens,
         tickets=tickets,
         doorkeeper=tickets,
@@ -263,9 +266,14 @@ async def open_services(
 
 
 async def open_desk(
-    stack: AsyncExitStack, settings: Settings, stores: StoreAddresses, teller: StockTeller, place: Place | None = None
+    stack: AsyncExitStack,
+    settings: Settings,
+    stores: StoreAddresses,
+    listeners: tuple[StockTeller, Whispers],
+    place: Place | None = None,
 ) -> Desk:
     """Checkout over stores of its own, with the payment provider of the settings behind it."""
+    teller, whispers = listeners
     pool = await open_postgres(stack, stores.database_url, share(DESK_CONNECTIONS, settings.workers))
     redis = await open_redis(stack, stores.redis_url)
     desk: Desk | None = None
@@ -284,7 +292,7 @@ async def open_desk(
     hold_ms = settings.hold_seconds * 1000
     journal = settings.data_dir / f"confirming-{place.worker if place else 0}.jsonl"
     desk = await stack.enter_async_context(
-        Desk(pool, redis, provider, teller, hold_ms=hold_ms, lead=lead, journal=journal)
+        Desk(pool, redis, provider, teller, hold_ms=hold_ms, lead=lead, journal=journal, buyers=whispers)
     )
     return desk
 

@@ -32,6 +32,8 @@ class Principal(Struct, frozen=True, kw_only=True):
     name: str
     show_id: ShowId | None = None
     """The one show the token is for; None: every show."""
+    network: str = ""
+    """Of a guest, a stand-in for the network they joined from; "": of nobody else, nor where it would say nothing."""
 
 
 class GuestRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

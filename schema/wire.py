@@ -21,8 +21,9 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Raw, Struct
 
 from schema.audience import REACTIONS_MAX, Announcement, Reaction
-from schema.ids import AccountId, AnnouncementId, HoldId, MessageId, VariantId
+from schema.ids import AccountId, AnnouncementId, HoldId, MessageId, OrderId, VariantId
 from schema.money import Money
+from schema.order import OrderState
 from schema.people import Role
 from schema.show import ShowState, Stock
 
@@ -66,6 +67,22 @@ class Claimed(Event, frozen=True, kw_only=True, omit_defaults=True, tag="claim")
     hold_id: HoldId | None = None
     expires_at_ms: int | None = None
     choices: list[ClaimChoice] = []
+
+
+class Offered(Event, frozen=True, kw_only=True, tag="offer"):
+    """A place in the line for what is sold out has become a hold; private to whoever waited."""
+
+    hold_id: HoldId
+    variant_id: VariantId
+    quantity: int
+    expires_at_ms: int
+
+
+class OrderChanged(Event, frozen=True, kw_only=True, tag="order"):
+    """What became of an order without its buyer's doing, such as `capture_failed`; private to its buyer."""
+
+    order_id: OrderId
+    state: OrderState
 
 
 class Announced(Event, frozen=True, kw_only=True, tag="announcement"):
@@ -178,6 +195,8 @@ AnyEvent = (
     | ShowChanged
     | SalesChanged
     | Claimed
+    | Offered
+    | OrderChanged
     | Announced
     | AnnouncementOver
 )
@@ -202,7 +221,8 @@ class Private(Struct, frozen=True, kw_only=True):
     """Something for the sockets of one account alone. It has no offset and is not replayed."""
 
     private: Raw
-    """An event; `chat` is a message of one's own that the room does not get, `claim` what became of one that buys."""
+    """An event; `chat` is a message of one's own that the room does not get, `claim` what became of one that buys,
+    `offer` a place in a line that became a hold, `order` what became of an order."""
 
 
 class Reply(Struct, frozen=True, kw_only=True, omit_defaults=True):

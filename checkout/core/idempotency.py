@@ -14,7 +14,7 @@ IN_FLIGHT_RETRY_MS = 500
 
 
 def _digest(parts: tuple[object, ...]) -> bytes:
-    return sha256(_SEPARATOR.join(map(str, parts)).encode()).digest()
+    return sha256(_SEPARATOR.join([part if type(part) is str else str(part) for part in parts]).encode()).digest()
 
 
 def fingerprint(*parts: object) -> str:

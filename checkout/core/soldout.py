@@ -53,6 +53,10 @@ class SoldOutHere:
         self._asked_ms = max(self._asked_ms, asked_ms)
         return True
 
+    def knows(self, now_ms: int) -> bool:
+        """True while the gate's word is trusted."""
+        return self._word is not None and now_ms - self._asked_ms < TRUST_MS
+
     def refuses(self, tap: Tap, now_ms: int) -> bool:
         """True if the gate need not be asked. What it may know, and whoever may be over the limit, is left to it."""
         word = self._word

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from checkout.batcher import Batcher
+from checkout.batcher import AT_ONCE, Batcher
 from schema.errors import SoldOutError, Unavailable
 
 
@@ -117,6 +117,56 @@ async def test_what_follows_a_batch_keeps_neither_its_answer_nor_the_next_waitin
     go.set()
     await turns_until(lambda: len(followed) == 2)
     await turns_until(lambda: not batcher._away and not batcher._trailing)
+
+
+async def test_the_next_batch_is_away_before_the_answers_of_one_are_said(spawn):
+    seen = []
+
+    async def send(items):
+        seen.append(f"asked {items}")
+        await asyncio.sleep(0)
+        return items
+
+    batcher = Batcher(send, spawn=spawn, most=2)
+    for item in range(4):
+        batcher.put(item).add_done_callback(lambda said: seen.append(f"said {said.result()}"))
+    await turns_until(lambda: len(seen) == 6)
+    assert seen == ["asked [0, 1]", "asked [2, 3]", "said 0", "said 1", "said 2", "said 3"]
+
+
+async def test_the_answers_of_a_large_batch_leave_the_loop_free_between_them(spawn):
+    heard, turns = [], []
+
+    async def send(items):
+        return items
+
+    batcher = Batcher(send, spawn=spawn)
+    for item in range(3 * AT_ONCE):
+        batcher.put(item).add_done_callback(heard.append)
+    while len(heard) < 3 * AT_ONCE:
+        await asyncio.sleep(0)
+        turns.append(len(heard))
+    assert {AT_ONCE, 2 * AT_ONCE} <= set(turns)
+    assert [said.result() for said in heard] == list(range(3 * AT_ONCE))
+
+
+async def test_a_task_that_dies_between_answers_leaves_none_open():
+    tasks = []
+
+    def spawn(work):
+        tasks.append(asyncio.create_task(work))
+        return tasks[-1]
+
+    async def send(items):
+        return items
+
+    batcher = Batcher(send, spawn=spawn)
+    asked = [batcher.put(item) for item in range(2 * AT_ONCE)]
+    await turns_until(asked[0].done)
+    tasks[0].cancel()
+    said = await asyncio.gather(*asked, return_exceptions=True)
+    assert said[:AT_ONCE] == list(range(AT_ONCE))
+    assert {type(each) for each in said[AT_ONCE:]} == {Unavailable}
 
 
 async def test_what_a_line_cannot_answer_goes_to_the_next_one(spawn):

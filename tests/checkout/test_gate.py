@@ -264,6 +264,7 @@ def test_every_script_is_loaded_from_its_file():
     assert set(SCRIPTS) == {
         "reserve_many",
         "settle_many",
+        "committed_many",
         "release_many",
         "adjust",
         "rebuild",

@@ -28,6 +28,20 @@ class TestCaptures:
             await desk.refund(shop.operator, order.order_id)
         assert (await shop.verify()).problems == []
 
+    async def test_the_buyer_of_a_capture_that_failed_is_told(self, shop):
+        told = []
+
+        class Buyers:
+            def capture_failed(self, *what) -> None:
+                told.append(what)
+
+        await shop.open(buyers=Buyers())
+        await shop.item(stock=2)
+        await shop.captured(await shop.pay_for("bob", await shop.tap("bob")))
+        order = await shop.pay_for("ann", await shop.tap("ann"), "fake_capture_fails")
+        await shop.all_said()
+        assert told == [(shop.show_id, "ann", order.order_id)]
+
     async def test_a_capture_is_tried_again_after_errors(self, shop, desk):
         await shop.item(stock=1)
         order = await shop.sold_without_capture("ann")

@@ -5,6 +5,7 @@ import itertools
 
 import pytest
 
+from checkout import waitlist
 from schema.errors import Conflict, LimitReached, NotFound, SalesClosed, SoldOutError, Unavailable
 from schema.hold import HoldRequest
 from schema.ids import VariantId
@@ -285,3 +286,73 @@ async def test_over_http_a_place_is_found_where_it_was_made_and_the_operator_see
             "/api/v1/shows/gala/holds", json={"variant_id": "pot"}, headers={"Idempotency-Key": f"k{next(keys)}"}
         )
         assert hold.json()["code"] == "sold_out"
+
+
+async def crowd(shop, count: int) -> list[str]:
+    """So many who wait; their entries in order."""
+    await shop.pg.execute(
+        "INSERT INTO waitlist (entry_id, show_id, variant_id, buyer_id, buyer_name, quantity, created_at_ms)"
+        " SELECT 'wait_' || lpad(i::text, 5, '0'), 'gala', 'pot', 'c' || i, 'C', 1, 1 FROM generate_series(1, $1) i"
+        " ORDER BY i",
+        count,
+    )
+    await shop.pg.execute("UPDATE stock SET waiting = $1", count)
+    rows = await shop.pg.fetch("SELECT entry_id FROM waitlist WHERE state = 'waiting' ORDER BY place")
+    return [row["entry_id"] for row in rows]
+
+
+async def ask_all(shop, entries: list[str]) -> tuple[list[int], int]:
+    """How many are ahead of each, and how often a whole line was read for that."""
+    truth, reads = shop.desk.waitlist._truth, 0
+    one = truth.one
+
+    async def counting(query: str, *args: object):
+        nonlocal reads
+        reads += query == waitlist.sql("waitlist_line")
+        return await one(query, *args)
+
+    truth.one = counting
+    try:
+        asked = await asyncio.gather(*(shop.desk.waitlist.entry(shop.operator, each) for each in entries))
+    finally:
+        del truth.one
+    return [each.ahead for each in asked], reads
+
+
+async def test_in_a_long_line_everybody_learns_their_place_and_it_is_read_once_for_all(shop, monkeypatch):
+    await shop.open(pace=shop.idle)
+    await shop.item(stock=1)
+    await shop.tap("ann")
+    entries = await crowd(shop, 600)
+    monkeypatch.setattr(waitlist, "LINE_FRESH_S", 3600.0)
+    assert await ask_all(shop, entries) == (list(range(600)), 1)
+    assert (await wait_for(shop, "last")).ahead == 600
+    assert (await wait_for(shop, "last")).ahead == 600  # again: the place from before
+    # Those near the head are told what is so now, the others what was so a moment ago.
+    await shop.desk.waitlist.leave(shop.operator, entries[0])
+    assert await ask_all(shop, [entries[200], entries[500]]) == ([199, 500], 0)
+    monkeypatch.setattr(waitlist, "LINE_FRESH_S", 0.0)
+    assert await ask_all(shop, entries[500:510]) == (list(range(499, 509)), 10)
+
+
+async def test_whoever_is_offered_a_unit_is_told_at_once(shop):
+    told = []
+
+    class Buyers:
+        def offered(self, hold) -> None:
+            told.append(hold)
+
+    await shop.open(buyers=Buyers())
+    await shop.item(stock=1)
+    hold = await shop.tap("ann")
+    bob = await wait_for(shop, "bob")
+    await shop.desk.release(shop.viewer("ann"), hold.hold_id)
+    offered = await become(shop, bob, WaitlistState.OFFERED)
+
+    async def is_told() -> bool:
+        return bool(told)
+
+    await shop.eventually(is_told)
+    assert [(one.buyer_id, one.hold_id, one.quantity, one.state) for one in told] == [
+        ("bob", offered.hold_id, 1, "held")
+    ]

@@ -62,7 +62,8 @@ async def real(given: argparse.Namespace, record: Record, pace: Pace, folder: Pa
     print(
         f"{len(outcomes)} seeds, {time.monotonic() - began:.0f} s now, {sum(o.seconds for o in outcomes):.0f} s in all"
     )
-    print(f"{sum(o.holds for o in outcomes)} holds told, {sum(o.orders for o in outcomes)} orders")
+    print(f"{sum(o.holds for o in outcomes)} holds told, {sum(o.orders for o in outcomes)} orders,", end=" ")
+    print(f"{sum(o.confirming for o in outcomes)} told to wait")
     print(f"settled after at most {max(o.settled_s for o in outcomes)} s")
     return 0 if all(outcome.ok for outcome in outcomes) else 1
 
@@ -80,7 +81,9 @@ async def _one(
     print(f"  {'ok' if outcome.ok else outcome.findings}, {outcome.holds} holds, {outcome.orders} orders,", end=" ")
     print(f"settled in {outcome.settled_s} s, {outcome.seconds} s; not done: {outcome.not_done or 'none'}", flush=True)
     if keep and not outcome.ok:
-        shutil.copytree(place, keep / f"seed-{plan.seed}", ignore=shutil.ignore_patterns("s"), dirs_exist_ok=True)
+        shutil.copytree(
+            place, keep / f"seed-{plan.seed}", ignore=shutil.ignore_patterns("s", "run"), dirs_exist_ok=True
+        )
     shutil.rmtree(place, ignore_errors=True)
     return outcome
 
@@ -92,7 +95,7 @@ async def controls(given: argparse.Namespace, record: Record, pace: Pace, folder
         if given.only not in {"", name}:
             continue
         for seed in range(given.first, given.first + CONTROL_SEEDS):
-            plan = Plan(seed=seed, faults=removed.faults, workers=1, hold_seconds=300)
+            plan = Plan(seed=seed, faults=removed.faults, workers=removed.workers, hold_seconds=300)
             print(f"without '{name}', seed {seed}: {plan}", flush=True)
             outcome = await _one(plan, pace, folder, template, keep=None, removed=name)
             record.add(outcome)
@@ -118,7 +121,8 @@ def virtual(given: argparse.Namespace, record: Record) -> int:
         f"{len(outcomes)} seeds, {time.monotonic() - began:.0f} s now; {sum(o.holds for o in outcomes)} holds told,",
         end=" ",
     )
-    print(f"{sum(o.orders for o in outcomes)} orders; settled after at most {max(o.settled_s for o in outcomes)} s")
+    print(f"{sum(o.orders for o in outcomes)} orders, {sum(o.confirming for o in outcomes)} told to wait;", end=" ")
+    print(f"settled after at most {max(o.settled_s for o in outcomes)} s")
     return 0 if all(outcome.ok for outcome in outcomes) else 1
 
 

@@ -30,6 +30,8 @@ class Outcome(msgspec.Struct, kw_only=True):
     seed: int
     plan: str
     removed: str = ""
+    commit: str = ""
+    """Of the code it ran on."""
     done: list[str] = []
     not_done: list[str] = []
     findings: dict[str, list[str]] = {}

@@ -2,13 +2,14 @@
 
 import asyncio
 import random
+import time
 
 import asyncpg
 import redis.asyncio
 from faults import processes
 from faults.crowd import Crowd
 from faults.plan import STEP, Pace
-from faults.world import World
+from faults.world import OPENING, SHOW, World
 
 JUMP_S = 3600
 STEP_S = 8.0
@@ -26,7 +27,8 @@ NETWORK_S = 8.0
 """How long is waited for it to happen at all."""
 
 
-WAITING = 3
+WAITING, PLENTY = 3, 20
+"""So many buyers are told to wait before the service dies; so many units are put on the shelf for them."""
 
 
 class NotDone(Exception):  # noqa: N818 - an outcome, like GateDown
@@ -85,6 +87,7 @@ async def _die_at(world: World, crowd: Crowd, step: str) -> None:
 async def _until_somebody_waits(world: World, crowd: Crowd) -> None:
     """Postgres is gone, and buyers were told that they are being confirmed. Raises NotDone, and Postgres is back."""
     before = len(crowd.told)
+    await _stock_up(world)
     await world.stores.kill("postgres")
     for _ in range(int(NETWORK_S / 0.02)):
         if sum(told.state == "confirming" for told in crowd.told[before:]) >= WAITING:
@@ -92,6 +95,17 @@ async def _until_somebody_waits(world: World, crowd: Crowd) -> None:
         await asyncio.sleep(0.02)
     await world.stores.start_postgres()
     raise NotDone("nobody was told to wait")
+
+
+async def _stock_up(world: World) -> None:
+    """So that there is something to wait for."""
+    async with world.client(world.operator) as http:
+        for variant in OPENING:
+            key = {"Idempotency-Key": f"for-those-who-wait-{variant}-{time.monotonic_ns()}"}
+            path = f"/api/v1/shows/{SHOW}/items/{variant}/restock"
+            answer = await http.post(path, json={"quantity": PLENTY}, headers=key)
+            if answer.status_code >= 300:
+                raise NotDone(f"no restock: {answer.text[:100]}")
 
 
 async def _flush(world: World) -> None:

@@ -56,6 +56,12 @@ class Found:
     """The clock of Postgres, by which holds expire, was moved."""
     gate_forgot: bool = False
     """Redis may have lost what one process let the others know of those who wait."""
+    offers: frozenset[str] = frozenset()
+    """Holds that the waitlist made."""
+    parts: dict[str, dict[str, int]] = field(default_factory=dict)
+    """What is in each bundle."""
+    coupons: Rows = field(default_factory=list)
+    coupon_uses: Rows = field(default_factory=list)
     one_line: bool = False
     """There was one process, so that taps have an order that must be kept."""
 
@@ -74,6 +80,10 @@ class Verdict:
     money: list[str] = field(default_factory=list)
     """Sums that differ."""
     over_limit: list[str] = field(default_factory=list)
+    in_pieces: list[str] = field(default_factory=list)
+    """A bundle of which one part became something else than the others."""
+    coupons: list[str] = field(default_factory=list)
+    """Used too often, or otherwise than the orders say."""
     overtaken: list[str] = field(default_factory=list)
     """Told to wait, and somebody who came later was served first."""
 
@@ -89,6 +99,8 @@ def judge(told: list[Told], found: Found) -> Verdict:
     charges = _by_hold(found)
     _stock(found, verdict)
     _holds(told, found, holds, charges, verdict)
+    _bundles(found, verdict)
+    _coupons(found, verdict)
     _confirming(told, found, holds, verdict)
     _orders(told, found, orders, verdict)
     _money(told, found, orders, charges, verdict)
@@ -137,6 +149,60 @@ def _holds(told, found, holds, charges, verdict) -> None:
         if why := _ended_by_nobody(row, found, released, charges[each.hold_id]):
             verdict.lost.append(f"{each.hold_id} {why}")
     verdict.duplicate += [f"{key} got the holds {sorted(ids)}" for key, ids in by_key.items() if len(ids) > 1]
+    _wishes(told, found, verdict)
+
+
+def _is_further_part(row) -> bool:
+    return row.get("bundle_hold_id") not in {None, row["hold_id"]}
+
+
+def _wishes(told, found, verdict) -> None:
+    """One wish is one hold at most, also where its buyer never heard of it."""
+    open_ = defaultdict(set)
+    mine = [row for row in found.holds if row["hold_id"] not in found.offers and not _is_further_part(row)]
+    asked = {each.who for each in told}
+    had = Counter(row["buyer_id"] for row in mine if row["buyer_id"] in asked)
+    for each in told:
+        if each.op == "hold" and each.code not in REFUSED:
+            open_[each.who].add(each.key)
+    verdict.duplicate += [
+        f"{who} has {n} holds of {len(open_[who])} wishes" for who, n in had.items() if n > len(open_[who])
+    ]
+
+
+def _bundles(found, verdict) -> None:
+    together = defaultdict(list)
+    for row in found.holds:
+        if row.get("bundle_hold_id"):
+            together[row["bundle_hold_id"]].append(row)
+    for first, rows in together.items():
+        parts = found.parts.get(rows[0]["bundle_id"])
+        times = {row["quantity"] / parts[row["variant_id"]] for row in rows} if parts else {1}
+        states = {(row["state"] if row["state"] in OFF_SHELF else "", row["order_id"], row["returned"]) for row in rows}
+        whole = parts is None or {row["variant_id"] for row in rows} == set(parts)
+        if len(states) > 1 or len(times) > 1 or not whole:
+            verdict.in_pieces.append(f"{first}: {[(row['variant_id'], row['state']) for row in rows]}")
+
+
+def _coupons(found, verdict) -> None:
+    payments = {row["payment_id"]: row for row in found.payments}
+    orders = {row["payment_id"]: row for row in found.orders}
+    counted, by_buyer = Counter(), Counter()
+    for use in found.coupon_uses:
+        payment, order = payments[use["payment_id"]], orders.get(use["payment_id"])
+        gone = order is None or order["state"] in {"refunded", "cancelled", "capture_failed"}
+        due = "reserved" if payment["state"] == "authorizing" else "returned" if gone else "used"
+        if use["state"] != due:
+            verdict.coupons.append(f"{use['code']} of {use['payment_id']} is {use['state']} and not {due}")
+        if due != "returned":
+            counted[use["code"]] += 1
+            by_buyer[use["code"], use["buyer_id"]] += 1
+    for coupon in found.coupons:
+        code, most, each = coupon["code"], coupon["uses"], coupon["uses_per_buyer"]
+        if coupon["used"] != counted[code] or (most is not None and counted[code] > most):
+            verdict.coupons.append(f"{code} counts {coupon['used']} uses of {most}; there are {counted[code]}")
+        many = [who for (of, who), n in by_buyer.items() if of == code and each is not None and n > each]
+        verdict.coupons += [f"{who} used {code} more than {each} times" for who in many]
 
 
 def _confirming(told, found, holds, verdict) -> None:
@@ -252,6 +318,8 @@ def _money(told, found, orders, charges, verdict) -> None:
             verdict.money.append(f"{name} is unknown here")
         if order:
             _one_order(order, charge, verdict)
+        if order and charge["state"] == "declined":
+            verdict.money.append(f"{name} was declined, and is sold")
     for hold_id, several in charges.items():
         if hold_id and sum(charge["captured"] > 0 for charge in several) > 1:
             verdict.charged_twice.append(f"{hold_id} was paid for {len(several)} times")

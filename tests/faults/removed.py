@@ -15,6 +15,7 @@ class Removed:
     """`sql` is run on the database; `patch` in each process of the service."""
 
     faults: tuple[str, ...]
+    workers: int = 1
     sql: tuple[str, ...] = ()
     patch: Callable[[], None] | None = None
 
@@ -125,6 +126,29 @@ def _backwards() -> None:
     Undecided.to_replay = lambda self, *more: first(self, *more)[-1:]
 
 
+def _expire_by_own_clock() -> None:
+    from checkout.clock import wall_ms
+    from checkout.upkeep import Upkeep
+
+    first = Upkeep.sweep
+
+    async def sweep(self):
+        due = "UPDATE holds SET expires_at_ms = 0 WHERE state = 'held' AND expires_at_ms <= $1"
+        await self._truth.fetch(due, wall_ms())
+        await first(self)
+
+    Upkeep.sweep = sweep
+
+
+def _keep_claims() -> None:
+    """An entry that somebody claimed is theirs, also if they die; nor does a desk that starts look for such."""
+    from checkout import upkeep
+
+    first = upkeep.sql
+    upkeep.sql = lambda name: "SELECT 1" if name == "outbox_unpark" else first(name)
+
+
+CLAIMED = "due_at_ms = 1::bigint << 60"
 REDIS = ("redis emptied", "redis killed", "redis rolled back")
 """While the gate is away taps go straight to Postgres."""
 
@@ -167,6 +191,27 @@ REMOVED = {
     ),
     "what is written down is on the disk before it is told": Removed(
         (STEP + "the tap is written down",), patch=_do_not_sync
+    ),
+    "a wish is one hold": Removed((STEP + "the gate was told",), patch=_fresh_ids),
+    "expiry goes by the clock of Postgres": Removed(("app clock jumps",), patch=_expire_by_own_clock),
+    "a claim lapses": Removed(
+        (STEP + "the order is committed", "worker killed"),
+        workers=2,
+        sql=(
+            rewritten(
+                "claim_outbox",
+                ("due_at_ms = clock_ms() + p_lease_ms", CLAIMED),
+                ("OR due_at_ms > clock_ms() + 60000", "OR due_at_ms BETWEEN clock_ms() + 60000 AND (1::bigint << 59)"),
+            ),
+        ),
+        patch=_keep_claims,
+    ),
+    "what a clock put off is due": Removed(
+        ("postgres clock jumps", "provider answers 500"),
+        sql=(
+            rewritten("claim_outbox", ("OR due_at_ms > clock_ms() + 60000", "")),
+            rewritten("claim_undecided", ("OR q.check_at_ms > clock_ms() + 60000", "")),
+        ),
     ),
     "what waits is decided in order": Removed(("postgres stopped",), patch=_backwards),
     "a webhook is signed": Removed(("webhooks forged",), patch=_believe_webhooks),

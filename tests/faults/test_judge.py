@@ -45,7 +45,7 @@ def test_a_second_unit_out_of_one_is_oversold():
 
 
 def test_a_unit_that_was_delivered_meanwhile_is_not_oversold():
-    holds = [HOLD, HOLD | {"hold_id": "h2", "state": "held", "held_until_ms": 5000}]
+    holds = [HOLD, HOLD | {"hold_id": "h2", "state": "held", "held_until_ms": 5000, "buyer_id": "bob"}]
     assert findings(holds=holds, restocks=[{"variant_id": "pot", "units": 1}]) == set()
 
 
@@ -121,7 +121,8 @@ def test_a_provider_who_moved_another_sum_is_found(apart):
 
 
 def test_both_holds_of_a_basket_are_paid_for_by_its_one_payment():
-    both = {"holds": [HOLD, HOLD | {"hold_id": "h2"}], "opening": {"pot": 2}}
+    wished = [*TOLD, replace(TOLD[0], key="k3", hold_id="h2")]
+    both = {"told": wished, "holds": [HOLD, HOLD | {"hold_id": "h2"}], "opening": {"pot": 2}}
     lines = [{"payment_id": "p1", "hold_id": "h1"}, {"payment_id": "p1", "hold_id": "h2"}]
     assert findings(**both, lines=lines) == set()
     again = CHARGE | {"payment_id": "p2", "reference": "h2"}
@@ -174,3 +175,53 @@ def test_nobody_who_came_later_is_served_before_somebody_who_waits():
     assert findings(told=[WAITING, later], one_line=True, **both) == {"overtaken"}
     assert findings(told=[WAITING, later], **both) == set()
     assert findings(told=[WAITING, replace(later, asked_s=1.5)], one_line=True, **both) == set()
+
+
+def test_a_second_hold_for_one_wish_is_found_also_where_its_buyer_never_heard_of_it():
+    twice = [HOLD, HOLD | {"hold_id": "h2", "state": "held", "held_until_ms": 5000, "order_id": None}]
+    refused = Told(op="hold", who="ann", key="k5", status=409, code="sold_out")
+    assert findings(told=[*TOLD, refused], holds=twice, opening={"pot": 2}) == {"duplicate"}
+    unanswered = Told(op="hold", who="ann", key="k5", status=0)
+    assert findings(told=[*TOLD, unanswered], holds=twice, opening={"pot": 2}) == set()
+    assert findings(told=TOLD, holds=twice, opening={"pot": 2}, offers=frozenset({"h2"})) == set()
+
+
+def test_an_order_whose_payment_was_declined_is_found():
+    declined = CHARGE | {"state": "declined", "captured": 0, "captures": 0}
+    assert "money" in findings(orders=[ORDER | {"state": "capture_failed"}], charges=[declined])
+
+
+SET = {"bundle_id": "set", "bundle_hold_id": "h1"}
+PARTS = {"parts": {"set": {"pot": 1, "pan": 2}}, "opening": {"pot": 1, "pan": 2}, "limit": 2}
+PAN = HOLD | SET | {"hold_id": "h2", "variant_id": "pan", "quantity": 2}
+
+
+def test_a_bundle_of_which_all_parts_are_sold_is_whole():
+    assert findings(holds=[HOLD | SET, PAN], **PARTS) == set()
+
+
+@pytest.mark.parametrize("pan", [None, PAN | {"quantity": 1}, PAN | {"state": "released", "order_id": None}])
+def test_a_bundle_of_which_a_part_is_missing_or_otherwise_is_in_pieces(pan):
+    assert "in_pieces" in findings(holds=[HOLD | SET, *([pan] if pan else [])], **PARTS)
+
+
+COUPON = {"code": "TENTH", "used": 1, "uses": 1, "uses_per_buyer": 1}
+USE = {"payment_id": "p1", "code": "TENTH", "buyer_id": "ann", "state": "used"}
+
+
+def test_a_coupon_that_was_used_once_for_an_order_that_stands_is_right():
+    assert findings(coupons=[COUPON], coupon_uses=[USE]) == set()
+
+
+@pytest.mark.parametrize(
+    ("coupon", "use"),
+    [
+        (COUPON | {"used": 0}, USE),
+        (COUPON | {"uses": 0}, USE),
+        (COUPON | {"uses_per_buyer": 0}, USE),
+        (COUPON, USE | {"state": "returned"}),
+        (COUPON, USE | {"state": "reserved"}),
+    ],
+)
+def test_a_coupon_that_was_used_too_often_or_is_counted_wrongly_is_found(coupon, use):
+    assert findings(coupons=[coupon], coupon_uses=[use]) == {"coupons"}

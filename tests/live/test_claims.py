@@ -5,6 +5,7 @@ import asyncio
 import msgspec
 import pytest
 
+from realtime.tasks import Tasks
 from schema.ids import AccountId, ShowId, new_id
 from schema.people import Principal, Role
 from schema.wire import Chat, Claimed
@@ -131,6 +132,15 @@ async def test_who_is_shadow_banned_may_buy_and_above_the_rate_nobody(shop, told
     outcomes = sorted(one.outcome for _, one in told if isinstance(one, Claimed))
     assert outcomes.count("held") == 3  # the limit of this item; the fifth tap at once is above the rate
     assert set(outcomes) <= {"held", "limit_reached", "rate_limited"}
+
+
+async def test_a_comment_that_too_many_are_ahead_of_is_answered_all_the_same(shop, told, guest, monkeypatch):
+    monkeypatch.setattr(shop.services["claims"], "_tasks", Tasks(limit=0))
+    message = await guest.say("buy pot blue")
+    claimed = await answer(told)
+    assert (claimed.message_id, claimed.outcome, claimed.hold_id) == (message, "unavailable", None)
+    assert [account for account, _ in told] == [guest.account]
+    assert await columns(shop, "blue") == (0, 8)
 
 
 def test_an_answer_says_nothing_that_is_not_there():

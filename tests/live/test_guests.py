@@ -1,11 +1,15 @@
 """Guests and tickets, through HTTP."""
 
+import pytest
 from redis.exceptions import RedisError
 
+from live.auth import Tokens
+from live.guests import Guests
 from live.limits import RULES
 from live.pipeline import Pipeline
 from live.tickets import Tickets
-from schema.people import Role
+from schema.ids import ShowId
+from schema.people import Role, Ticket
 
 SHOW = "/api/v1/shows/demo"
 
@@ -87,3 +91,38 @@ async def test_the_guests_of_one_address_are_bounded(shop):
     assert answer.status_code == 429
     assert int(answer.headers["retry-after"]) >= 1
     assert answer.json()["code"] == "rate_limited"
+
+
+class Booth:
+    async def issue(self, *_) -> Ticket:
+        return Ticket(ticket="t", expires_at_ms=0)
+
+
+@pytest.fixture
+def tokens() -> Tokens:
+    return Tokens("a secret of the tests, long enough for every HS algorithm there is")
+
+
+async def network(tokens: Tokens, address: str, **how: bool) -> str:
+    guest = await Guests(tokens, Booth(), **how).join(ShowId("demo"), "Ann", address)
+    return tokens.verify(guest.viewer_token).network
+
+
+async def test_guests_of_one_network_are_marked_alike_and_the_mark_does_not_say_where(tokens):
+    ann, bob = [await network(tokens, "9.9.9.9") for _ in range(2)]
+    assert ann == bob != await network(tokens, "9.9.9.10")
+    assert "9.9.9" not in ann
+    assert await network(tokens, "2620:fe::1") == await network(tokens, "2620:fe::2")
+    assert await network(tokens, "::ffff:9.9.9.9") == ann
+    assert ann != await network(Tokens("another secret, long enough for every HS algorithm there is"), "9.9.9.9")
+
+
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1", "::1", "::ffff:10.0.0.7", "172.18.0.2", "192.168.1.4", "fd00::1", "", "x"]
+)
+async def test_an_address_inside_says_nothing_for_a_proxy_that_nobody_named_has_one(tokens, address):
+    assert await network(tokens, address) == ""
+
+
+async def test_under_load_an_address_says_nothing(tokens):
+    assert await network(tokens, "9.9.9.9", load=True) == ""

@@ -27,6 +27,8 @@ FORGETFUL = ("redis", "desk frozen")
 class Outcome(msgspec.Struct, kw_only=True):
     seed: int
     removed: str = ""
+    commit: str = ""
+    """Of the code it ran on."""
     done: list[str]
     findings: dict[str, list[str]] = {}
     answers: int = 0

@@ -5,7 +5,7 @@ A differential test (test_gatebox.py) runs the same calls on the real scripts. M
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import msgspec
 
@@ -42,9 +42,6 @@ class Gatebox:
 
     def hset(self, key: str, mapping: dict) -> None:
         self.keys.setdefault(key, {}).update({_bytes(name): _bytes(value) for name, value in mapping.items()})
-
-    def hdel(self, key: str, names: Iterable[str]) -> int:
-        return self._hdel(key, *map(_bytes, names))
 
     def _hdel(self, key: str, *names: bytes) -> int:
         kept = self._hash(key)
@@ -161,6 +158,9 @@ class Gatebox:
         if shift:
             self._give(meta, shift)
         return 1
+
+    def committed_many(self, keys: list[str], args: list) -> int:
+        return self._hdel(keys[0], *(hold.encode() for hold in unpack(args[0])))
 
     def _give(self, meta: str, units: int) -> None:
         """To what is available; where there was nothing before, it is news."""

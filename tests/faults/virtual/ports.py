@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import cache
 from importlib.resources import files
-from types import SimpleNamespace
 from typing import Any
 
 from faults.virtual.books import Books
@@ -121,10 +120,11 @@ class Pool:
 class Client:
     """What the gate uses of redis.asyncio."""
 
-    connection_pool = SimpleNamespace(connection_kwargs={"db": 0})
-
     def __init__(self, box: Gatebox, line: Line, channels: "Channels") -> None:
         self._box, self._line, self._channels = box, line, channels
+
+    def get_connection_kwargs(self) -> dict[str, Any]:
+        return {"db": 0}
 
     def pubsub(self) -> "Channel":
         return Channel(self._line, self._channels)
@@ -139,9 +139,6 @@ class Client:
 
     async def hset(self, key: str, mapping: dict) -> None:
         await self._write(lambda: self._box.hset(key, mapping))
-
-    async def hdel(self, key: str, *names: str) -> int:
-        return await self._write(lambda: self._box.hdel(key, names))
 
     def pipeline(self, *, transaction: bool) -> "Pipeline":
         assert not transaction

@@ -12,6 +12,7 @@ from checkout.payments import Payment, PaymentState, ProviderEvent, ProviderFail
 from schema.money import Money
 
 SLOW_S = 0.7
+SLOWLY_DECLINED = 0.2
 
 
 class Network:
@@ -48,7 +49,7 @@ class Network:
     def _decide(self, payment_id: str) -> None:
         payment = self.payments[payment_id]
         if payment["state"] == "pending":
-            payment["state"] = "authorized"
+            payment["state"] = "declined" if self.dice.random() < SLOWLY_DECLINED else "authorized"
             self._events += 1
             self._mail(f"evt_{self._events}", payment_id)
 

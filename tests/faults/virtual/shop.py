@@ -26,6 +26,11 @@ from schema.errors import ShowfloorError, Unavailable
 
 SHOW = "gala"
 OPENING = {"pot": 5, "pan": 3}
+BUNDLE, BUNDLE_PRICE, PARTS = "set", 5000, {"pan": 1, "pot": 2}
+COUPONS = {
+    "TENTH": {"percent_bp": 1000, "uses": 2},
+    "ONCE": {"amount": 700, "minimum": 3000, "uses_per_buyer": 1},
+}
 LIMIT = 2
 PACE = Pace(sweep_s=1.0, poll_s=1.0, outbox_s=1.0, reconcile_s=2.0)
 PATIENCE_S = 8.0
@@ -117,6 +122,8 @@ class Shop:
         self.loop = asyncio.get_running_loop()
         self.app_jump_ms = self.books_jump_ms = 0
         self.books = Books(lambda: self._ms() + self.books_jump_ms, names)
+        if "expiry goes by the clock of Postgres" in names:
+            self.books.expiry_clock = self.app_clock
         self.box, self.lock, self.channels = Gatebox(names), RowLock(), Channels()
         self.box.publish = self.channels.publish
         self.network = Network(self.dice, names)
@@ -138,6 +145,9 @@ class Shop:
         for variant, units in OPENING.items():
             self.books.add_item(SHOW, variant, 1900, LIMIT)
             self.books.allocate(SHOW, variant, units)
+        self.books.add_bundle(SHOW, BUNDLE, BUNDLE_PRICE, PARTS)
+        for code, terms in COUPONS.items():
+            self.books.add_coupon(SHOW, code, **terms)
         self.books.set_sales(SHOW, True)
         for process in self.processes:
             await process.start()
@@ -212,6 +222,10 @@ class Shop:
             limit=LIMIT,
             clock_jumped=clock_jumped,
             gate_forgot=gate_forgot,
+            parts={BUNDLE: PARTS},
+            coupons=list(books.coupons.values()),
+            coupon_uses=list(books.coupon_uses.values()),
+            offers=frozenset(entry["hold_id"] for entry in books.waitlist.values() if entry["hold_id"]),
             one_line=len(self.processes) == 1,
         )
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 from faults.judge import Told
-from faults.virtual.shop import OPENING, SHOW, Shop
+from faults.virtual.shop import BUNDLE, COUPONS, OPENING, SHOW, Shop
 
-from schema.basket import BasketPayRequest, PayingBasket
+from schema.basket import BasketPayRequest, PayingBasket, Quote, QuoteRequest
 from schema.errors import ShowfloorError
 from schema.hold import Hold, HoldRequest
 from schema.order import Order
@@ -61,16 +61,20 @@ class Shopper:
 
     async def buy(self) -> None:
         variant, quantity, key = self.dice.choice(list(OPENING)), self.dice.choice((1, 1, 2)), self.key()
+        if self.dice.random() < 0.12:
+            variant, quantity = BUNDLE, 1
         request = HoldRequest(variant_id=variant, quantity=quantity)
         told = await self.ask("hold", key, "", lambda desk: desk.hold(self.me, SHOW, request, key))
         if told.state == "confirming" and self.dice.random() < 0.3:
             await self.change_of_mind(told.hold_id)
         if told.status == 201 and self.dice.random() < 0.2:
             await self.ask("hold", key, "", lambda desk: desk.hold(self.me, SHOW, request, key))
-        if told.code == "sold_out" and self.dice.random() < 0.3:
+        if told.code == "sold_out" and variant != BUNDLE and self.dice.random() < 0.3:
             await self.wait(request)
-        elif told.status == 201 and self.dice.random() < 0.15:
+        elif told.status == 201 and variant != BUNDLE and self.dice.random() < 0.15:
             await self.buy_both(told)
+        elif told.status == 201 and self.dice.random() < 0.35:
+            await self.pay_with_coupon(told.hold_id)
         elif told.status == 201:
             await self.go_on(told.hold_id)
 
@@ -98,6 +102,19 @@ class Shopper:
         """What became of it?"""
         await self.ask("look", "", hold_id, lambda desk: desk.get_hold(self.me, hold_id))
 
+    async def pay_with_coupon(self, hold_id: str) -> None:
+        """At the total that they were quoted."""
+        code = self.dice.choice(list(COUPONS))
+        wish = QuoteRequest(hold_ids=[hold_id], coupon=code)
+        quoted = await self.ask("quote", "", hold_id, lambda desk: desk.quote(self.me, SHOW, wish))
+        if quoted.status != 200 or quoted.state:
+            await self.pay(hold_id)
+            return
+        key, method = self.key(), self.dice.choice(METHODS)
+        pay = BasketPayRequest(hold_ids=[hold_id], coupon=code, total=quoted.amount, payment_method=method)
+        told = await self.ask("pay", key, hold_id, lambda desk: desk.pay_basket(self.me, SHOW, pay, key))
+        await self.regret(told, hold_id)
+
     async def go_on(self, hold_id: str) -> None:
         await asyncio.sleep(self.dice.random())
         choice = self.dice.random()
@@ -119,6 +136,10 @@ class Shopper:
     async def pay(self, hold_id: str) -> None:
         key, request = self.key(), PayRequest(payment_method=self.dice.choice(METHODS))
         told = await self.ask("pay", key, hold_id, lambda desk: desk.pay(self.me, hold_id, request, key))
+        await self.regret(told, hold_id)
+
+    async def regret(self, told: Told, hold_id: str) -> None:
+        """Some want it undone at once, some their money back."""
         choice = self.dice.random()
         if told.status == 200 and choice < 0.1:
             await self.ask("cancel", "", hold_id, lambda desk: desk.cancel(self.me, told.order_id))
@@ -182,6 +203,8 @@ def read(op: str, answer: Any) -> dict[str, Any]:
                 "status": 200, "hold_id": answer.hold_id, "order_id": answer.order_id, "amount": answer.total.amount,
                 "quantity": answer.quantity,
             }  # fmt: skip
+        case Quote():
+            return {"status": 200, "amount": answer.total.amount, "state": answer.coupon_refused or ""}
         case WaitlistEntry():
             return {"status": 200, "hold_id": answer.hold_id or "", "order_id": answer.entry_id}
     return {"status": 200}

@@ -13,7 +13,8 @@ import asyncpg
 Row = dict[str, Any]
 ALIVE = {"held", "paying"}
 FIELDS = ("stock", "sales", "holds", "fences", "buyers", "payments", "lines", "orders", "refunds", "restocks",
-          "withdrawals", "outbox", "events", "keys", "ledger", "waitlist", "items")  # fmt: skip
+          "withdrawals", "outbox", "events", "keys", "ledger", "waitlist", "items", "bundles", "coupons",
+          "coupon_uses")  # fmt: skip
 
 
 class StockBooks:
@@ -38,7 +39,11 @@ class StockBooks:
         self.keys: dict[tuple, Row] = {}
         self.ledger: list[Row] = []
         self.waitlist: dict[str, Row] = {}
+        self.bundles: dict[tuple, Row] = {}
+        self.coupons: dict[tuple, Row] = {}
+        self.coupon_uses: dict[str, Row] = {}
         self._noted: set[tuple] = set()
+        self.expiry_clock = clock
         self.epochs = 0
 
     def copy(self) -> dict[str, Any]:
@@ -134,9 +139,6 @@ class StockBooks:
 
     # -- holds --------------------------------------------------------------------------------------------------
 
-    def q_bundle(self, _show: str, _bundle: str) -> list[Row]:
-        return []  # nothing is sold together here
-
     def reserve_many(self, show, variant, holds, buyers, names, quantities, hold_ms, seen=None) -> Row:
         assert seen is None, "nobody here says which price they saw"
         item = self._item(show, variant)
@@ -206,16 +208,25 @@ class StockBooks:
         if hold["state"] != "held" and "a hold ends once" not in self.removed:
             code = "busy" if hold["state"] in {"paying", "sold"} else "gone"
             return {"code": code, "hold": dict(hold), "item": None, "basket": None, "items": None}
-        hold["state"] = "released"
-        self._free(hold)
-        item = self._item_of(hold)
-        return {"code": "ok", "hold": dict(hold), "item": item, "basket": [dict(hold)], "items": [item]}
+        ended = [row for row in self._with(hold) if row is hold or row["state"] == "held"]
+        for row in ended:
+            row["state"] = "released"
+            self._free(row)
+        items = [self._item(*name) for name in sorted(set(map(self._names, ended)))]
+        basket = [dict(row) for row in ended]
+        return {"code": "ok", "hold": dict(hold), "item": self._item_of(hold), "basket": basket, "items": items}
+
+    def _with(self, hold: Row) -> list[Row]:
+        """It, and the other parts of its bundle."""
+        first = hold["bundle_hold_id"]
+        rows = self.holds.values()
+        return [row for row in rows if row is hold or (first and row["bundle_hold_id"] == first)]
 
     def expire_holds(self, show: str, variant: str, most: int) -> Row:
         due = {"held", "paying"} if "a hold that is paid for does not expire" in self.removed else {"held"}
         rows = [
             row for row in self.holds.values()
-            if row["state"] in due and row["expires_at_ms"] <= self.clock()
+            if row["state"] in due and row["expires_at_ms"] <= self.expiry_clock()
             and (row["show_id"], row["variant_id"]) == (show, variant)
         ]  # fmt: skip
         rows = sorted(rows, key=lambda row: row["expires_at_ms"])[:most]
@@ -278,14 +289,14 @@ class StockBooks:
             if entry["quantity"] > item["stocked"] - item["taken"]:
                 break
             units = self.buyers.get((show, variant, entry["buyer_id"]), 0)
-            self._move(entry, waiting=-1)
             if units + entry["quantity"] > goods["limit_per_buyer"]:
                 entry["state"] = "passed"
+                self._move(entry, waiting=-1)
                 continue
             who = entry["buyer_id"], entry["buyer_name"], entry["quantity"]
             hold_id = "hold_" + entry["entry_id"].partition("_")[2]
             hold = self._hold(hold_id, show, variant, *who, goods, self.clock(), offer_ms)
-            self._move(entry, taken=entry["quantity"])
+            self._move(entry, taken=entry["quantity"], waiting=-1)
             self._take(hold)
             entry.update(state="offered", hold_id=hold_id)
             made.append(dict(hold))
@@ -311,7 +322,7 @@ class StockBooks:
         return [(b, units) for (s, v, b), units in self.buyers.items() if (s, v) == (show, variant) and units > 0]
 
     def q_due(self) -> list[Row]:
-        now = self.clock()
+        now = self.expiry_clock()
         due = {"held", "paying"} if "a hold that is paid for does not expire" in self.removed else {"held"}
         rows = (row for row in self.holds.values() if row["state"] in due and row["expires_at_ms"] <= now)
         return [{"show_id": show, "variant_id": variant} for show, variant in dict.fromkeys(map(self._names, rows))]

@@ -29,6 +29,7 @@ def names(show: str) -> dict[str, list[str]]:
         "holds": [base, f"{base}:holds", f"{base}:pending"],
         "rebuild": [*sets, f"{base}:holds:new", f"{base}:buyers:new"],
         "confirm_many": [f"{base}:pending"],
+        "committed_many": [f"{base}:pending"],
         "sold_out": [base, f"{base}:holds", f"{base}:buyers", *was],
     }
 
@@ -39,7 +40,7 @@ def a_call(dice: random.Random, epoch: int) -> tuple[str, list]:
         ["reserve_many"] * 4
         + ["settle_many"] * 3
         + ["release_many"] * 2
-        + ["adjust", "look", "holds", "sold_out", "confirm_many"]
+        + ["adjust", "look", "holds", "sold_out", "confirm_many", "committed_many"]
     )
     told = epoch if dice.random() < 0.9 else epoch + 7
     some = dice.sample(HOLDS, dice.randint(1, 4))
@@ -64,6 +65,8 @@ def a_call(dice: random.Random, epoch: int) -> tuple[str, list]:
             return name, [told, dice.choice((0, 3)), *flags, "news"]
         case "confirm_many":
             return name, [pack([x for h in some for x in (h, 1_790_000_060_000 + dice.randint(0, 9))])]
+        case "committed_many":
+            return name, [pack(some)]
         case "sold_out":
             return name, [dice.choice((2, 1000))]
         case "holds":
