@@ -63,10 +63,10 @@ def usual(code: int) -> int:
 def right_close(data: bytes) -> int:
     """With which code a viewer of text has to close after `data`.
 
-    `websockets` is asked, but where it is laxer than RFC 6455 (a length that is not in its shortest form, section
-    5.2, is 1002), stricter (a close between two fragments, section 5.4, is a close), looks at the end first (a close
-    whose code is none and whose reason is no text is 1002 for the code) or cannot know our subprotocol (a binary
-    message is 1003).
+    `websockets` is asked, but where it is laxer than RFC 6455 (a length that is not in its shortest form, section 5.2,
+    is 1002, and so is a long control frame, 5.5), stricter (a close between two fragments, section 5.4, is a
+    close), looks at the end first (a close whose code is none and whose reason is no text is 1002 for the code) or
+    cannot know our subprotocol (a binary message is 1003).
     """
     for start, end, code in _exceptions(data):
         if not (earlier := by_websockets([data[:start]]).close):
@@ -80,6 +80,9 @@ def _exceptions(data: bytes) -> Iterator[tuple[int, int, int]]:
     at, kind = 0, None
     while at + 2 <= len(data):
         op, final, short = data[at] & 15, data[at] & 0x80, data[at + 1] & 127
+        if op >= Opcode.CLOSE and short > 125:
+            yield at, at, 1002
+            return
         head = {126: 4, 127: 10}.get(short, 2)
         size = int.from_bytes(data[at + 2 : at + head], "big") if short > 125 else short
         if len(data) < at + head:
