@@ -142,10 +142,14 @@ class Confirming:
         while entries := self._undecided.to_replay(names, self._clock(), REPLAY_MOST):
             codes = await line.decide([entry.tap for entry in entries])
             refused = [entry for entry, code in zip(entries, codes, strict=True) if code not in _HELD]
-            self._counts.confirmed += len(entries) - len(refused)
+            held = [entry for entry, code in zip(entries, codes, strict=True) if code in _HELD]
+            self._counts.confirmed += len(held)
+            # Fenced below as the others that were told no: the gate may not have heard, and an earlier question that
+            # got no answer may be decided yet.
+            self._undecided.refuse_all(refused)
             await self._tell_no(refused)
-            await self._let_go(line, entries)
-            await self._end(entries)
+            await self._let_go(line, held)
+            await self._end(held)
         if entries := self._undecided.to_fence(names):
             found = await line.give_up([(entry.tap.hold_id, entry.until_ms, entry.tap.quantity) for entry in entries])
             await self._let_go(line, [entry for entry in entries if entry.tap.hold_id in found])
@@ -166,6 +170,8 @@ class Confirming:
         return hold_id not in done and self._undecided.is_given_back(hold_id)
 
     async def _end(self, entries: Sequence[Entry]) -> None:
+        if not entries:
+            return
         assert self._journal
         hold_ids = [entry.tap.hold_id for entry in entries]
         self._undecided.end(hold_ids)

@@ -39,15 +39,19 @@ class RelayConfig(Struct, frozen=True, kw_only=True):
     """Sessions in which one account watches at once; one more ends its oldest, which a closed tab may have left."""
     max_pending: int = 256
     """Sessions that have not finished ICE and DTLS; the next one is refused with 503."""
+    max_pending_per_address: int = 128
+    """Of these from one address: whoever begins and never finishes leaves the others half of the places."""
+    host_places: int = 16
+    """Publishers may have so many sessions beyond both bounds: a crowd at the door does not keep the host out."""
     handshake_ms: int = 15_000
     consent_ms: int = 15_000
     """A peer is dropped this long after its last sign of life: a closed tab sends no farewell."""
-    flush_ms: int = 16
-    """How often the port looks, and what it found leaves: half of it is what a packet waits on average. Less by what
-    the look and its sends take, down to 10.
+    flush_ms: int = 10
+    """How often the port looks, and what it found leaves: half of it is what a packet waits on average. Where a look
+    and its sends take more than half of it, the next one begins five milliseconds behind their end.
 
-    A picture of 2 Mb/s, which a browser spreads over some 16 ms, is two sends. Each look of a process that slept costs
-    some 80 us before it has done anything, and each send to a viewer some 5 us before its first byte.
+    A picture of 2 Mb/s, which a browser spreads over some 16 ms, is two sends or three. Each look of a process that
+    slept costs some 80 us before it has done anything, and each send to a viewer some 5 us before its first byte.
     """
     silence_ms: int = 2_500
     """Without a packet for this long the host counts as gone."""

@@ -54,8 +54,10 @@ class Sender(Protocol):
 class Receiver(Protocol):
     """Decrypts what one peer sends; None for whatever is not authentic or not new, or of one source too many."""
 
-    surplus: int
-    """Authentic packets of sources beyond `MAX_SOURCES`."""
+    @property
+    def surplus(self) -> int:
+        """Authentic packets of sources beyond `MAX_SOURCES`."""
+        ...
 
     def unprotect(self, packet: bytes, header_size: int) -> bytes | None: ...
 

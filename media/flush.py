@@ -20,8 +20,6 @@ from media.show import Show
 
 log = structlog.get_logger()
 
-SLICE: Final = 32
-"""Subscribers served between two looks at the clock."""
 HOLD_S: Final = 0.006
 """Before it, a look may have taken as much as four milliseconds."""
 
@@ -87,10 +85,10 @@ class Flush:
 
     def _fan_out(self, show: Show) -> Iterator[None]:
         until = time.monotonic() + HOLD_S
-        for subscribers, runs in show.take():
-            for at in range(0, len(subscribers), SLICE):
+        for rows, runs in show.take():
+            for row in rows:
                 if time.monotonic() > until:
                     yield
                     until = time.monotonic() + HOLD_S
-                self._egress.send(subscribers[at : at + SLICE], runs)
+                self._egress.send(row, runs)
         show.report_first(now_ms())

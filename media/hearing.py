@@ -16,6 +16,8 @@ class Hearing:
         self._quota = Quota()
         self.unprotect = receiver.unprotect
         """The peer's media, undiminished: of a viewer there is none, and a host's has its own bounds."""
+        self.opener: object | None = getattr(receiver, "opener", None)
+        """Where media/native decrypts that."""
 
     @property
     def surplus(self) -> int:

@@ -9,6 +9,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from media.core.audience import Audience
 from media.core.formats import Kind
 from media.core.history import Packet
 from media.core.meter import Meter
@@ -52,7 +53,7 @@ class Layer:
         self.rid = ""
         self.track = Track(Kind.VIDEO, size)
         self.newcomers = Newcomers(self.track, egress, gop_packets)
-        self.viewers: set[Subscriber] = set()
+        self.viewers: Audience[Subscriber] = Audience()
         self.wished: dict[Subscriber, None] = {}
         """Those who come with the next keyframe."""
         self.pending: list[Packet] = []

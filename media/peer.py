@@ -9,14 +9,15 @@ most two generations of ICE credentials hold; a bad handshake packet never ends 
 
 import asyncio
 import secrets
-from typing import Final, NamedTuple, Protocol
+from array import array
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from media.clock import now_ms
 from media.core import stun
 from media.core.demux import Address, OverTcp, is_plain_alert
 from media.core.rtp import Header
 from media.core.sdp import Offer, our_setup
-from media.dtls import Association, Certificate, Sender, associate
+from media.dtls import Association, Certificate, Receiver, Sender, associate
 from media.hearing import Hearing
 
 DTLS_QUEUE: Final = 64
@@ -39,6 +40,8 @@ class Wire(Protocol):
     def retire(self, ufrag: str) -> None: ...
 
     def forget(self, peer: "Peer") -> None: ...
+
+    def receiver(self, receiver: Receiver) -> Receiver: ...
 
 
 class PeerListener(Protocol):
@@ -74,12 +77,27 @@ class Probe(NamedTuple):
     sent_ms: int
 
 
+class _Noted:
+    """One of those things about a peer of which media/native keeps a copy; a change of it is counted."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __set__(self, peer: "Peer", value: object) -> None:
+        peer.__dict__[self._name] = value
+        peer.changes[0] += 1
+
+
 class Peer:
     """The transport of one session."""
 
     role = "controlled"
+    if not TYPE_CHECKING:  # read as any attribute is: a descriptor without `__get__` stands back behind it
+        address, sender, is_closed, uses_gso = _Noted(), _Noted(), _Noted(), _Noted()
 
     def __init__(self, wire: Wire, offer: Offer, *, handshake_ms: int) -> None:
+        self.changes = array("q", (0,))
+        """How often address, sender, `is_closed` or `uses_gso` were set; while it stands what was read holds."""
         self.credentials = _fresh(offer.ufrag, offer.password)
         self.setup = our_setup(offer.setup)
         self.address: Address | None = None
@@ -140,7 +158,8 @@ class Peer:
             self._dtls = associate(self, self._wire.certificate, self._fingerprint, is_client=self.setup == "active")
             if await self._dtls.shake_hands():
                 assert self._dtls.receiver is not None, "the handshake yields the keys"
-                self.sender, self.receiver = self._dtls.sender, Hearing(self._dtls.receiver)
+                self.sender = self._dtls.sender
+                self.receiver = Hearing(self._wire.receiver(self._dtls.receiver))
                 if self.listener and not self.is_closed:
                     self.listener.connected()
                 return

@@ -8,7 +8,6 @@ holds, raises out of `take`.
 import asyncio
 import ipaddress
 import socket
-import struct
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -19,8 +18,9 @@ import structlog
 from media.clock import now_ms
 from media.core import stun
 from media.core.demux import Address, Kind, OverTcp, Roster, classify, is_sound_dtls
-from media.core.rtp import parse_header
-from media.dtls import Certificate
+from media.core.rtp import Header, parse_header
+from media.dtls import Certificate, Receiver
+from media.intake import BURST, Intake
 from media.peer import Credentials, Peer
 from media.tcp import TcpPort
 
@@ -28,16 +28,11 @@ log = structlog.get_logger()
 
 MAX_CLAIMS: Final = 64
 """Addresses of one peer that another one claims, and that are being asked."""
-BURST: Final = 64
-"""Datagrams read before others get a turn."""
-GATHER_MS: Final = 16
-LEAST_GATHER_MS: Final = 10
+GATHER_MS: Final = 10
+LEAST_GATHER_MS: Final = 5
 EMPTY_LOOKS: Final = 4
 """In a row, and whoever comes next wakes us; between two pictures of a host there is nothing for one or two."""
-_DATAGRAM: Final = 2048
-_CONTROL: Final = 64
 _IP_PKTINFO: Final = 8
-_IPV4_PKTINFO: Final = struct.Struct("=I4s4s")
 _BUFFER_BYTES: Final = 4 << 20
 
 
@@ -58,6 +53,8 @@ class MediaPort:
         self.certificate = Certificate.generateCertificate()
         self.roster: Roster[Peer] = Roster()
         self.counts: Counter[str] = Counter()
+        self.intake = Intake(self)
+        """Or its native twin."""
         self.tcp = TcpPort(self.take, self._lost, self.counts)
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self.socket.fileno(), self._readable)
@@ -114,6 +111,10 @@ class MediaPort:
     def forget(self, peer: Peer) -> None:
         self.roster.forget(peer)
 
+    def receiver(self, receiver: Receiver) -> Receiver:
+        """The receiver as a peer of this port is heard by it."""
+        return self.intake.receiver(receiver)
+
     def sendto(self, data: bytes | memoryview, address: Address) -> None:
         """Send or drop: what goes through here (STUN, DTLS, RTCP, resends) is asked for again if it matters."""
         if isinstance(address, OverTcp):
@@ -148,7 +149,7 @@ class MediaPort:
         """
         began = time.monotonic()
         self.is_looking = True
-        taken = self._take_some()
+        taken = self.intake.take()
         self.is_looking = False
         self.looked()
         self._empty = 0 if taken else self._empty + 1
@@ -160,28 +161,18 @@ class MediaPort:
         else:
             self._loop.add_reader(self.socket.fileno(), self._readable)
 
-    def _take_some(self) -> int:
-        """How many datagrams there were; at most `BURST`."""
-        receive = self._receive if self.pktinfo is None else self._receive_at
-        for taken in range(BURST):
-            try:
-                datagram, source = receive()
-            except (BlockingIOError, InterruptedError):
-                return taken
-            except OSError:  # an ICMP error of an earlier send
-                self.counts["receive_failed"] += 1
-                continue
-            self.take(datagram, source)
-        return BURST
-
     def take(self, datagram: bytes, source: Address) -> None:
         """`datagram`, and no fault of ours silences the port for every other peer."""
         try:
             self.datagram(datagram, source)
         except Exception:
-            self.counts["fault"] += 1
-            if self.counts["fault"] < 10:
+            if self._is_worth_a_line():
                 log.exception("a datagram was not handled", kind=classify(datagram).name)
+
+    def _is_worth_a_line(self) -> bool:
+        """Counts a fault; of the first the log tells."""
+        self.counts["fault"] += 1
+        return self.counts["fault"] < 10
 
     def _lost(self, address: OverTcp) -> None:
         """A connection has ended, and with it its address."""
@@ -189,17 +180,17 @@ class MediaPort:
         if peer is not None:
             peer.lost(address)
 
-    def _receive(self) -> tuple[bytes, Address]:
-        datagram, source = self.socket.recvfrom(_DATAGRAM)
-        return datagram, source if len(source) == 2 else source[:2]
-
-    def _receive_at(self) -> tuple[bytes, Address]:
-        datagram, control, _, source = self.socket.recvmsg(_DATAGRAM, _CONTROL)
-        own = next((data for level, kind, data in control if (level, kind) == self.pktinfo), b"")
-        is_ipv4 = len(own) == _IPV4_PKTINFO.size
-        # Our address, and any interface: a route may change, the address must not.
-        answer_from = _IPV4_PKTINFO.pack(0, own[4:8], bytes(4)) if is_ipv4 else own[:16] + bytes(4)
-        return datagram, (source[0], source[1], answer_from)
+    def heard(self, peer: Peer, header: Header, payload: bytes, now_ms: int) -> None:
+        """A packet of media, authentic and new, to whoever listens; a fault of ours as in `take`."""
+        listener = peer.listener
+        if listener is None or peer.is_closed:
+            self.counts["dropped_early"] += 1
+            return
+        try:
+            listener.rtp(header, payload, now_ms)
+        except Exception:
+            if self._is_worth_a_line():
+                log.exception("a packet of media was not handled")
 
     def datagram(self, datagram: bytes, source: Address) -> None:
         """Hand one datagram to whom it belongs, or drop it."""

@@ -1,9 +1,9 @@
 """The relay: shows and sessions of one process behind one UDP port.
 
 Owns: the port, the shows, the sessions, the flush, the tasks that tick.
-Invariant: no more than `max_sessions` sessions, `max_pending` unfinished ones and `max_per_account` in which one
-account watches; every task ends with the relay; the loop is never held for more than about ten milliseconds by a
-fan-out.
+Invariant: no more than `max_sessions` sessions, `max_pending` unfinished ones (`host_places` more for publishers) and
+`max_per_account` in which one account watches; every task ends with the relay; the loop is never held for more than
+about ten milliseconds by a fan-out.
 """
 
 import asyncio
@@ -19,14 +19,15 @@ from msgspec import Struct
 from media.clock import now_ms
 from media.config import RelayConfig
 from media.core import sdp
+from media.core.audience import ROW
 from media.core.catchup import STEP_MS
 from media.core.formats import Codec, Kind
 from media.core.history import Packet
 from media.core.srtp import MAX_SOURCES
-from media.flush import HOLD_S, SLICE, Flush
+from media.flush import HOLD_S, Flush
 from media.layer import Layer
 from media.links import Links
-from media.native import egress_for
+from media.native import egress_for, intake_for
 from media.newcomers import ROUND_PACKETS
 from media.peer import Peer
 from media.port import MediaPort
@@ -57,6 +58,8 @@ class Session(Struct, frozen=True, kw_only=True):
     peer: Peer
     answer: str
     member: Publisher | Subscriber
+    address: str = ""
+    """Where it was asked for, as HTTP saw it."""
 
     @property
     def etag(self) -> str:
@@ -95,7 +98,7 @@ class Relay:
         """Each account's sessions as a viewer, the oldest first."""
         self._loud: set[SessionId] = set()
         """Those that sent more reports than are heard; they are told of once."""
-        self._joining: dict[SessionId, Peer] = {}
+        self._joining: dict[SessionId, Session] = {}
         """Sessions that had not finished ICE and DTLS when it was last looked at."""
         self._hurry = asyncio.Event()
         self._tasks = asyncio.TaskGroup()
@@ -109,6 +112,7 @@ class Relay:
             await self._port.open_tcp(self.config.tcp_port)
         self._numbers = self._port.number, self._port.tcp.number
         self._egress = egress_for(self._port, native=self.config.native)
+        self._port.intake = intake_for(self._port, native=self.config.native)
         self._flush = Flush(self._port, self._egress, self.config.flush_ms)
         self._port.looked = self._flush.flush
         await self._tasks.__aenter__()
@@ -200,7 +204,7 @@ class Relay:
         Raises NotAcceptable (no common codec) or Unavailable (too many sessions).
         """
         chosen = sdp.choose_from_publisher(offer)
-        show, peer = self._open(show_id, offer)
+        show, peer = self._open(show_id, offer, spare=self.config.host_places)
         codecs = {item.payload_type: item.codec for choice in chosen for item in choice.formats}
         h264 = [item for choice in chosen for item in choice.formats if item.codec is Codec.H264]
         profile = sdp.profile_level_id(h264[0]) if h264 else ""
@@ -218,7 +222,7 @@ class Relay:
         answer = sdp.answer(offer, chosen, self._local(peer), ssrcs=None)
         return self._keep(show, account_id, publisher, answer)
 
-    def subscribe(self, show_id: ShowId, account_id: AccountId, offer: sdp.Offer) -> Session:
+    def subscribe(self, show_id: ShowId, account_id: AccountId, offer: sdp.Offer, address: str = "") -> Session:
         """A WHEP session; without a host it waits for one, whichever codec that brings.
 
         Raises NotAcceptable (it cannot take what is on air) or Unavailable.
@@ -229,6 +233,7 @@ class Relay:
         chosen = sdp.choose_for_subscriber(offer, on_air.h264_profile if on_air else "")
         if on_air:
             sdp.must_take(chosen, list(on_air.codecs.values()))
+        self._spread(address)
         show, peer = self._open(show_id, offer)
         self._make_room(account_id)
         terms = {choice.kind: choice.terms for choice in chosen}
@@ -236,7 +241,7 @@ class Relay:
         show.subscribers.add(subscriber)
         local = self._local(peer)
         answer = sdp.answer(offer, chosen, local, ssrcs=subscriber.ssrcs, repair_ssrcs=subscriber.repair_ssrcs)
-        return self._keep(show, account_id, subscriber, answer)
+        return self._keep(show, account_id, subscriber, answer, address)
 
     def session(self, session_id: str, show_id: str, *, is_publisher: bool) -> Session:
         """A live session. Raises NotFound for one that ended, or that belongs to another resource."""
@@ -262,10 +267,11 @@ class Relay:
             if session.show_id == show_id:
                 self.end(session)
 
-    def _open(self, show_id: ShowId, offer: sdp.Offer) -> tuple[Show, Peer]:
+    def _open(self, show_id: ShowId, offer: sdp.Offer, spare: int = 0) -> tuple[Show, Peer]:
         if not self._is_open:
             raise GoingAway(retry_after_ms=_RETRY_MS)
-        if len(self._sessions) >= self.config.max_sessions or self._are_too_many_joining():
+        is_full = len(self._sessions) >= self.config.max_sessions + spare
+        if is_full or self._are_joining(self.config.max_pending + spare):
             raise Unavailable("Too many viewers are joining; try again", retry_after_ms=_RETRY_MS)
         show = self._show(show_id)
         show.quiet_since_ms = now_ms()
@@ -291,12 +297,17 @@ class Relay:
         for session in held[: max(0, len(held) - self.config.max_per_account + 1)]:
             self.end(session)
 
-    def _are_too_many_joining(self) -> bool:
+    def _spread(self, address: str) -> None:
+        most = self.config.max_pending_per_address
+        if self._are_joining(most) and sum(one.address == address for one in self._joining.values()) >= most:
+            raise Unavailable("Too many from your address are joining; try again", retry_after_ms=_RETRY_MS)
+
+    def _are_joining(self, many: int) -> bool:
         """Only when it seems so is each one looked at: a join must not cost more the more there are who watch."""
-        return len(self._joining) >= self.config.max_pending and self._pending() >= self.config.max_pending
+        return len(self._joining) >= many and self._pending() >= many
 
     def _pending(self) -> int:
-        self._joining = {name: peer for name, peer in self._joining.items() if peer.sender is None}
+        self._joining = {name: one for name, one in self._joining.items() if one.peer.sender is None}
         return len(self._joining)
 
     def _local(self, peer: Peer) -> sdp.Local:
@@ -311,7 +322,9 @@ class Relay:
             session=secrets.randbits(62),
         )
 
-    def _keep(self, show: Show, account_id: AccountId, member: Publisher | Subscriber, answer: str) -> Session:
+    def _keep(
+        self, show: Show, account_id: AccountId, member: Publisher | Subscriber, answer: str, address: str = ""
+    ) -> Session:
         is_publisher = isinstance(member, Publisher)
         session = Session(
             session_id=SessionId(new_id("pub" if is_publisher else "sub") + self.config.session_suffix),
@@ -321,9 +334,10 @@ class Relay:
             peer=member.peer,
             answer=answer,
             member=member,
+            address=address,
         )
         self._sessions[session.session_id] = session
-        self._joining[session.session_id] = session.peer
+        self._joining[session.session_id] = session
         if not is_publisher:
             self._watched_by.setdefault(account_id, {})[session.session_id] = session
         self._tasks.create_task(self._live(session), name=session.session_id)
@@ -425,8 +439,8 @@ class Relay:
 
     async def _report(self, show: Show) -> None:
         subscribers = [subscriber for subscriber in show.subscribers if subscriber.peer.is_up]
-        for at in range(0, len(subscribers), SLICE):
-            for subscriber in subscribers[at : at + SLICE]:
+        for at in range(0, len(subscribers), ROW):
+            for subscriber in subscribers[at : at + ROW]:
                 subscriber.report_again(now_ms())
                 subscriber.consider(now_ms())
             await asyncio.sleep(0)

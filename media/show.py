@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 from msgspec import Struct
 
 from media.clock import now_ms as clock
+from media.core.audience import Audience, Row
 from media.core.formats import Codec, Kind
 from media.core.history import Packet
 from media.core.layers import OFF, Move, Rung
@@ -69,7 +70,7 @@ class ShowStats(Struct, frozen=True, kw_only=True):
 class Batch(NamedTuple):
     """What one group of subscribers gets at a flush."""
 
-    subscribers: Sequence[Subscriber]
+    rows: Sequence[Row[Subscriber]]
     runs: Sequence[Run]
 
 
@@ -96,7 +97,7 @@ class Show:
         """The sound's rate, when the layers were ranked last."""
         self.feed: Feed | None = None
         self.subscribers: set[Subscriber] = set()
-        self.listeners: set[Subscriber] = set()
+        self.listeners: Audience[Subscriber] = Audience()
         """Those who get sound alone, or wait for their first picture."""
         self.host_present = False
         self.quiet_since_ms = 0
@@ -272,8 +273,9 @@ class Show:
         self._ask(layer.number)
 
     def parted(self, subscriber: Subscriber) -> None:
-        for group in (self.subscribers, self.listeners, self._unreported, self._awaiting_sound):
+        for group in (self.subscribers, self._unreported, self._awaiting_sound):
             group.discard(subscriber)
+        self.listeners.discard(subscriber)
         for layer in self.layers:
             layer.viewers.discard(subscriber)
             layer.wished.pop(subscriber, None)
@@ -345,9 +347,9 @@ class Show:
             runs = plan([*packets, *sound] if layer.viewers else packets)
             layer.gone(runs)
             if layer.viewers and runs:
-                batches.append(Batch(list(layer.viewers), runs))
+                batches.append(Batch(layer.viewers.rows, runs))
         if self.listeners and sound:
-            batches.append(Batch(list(self.listeners), plan(sound)))
+            batches.append(Batch(self.listeners.rows, plan(sound)))
         self._go_on()
         return batches
 

@@ -23,7 +23,9 @@ async def subscribe(request: Request) -> Response:
     show = request.path_params["show"]
     principal = await gate_of(request).subscriber(bearer(request), show, joining=True)
     offer = parse_offer(await read_sdp(request))
-    return created(request, ENDPOINT, relay_of(request).subscribe(ShowId(show), principal.account_id, offer))
+    address = request.client.host if request.client else ""
+    session = relay_of(request).subscribe(ShowId(show), principal.account_id, offer, address)
+    return created(request, ENDPOINT, session)
 
 
 async def change(request: Request) -> Response:

@@ -88,9 +88,13 @@ class Undecided:
     def refuse_due(self, now_ms: int) -> list[Entry]:
         """Whoever has been in doubt for too long is told no; these are they."""
         due = [e for e in self._entries.values() if now_ms >= e.until_ms and e.tap.hold_id not in self._told_no]
-        for entry in due:
-            self.refuse(entry.tap.hold_id, HoldState.EXPIRED)
+        self.refuse_all(due)
         return due
+
+    def refuse_all(self, entries: Iterable[Entry]) -> None:
+        """Their buyers do not get it: the truth has said so, or nobody in time."""
+        for entry in entries:
+            self.refuse(entry.tap.hold_id, HoldState.EXPIRED)
 
     def hold(self, hold_id: str) -> Hold | None:
         """What the buyer is shown; None if it is not one of these."""
@@ -102,8 +106,9 @@ class Undecided:
         return list(dict.fromkeys(entry.product for entry in self._entries.values()))
 
     def waits(self, show_id: str, variant_id: str) -> bool:
-        """True while a tap on this product waits: later ones stand behind it."""
-        return any(entry.product == (show_id, variant_id) for entry in self._entries.values())
+        """True while a tap on this product waits: later ones stand behind it. Who was told no waits for nothing."""
+        product = (show_id, variant_id)
+        return any(entry.product == product and name not in self._told_no for name, entry in self._entries.items())
 
     def to_replay(self, product: tuple[ShowId, VariantId], now_ms: int, most: int) -> list[Entry]:
         """The head of a product's line."""

@@ -110,7 +110,8 @@ class Roster(Generic[P]):
 
     def __init__(self) -> None:
         self._by_ufrag: dict[str, P] = {}
-        self._by_address: dict[Address, P] = {}
+        self.by_address: dict[Address, P] = {}
+        """To be read alone; media/native keeps it."""
         self._addresses: dict[int, dict[Address, None]] = {}
         """In the order of their last checks."""
         self._ufrags: dict[int, set[str]] = {}
@@ -121,7 +122,7 @@ class Roster(Generic[P]):
     @property
     def addresses(self) -> int:
         """How many addresses are validated, over all peers."""
-        return len(self._by_address)
+        return len(self.by_address)
 
     def enrol(self, ufrag: str, peer: P) -> None:
         """Let checks that name `ufrag` find `peer`; an ICE restart enrols a second name."""
@@ -137,7 +138,7 @@ class Roster(Generic[P]):
         return self._by_ufrag.get(ufrag)
 
     def at(self, address: Address) -> P | None:
-        return self._by_address.get(address)
+        return self.by_address.get(address)
 
     def validate(self, address: Address, peer: P, *, keep: Address | None = None) -> Address | None:
         """Note that a valid check of `peer` came from `address`.
@@ -150,15 +151,15 @@ class Roster(Generic[P]):
         driven_out = next((old for old in held if old != keep), None) if len(held) >= MAX_ADDRESSES else None
         if driven_out is not None:
             del held[driven_out]
-            if self._by_address.get(driven_out) is peer:
-                del self._by_address[driven_out]
+            if self.by_address.get(driven_out) is peer:
+                del self.by_address[driven_out]
         held[address] = None
-        self._by_address[address] = peer
+        self.by_address[address] = peer
         return driven_out
 
     def leave(self, address: Address) -> P | None:
         """Forget one address; whose it was."""
-        peer = self._by_address.pop(address, None)
+        peer = self.by_address.pop(address, None)
         if peer is not None:
             self._addresses.get(id(peer), {}).pop(address, None)
         return peer
@@ -168,5 +169,5 @@ class Roster(Generic[P]):
         for ufrag in self._ufrags.pop(id(peer), ()):
             self._by_ufrag.pop(ufrag, None)
         for address in self._addresses.pop(id(peer), ()):
-            if self._by_address.get(address) is peer:
-                del self._by_address[address]
+            if self.by_address.get(address) is peer:
+                del self.by_address[address]

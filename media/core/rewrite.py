@@ -126,7 +126,8 @@ class Line:
         self.extensions = BLANK
         """The block of `extensions.template`."""
         self.press: Press | None = None
-        """Which timestamps this line gives besides the shift: a newcomer's, until it is live."""
+        """Which timestamps this line gives besides the shift: a newcomer's, until it is live. Given before anything is
+        sent by it, or never."""
         self.repair: Repair | None = None
         """The line that retransmissions go by (RFC 4588); None: they go by this one, with the same bits."""
         self.payload_types = payload_types

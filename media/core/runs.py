@@ -54,9 +54,9 @@ def plan(packets: Sequence[Packet]) -> list[Run]:
     audio = [packet for packet in packets if packet.kind is Kind.AUDIO]
     groups = _group(video)
     for group in groups:
-        if audio and _has_room(group, audio[0]):
-            group.append(audio.pop(0))
-    return [_finish(group) for group in groups] + regroup(audio)
+        if audio and group.has_room(size_of(audio[0])):
+            group.add(audio.pop(0))
+    return [group.finished() for group in groups] + regroup(audio)
 
 
 def regroup(packets: Sequence[Packet]) -> list[Run]:
@@ -72,41 +72,59 @@ def regroup(packets: Sequence[Packet]) -> list[Run]:
     return [Run(tuple(group), size_of(group[0])) for group in groups]
 
 
-def _group(packets: Sequence[Packet]) -> list[list[Packet]]:
-    groups: list[list[Packet]] = []
-    low = high = 0
+class _Group:
+    """A run in the making."""
+
+    __slots__ = ("fixed", "high", "is_ended", "last", "low", "packets")
+
+    def __init__(self, packet: Packet, size: int) -> None:
+        self.packets = [packet]
+        self.low = self.high = self.last = size
+        self.is_ended = False
+        """By a short one, behind which there is only room for sound."""
+        self.fixed = {size} if packet.padded else set[int]()
+        """Sizes of those that came padded, which cannot be padded again by us."""
+
+    def add(self, packet: Packet, size: int = 0) -> None:
+        self.packets.append(packet)
+        self.last = size or size_of(packet)
+        if packet.padded:
+            self.fixed.add(self.last)
+
+    def takes(self, size: int) -> bool:
+        """Whether a packet of this size may stand among the others, all padded to the longest."""
+        high = max(self.high, size)
+        return high - min(self.low, size) <= MAX_PAD and self.fixed <= {high}
+
+    def has_room(self, size: int) -> bool:
+        """For a packet of sound, of this size, at the end."""
+        is_free = len(self.packets) < MAX_SEGMENTS and size <= self.high and self.high - self.last <= MAX_PAD
+        return is_free and self.fixed <= {self.high}
+
+    def finished(self) -> Run:
+        high, packets = self.high, self.packets
+        last = packets.pop()
+        packets = [packet if size_of(packet) == high else _padded(packet, high) for packet in packets]
+        if last.kind is Kind.VIDEO and not last.padded and high - self.last <= NEARLY:
+            last = _padded(last, high)
+        return Run((*packets, last), high)
+
+
+def _group(packets: Sequence[Packet]) -> list[_Group]:
+    groups: list[_Group] = []
     for packet in packets:
-        size = size_of(packet)
-        fits = bool(groups) and len(groups[-1]) < MAX_SEGMENTS and high >= low  # high < low: ended by a short one
-        if fits and max(high, size) - min(low, size) <= MAX_PAD and not _is_padded(groups[-1], max(high, size)):
-            groups[-1].append(packet)
-            low, high = min(low, size), max(high, size)
-        elif fits and size < high:
-            groups[-1].append(packet)
-            low, high = 1, 0
+        size, group = size_of(packet), groups[-1] if groups else None
+        if group is None or group.is_ended or len(group.packets) >= MAX_SEGMENTS:
+            groups.append(_Group(packet, size))
+        elif group.takes(size):
+            group.add(packet, size)
+            group.low, group.high = min(group.low, size), max(group.high, size)
+        elif size < group.high:
+            group.add(packet, size)
+            group.is_ended = True
         else:
-            groups.append([packet])
-            low = high = size
+            groups.append(_Group(packet, size))
     return groups
-
-
-def _is_padded(group: Sequence[Packet], size: int) -> bool:
-    """A packet that came padded cannot be padded again by us."""
-    return any(packet.padded and size_of(packet) != size for packet in group)
-
-
-def _has_room(group: Sequence[Packet], packet: Packet) -> bool:
-    if len(group) >= MAX_SEGMENTS:
-        return False
-    high = max(size_of(held) for held in group)
-    return size_of(packet) <= high and high - size_of(group[-1]) <= MAX_PAD and not _is_padded(group, high)
-
-
-def _finish(group: Sequence[Packet]) -> Run:
-    high, last = max(size_of(packet) for packet in group), group[-1]
-    if last.kind is Kind.VIDEO and not last.padded and high - size_of(last) <= NEARLY:
-        last = _padded(last, high)
-    return Run((*(_padded(packet, high) for packet in group[:-1]), last), high)
 
 
 def _padded(packet: Packet, size: int) -> Packet:

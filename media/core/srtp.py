@@ -137,6 +137,15 @@ class GcmReceiver:
         self._rtp: dict[int, Window] = {}
         self._rtcp: dict[int, Window] = {}
 
+    @property
+    def rtp_key(self) -> bytes:
+        """For media.native."""
+        return self._keys.rtp_key
+
+    @property
+    def rtp_salt(self) -> bytes:
+        return self._keys.rtp_salt.to_bytes(SALT_BYTES, "big")
+
     def unprotect(self, packet: bytes, header_size: int) -> bytes | None:
         """The payload of an SRTP packet; None if it is forged, replayed or from one source too many."""
         ssrc, sequence = int.from_bytes(packet[8:12], "big"), int.from_bytes(packet[2:4], "big")

@@ -1,10 +1,11 @@
-"""The egress in C, where it is built, behind the interface of media/egress.py.
+"""The egress and the intake in C, where they are built, behind the interfaces of media/egress.py and media/intake.py.
 
 Owns: the choice between the two. Invariant: an installation without a compiler has the pure one and lacks nothing
 but speed.
 """
 
 from media.egress import Egress
+from media.intake import Intake
 from media.native.loader import load
 from media.port import MediaPort
 
@@ -22,3 +23,12 @@ def egress_for(port: MediaPort, *, native: bool | None = None) -> Egress:
     from media.native.egress import NativeEgress  # noqa: PLC0415 - it imports the extension
 
     return NativeEgress(port)
+
+
+def intake_for(port: MediaPort, *, native: bool | None = None) -> Intake:
+    """The intake of a port, chosen as its egress is; what is demanded and not there `egress_for` refuses."""
+    if native is False or load().fanout is None:
+        return Intake(port)
+    from media.native.intake import NativeIntake  # noqa: PLC0415 - it imports the extension
+
+    return NativeIntake(port)

@@ -11,7 +11,9 @@
  */
 #define TEXTS
 #include "text.h"
+#include "inbox.h"
 #include "job.h"
+#include "opener.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -84,7 +86,7 @@ fan(PyObject *Py_UNUSED(module), PyObject *args)
     Job *job = new_job(fd, level, kind);
     if (!job)
         return NULL;
-    targets = PySequence_Tuple(given_targets);
+    targets = Py_IS_TYPE(given_targets, roll_type) ? Py_NewRef(given_targets) : PySequence_Tuple(given_targets);
     runs = targets ? PySequence_Tuple(given_runs) : NULL;
     held = runs ? PyList_New(0) : NULL;
     if (!held)
@@ -97,7 +99,7 @@ fan(PyObject *Py_UNUSED(module), PyObject *args)
     }
     if (read_runs(job, runs, held) < 0)
         goto end;
-    job->target_count = PyTuple_Size(targets);
+    job->target_count = PyTuple_Check(targets) ? PyTuple_Size(targets) : roll_size(targets);
     if (read_targets(job, targets) == 0)
         result = done(job);
 end:
@@ -130,7 +132,8 @@ hurry(PyObject *Py_UNUSED(module), PyObject *args)
 }
 
 #define EACH_TEXT(DO) \
-    DO(_fanout, c) DO(cipher, c) DO(cipher, h) DO(job, h) DO(runs, c) DO(send, c) DO(targets, c) DO(text, h)
+    DO(_fanout, c) DO(cipher, c) DO(cipher, h) DO(crypto, c) DO(crypto, h) DO(inbox, c) DO(inbox, h) DO(job, h) \
+    DO(opener, c) DO(opener, h) DO(roll, c) DO(runs, c) DO(send, c) DO(targets, c) DO(text, h)
 #define DECLARE(name, kind) \
     extern const char text_##name##_##kind[] __attribute__((visibility("hidden"))); \
     extern const char text_##name##_##kind##_end[] __attribute__((visibility("hidden")));
@@ -167,7 +170,8 @@ tells_no_gso(PyObject *Py_UNUSED(module), PyObject *number)
 
 static PyMethodDef methods[] = {
     {"use_crypto", use_crypto, METH_VARARGS,
-     "use_crypto(new, free, init, update, final, ctrl, aes_128_gcm, aes_256_gcm): addresses of libcrypto's EVP."},
+     "use_crypto(new, free, init, update, final, ctrl, aes_128_gcm, aes_256_gcm, then init, update, final to decrypt):\n"
+     "addresses of libcrypto's EVP."},
     {"fan", fan, METH_VARARGS,
      "fan(fd, pktinfo_level, pktinfo_type, targets, runs): (left, packets, octets, sends, failed).\n\n"
      "`left` holds (target, run, segment) from which on a target's runs are still to be sent."},
@@ -192,7 +196,7 @@ PyInit__fanout(void)
         {&names.rtp_key, "rtp_key"}, {&names.rtp_salt, "rtp_salt"}, {&names.lines, "lines"},
         {&names.payload_types, "payload_types"}, {&names.numbers, "numbers"},
         {&names.payload_bytes, "payload_bytes"}, {&names.extensions, "extensions"},
-        {&names.press, "press"},
+        {&names.press, "press"}, {&names.changes, "changes"},
     };
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
         if (!*wanted[i].at && !(*wanted[i].at = PyUnicode_InternFromString(wanted[i].text)))
@@ -200,9 +204,19 @@ PyInit__fanout(void)
     PyObject *module = PyModule_Create(&definition);
     if (!module)
         return NULL;
-    if (!make_cipher_type() || PyModule_AddObjectRef(module, "Cipher", (PyObject *)cipher_type) < 0) {
-        Py_DECREF(module);
-        return NULL;
-    }
+    const struct {
+        const char *name;
+        PyObject *type;
+    } types[] = {
+        {"Cipher", (PyObject *)make_cipher_type()},
+        {"Opener", (PyObject *)make_opener_type()},
+        {"Inbox", make_inbox_type()},
+        {"Roll", (PyObject *)make_roll_type()},
+    };
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (!types[i].type || PyModule_AddObjectRef(module, types[i].name, types[i].type) < 0) {
+            Py_DECREF(module);
+            return NULL;
+        }
     return module;
 }

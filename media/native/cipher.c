@@ -8,26 +8,7 @@ TEXT_OF(cipher_c)
 
 enum { GET_TAG = 0x10 };    /* EVP_CTRL_AEAD_GET_TAG */
 
-static Crypto evp;
 PyTypeObject *cipher_type;
-
-PyObject *
-use_crypto(PyObject *Py_UNUSED(module), PyObject *args)
-{
-    unsigned long long found[8];
-    if (!PyArg_ParseTuple(args, "KKKKKKKK", &found[0], &found[1], &found[2], &found[3], &found[4], &found[5],
-                          &found[6], &found[7]))
-        return NULL;
-    for (int i = 0; i < 8; i++) {
-        if (!found[i]) {
-            PyErr_SetString(PyExc_ValueError, "a function of libcrypto is missing");
-            return NULL;
-        }
-        void *address = (void *)(uintptr_t)found[i];
-        memcpy((char *)&evp + i * sizeof address, &address, sizeof address);
-    }
-    Py_RETURN_NONE;
-}
 
 void
 leave_seat(Seat *seat)
@@ -46,7 +27,7 @@ cipher_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(kwargs))
     Py_ssize_t key_size, salt_size;
     if (!PyArg_ParseTuple(args, "y#y#", &key, &key_size, &salt, &salt_size))
         return NULL;
-    if ((key_size != 16 && key_size != 32) || salt_size != NONCE || !evp.context) {
+    if ((key_size != 16 && key_size != 32) || salt_size != NONCE || !crypto) {
         PyErr_SetString(PyExc_ValueError, "a key of 16 or 32 bytes, a salt of 12, and libcrypto are needed");
         return NULL;
     }
@@ -55,10 +36,10 @@ cipher_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(kwargs))
     if (!self)
         return NULL;
     memcpy(self->salt, salt, NONCE);
-    self->evp = evp;
-    self->context = evp.context();
-    const void *kind = key_size == 16 ? evp.aes_128_gcm() : evp.aes_256_gcm();
-    if (!self->context || evp.begin(self->context, kind, NULL, (const unsigned char *)key, NULL) != 1) {
+    self->crypto = crypto;
+    self->context = crypto->context();
+    const void *kind = key_size == 16 ? crypto->aes_128_gcm() : crypto->aes_256_gcm();
+    if (!self->context || crypto->begin(self->context, kind, NULL, (const unsigned char *)key, NULL) != 1) {
         Py_DECREF(self);
         PyErr_SetString(PyExc_RuntimeError, "libcrypto refused the key");
         return NULL;
@@ -71,7 +52,7 @@ cipher_dealloc(Cipher *self)
 {
     PyTypeObject *type = Py_TYPE((PyObject *)self);
     if (self->context)
-        self->evp.release(self->context);
+        self->crypto->release(self->context);
     Py_XDECREF(self->address);
     for (int i = 0; i < KINDS; i++)
         leave_seat(&self->seats[i]);
@@ -84,13 +65,8 @@ seal(Cipher *cipher, uint32_t ssrc, uint64_t index, int header, const uint8_t *p
 {
     uint8_t nonce[NONCE];
     int done = 0, rest = 0;
-    /* 00 00 | SSRC | cycles and sequence, 48 bits; xor salt (RFC 7714 section 8.1) */
-    memcpy(nonce, cipher->salt, NONCE);
-    for (int i = 0; i < 4; i++)
-        nonce[2 + i] ^= (uint8_t)(ssrc >> (24 - 8 * i));
-    for (int i = 0; i < 6; i++)
-        nonce[6 + i] ^= (uint8_t)(index >> (40 - 8 * i));
-    const Crypto *with = &cipher->evp;
+    make_nonce(nonce, cipher->salt, ssrc, index);
+    const Crypto *with = cipher->crypto;
     return with->begin(cipher->context, NULL, NULL, NULL, nonce) == 1 &&
            with->update(cipher->context, NULL, &done, out, header) == 1 &&
            (size == 0 || with->update(cipher->context, out + header, &done, payload, size) == 1) &&

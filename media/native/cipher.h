@@ -2,39 +2,16 @@
 #ifndef CIPHER_H
 #define CIPHER_H
 
-#define PY_SSIZE_T_CLEAN
-#define Py_LIMITED_API 0x030B0000
-#include <Python.h>
+#include "crypto.h"
 
-#ifndef __linux__
-#error "segmentation offload is Linux's; elsewhere the pure twin serves"
-#endif
-
-#include <stdint.h>
 #include <sys/socket.h>
 
 #pragma GCC visibility push(hidden)
 
 enum {
-    HEADER = 12,
-    TAG = 16,
-    NONCE = 12,
-    BUFFER = 65536,
     MAX_PKTINFO = 20,   /* struct in6_pktinfo */
     KINDS = 2,          /* media.core.formats.Kind: sound and picture */
 };
-
-/* libcrypto, by pointers that media/native/loader.py finds: neither its headers nor its version matter. */
-typedef struct {
-    void *(*context)(void);
-    void (*release)(void *);
-    int (*begin)(void *, const void *, void *, const unsigned char *, const unsigned char *);
-    int (*update)(void *, unsigned char *, int *, const unsigned char *, int);
-    int (*finish)(void *, unsigned char *, int *);
-    int (*control)(void *, int, int, void *);
-    const void *(*aes_128_gcm)(void);
-    const void *(*aes_256_gcm)(void);
-} Crypto;
 
 /* What is known of the line that a kind of media went by last: an unchanged one costs the interpreter one look-up. */
 typedef struct {
@@ -47,7 +24,7 @@ typedef struct {
 
 typedef struct {
     PyObject_HEAD
-    Crypto evp;                        /* a context is freed by the library that made it */
+    const Crypto *crypto;              /* whose `context` is */
     void *context;
     uint8_t salt[NONCE];
     PyObject *address;                 /* what `name` was made from */
@@ -60,7 +37,6 @@ typedef struct {
 
 extern PyTypeObject *cipher_type;
 
-PyObject *use_crypto(PyObject *module, PyObject *args);
 PyTypeObject *make_cipher_type(void);
 void leave_seat(Seat *seat);
 

@@ -7,6 +7,7 @@ Invariant: what C leaves undone is done here at once, in order for each target, 
 from collections.abc import Sequence
 from typing import Final
 
+from media.core.audience import Row
 from media.core.history import Packet
 from media.core.runs import Run, regroup
 from media.egress import Egress, Target
@@ -26,7 +27,7 @@ class NativeEgress(Egress):
             super().send(targets, runs)  # it goes behind what waits
             return
         level, kind = self._port.pktinfo or _NOWHERE
-        done = _fanout.fan(self._port.socket.fileno(), level, kind, targets, runs)
+        done = _fanout.fan(self._port.socket.fileno(), level, kind, _kept(targets), runs)
         for place, run, segment in self._count(done):
             self._rest(targets[place], runs[run:], segment)
 
@@ -57,3 +58,13 @@ class NativeEgress(Egress):
         for run in runs:
             self._run(target, peer.sender, peer.address, run, segment)
             segment = 0
+
+
+def _kept(targets: Sequence[Target]) -> Sequence[Target] | _fanout.Roll:
+    """A row by what C knows of it; others are read each time."""
+    if not isinstance(targets, Row):
+        return targets
+    roll = targets.twin
+    if not isinstance(roll, _fanout.Roll):
+        roll = targets.twin = _fanout.Roll(targets)
+    return roll

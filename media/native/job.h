@@ -33,8 +33,10 @@ typedef struct {
 } Track;
 
 typedef struct {
-    PyObject *line;     /* owned; NULL where the target takes no such track */
+    PyObject *line;     /* owned; NULL where the target takes no such track, or it is kept in a roll */
     Seat *seat;         /* where its numbers were; of the target's cipher */
+    int64_t *numbers;   /* of a line in a roll */
+    int is_taken;
     uint8_t payload_type;
     uint32_t ssrc, timestamp_shift;
     uint8_t block[BLOCK];
@@ -67,10 +69,13 @@ typedef struct {
     uint8_t buffer[BUFFER];
 } Job;
 
+/* What stands in Line.numbers of media/core/rewrite.py, each of 64 bits. */
+enum { FIRST, SHIFT, TIMESTAMP_SHIFT, SSRC, PACKETS, OCTETS, NUMBERS };
+
 /* Attributes that are asked for, interned. */
 extern struct Names {
     PyObject *peer, *sender, *address, *is_closed, *uses_gso, *twin, *rtp_key, *rtp_salt, *lines, *payload_types,
-        *numbers, *payload_bytes, *extensions, *press;
+        *numbers, *payload_bytes, *extensions, *press, *changes;
 } names;
 
 /* runs.c: -1 with an exception. */
@@ -82,11 +87,25 @@ int regroup(Job *job, PyObject *packets, int count);
 
 /* targets.c: likewise. */
 
+/* A tuple, or a Roll. */
 int read_targets(Job *job, PyObject *targets);
+int read_target(Job *job, PyObject *from, Target *target);
+/* 1: to be served; 0: passed over, or left. */
+int read_peer(PyObject *peer, Target *target);
+int read_block(PyObject *line, Line *into);
 /* What left, back into the numbers of the lines. */
 int count_lines(const Job *job);
 /* -1 with an exception; a number outside 64 bits is one. */
 int get_number(PyObject *of, PyObject *name, long long *out);
+
+/* roll.c: likewise. */
+
+/* What there is at `numbers` of a line now. */
+void read_numbers(const int64_t *numbers, Line *line);
+extern PyTypeObject *roll_type;
+PyTypeObject *make_roll_type(void);
+Py_ssize_t roll_size(PyObject *roll);
+int read_roll(Job *job, PyObject *roll);
 
 /* send.c: without the interpreter. */
 

@@ -32,6 +32,9 @@ _FUNCTIONS: Final = (
     "EVP_CIPHER_CTX_ctrl",
     "EVP_aes_128_gcm",
     "EVP_aes_256_gcm",
+    "EVP_DecryptInit_ex",
+    "EVP_DecryptUpdate",
+    "EVP_DecryptFinal_ex",
 )
 """In the order of `_fanout.use_crypto`; the same in OpenSSL 1.1, 3 and 4."""
 
@@ -112,11 +115,12 @@ def _addresses(library: ctypes.CDLL) -> list[int] | None:
 
 
 def _is_right(fanout: ModuleType) -> bool:
-    """Whether a packet comes out as from the reference."""
+    """Whether a packet comes out as from the reference, and one of the reference's is read."""
     sender = GcmSender(bytes(range(16)), bytes(range(12)))
-    header, payload, ssrc, index = b"\x80\x60" + bytes(range(10)), b"showfloor" * 20, 0xDEADBEEF, 0x12345_6789A
+    header, payload, ssrc, index = b"\x80\x60\x67\x89\0\1\2\3\xde\xad\xbe\xef", b"showfloor" * 20, 0xDEADBEEF, 0x6789
     try:
         sealed: bytes = fanout.Cipher(sender.rtp_key, sender.rtp_salt).seal(ssrc, index, header, payload)
+        opened: bytes | None = fanout.Opener(sender.rtp_key, sender.rtp_salt, 1).unprotect(sealed, len(header))
     except (RuntimeError, ValueError):
         return False
-    return sealed == sender.seal(ssrc << 48 | index, header, payload)
+    return sealed == sender.seal(ssrc << 48 | index, header, payload) and opened == payload

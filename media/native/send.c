@@ -125,7 +125,7 @@ send_run(Job *job, Target *target, const Run *run)
     for (int i = 0; i < run->count; i++) {
         const Packet *packet = &job->packets[run->first + i];
         const Line *line = &target->lines[packet->track];
-        if (!line->line || packet->sequence < line->first)
+        if (!line->is_taken || packet->sequence < line->first)
             continue;
         uint64_t index = (uint64_t)(packet->sequence + line->shift);
         int header = put_header(out, packet, line, index);
@@ -148,7 +148,7 @@ note_run(Job *job, Target *target, const Run *run)
     for (int i = 0; i < run->count; i++) {
         const Packet *packet = &job->packets[run->first + i];
         Line *line = &target->lines[packet->track];
-        if (line->line && packet->sequence >= line->first) {
+        if (line->is_taken && packet->sequence >= line->first) {
             line->packets++;
             line->octets += packet->size;
         }

@@ -8,10 +8,6 @@
 
 TEXT_OF(targets_c)
 
-/* What stands in Line.numbers of media/core/rewrite.py, each of 64 bits */
-
-enum { FIRST, SHIFT, TIMESTAMP_SHIFT, SSRC, PACKETS, OCTETS, NUMBERS };
-
 int
 get_number(PyObject *of, PyObject *name, long long *out)
 {
@@ -101,7 +97,7 @@ twin_of(PyObject *sender)
     return (Cipher *)twin;
 }
 
-static int
+int
 read_block(PyObject *of, Line *line)
 {
     char *block;
@@ -136,6 +132,15 @@ read_press(PyObject *of, Line *line)
     }
     Py_XDECREF(press);
     return failed ? -1 : 0;
+}
+
+void
+read_numbers(const int64_t *numbers, Line *line)
+{
+    line->first = numbers[FIRST];
+    line->shift = numbers[SHIFT];
+    line->timestamp_shift = (uint32_t)numbers[TIMESTAMP_SHIFT];
+    line->ssrc = (uint32_t)numbers[SSRC];
 }
 
 /* The numbers of a line, kept at hand in the seat of its kind; NULL with an exception. */
@@ -193,10 +198,8 @@ read_seated(const Job *job, const Track *track, Seat *seat, PyObject *from, Line
     line->line = Py_NewRef(from);
     line->seat = seat;
     line->payload_type = (uint8_t)payload_type;
-    line->first = numbers[FIRST];
-    line->shift = numbers[SHIFT];
-    line->timestamp_shift = (uint32_t)numbers[TIMESTAMP_SHIFT];
-    line->ssrc = (uint32_t)numbers[SSRC];
+    line->is_taken = 1;
+    read_numbers(numbers, line);
     return job->has_blocks && read_block(from, line) < 0 ? -1 : read_press(from, line);
 }
 
@@ -212,7 +215,7 @@ read_line(const Job *job, const Track *track, Cipher *cipher, PyObject *lines, L
 }
 
 /* 1: to be served; 0: passed over, or left; -1: an exception. */
-static int
+int
 read_peer(PyObject *peer, Target *target)
 {
     int result = -1;
@@ -239,7 +242,7 @@ end:
     return result;
 }
 
-static int
+int
 read_target(Job *job, PyObject *from, Target *target)
 {
     PyObject *peer = PyObject_GetAttr(from, names.peer);
@@ -266,10 +269,10 @@ read_targets(Job *job, PyObject *targets)
     }
     for (Py_ssize_t i = 0; i < job->target_count; i++) {
         job->targets[i].lines = job->lines + i * job->track_count;
-        if (read_target(job, PyTuple_GetItem(targets, i), &job->targets[i]) < 0)
+        if (PyTuple_Check(targets) && read_target(job, PyTuple_GetItem(targets, i), &job->targets[i]) < 0)
             return -1;
     }
-    return 0;
+    return PyTuple_Check(targets) ? 0 : read_roll(job, targets);
 }
 
 /* The seat may hold another line by now, where one peer stood in one call with two. */
@@ -278,7 +281,9 @@ count_lines(const Job *job)
 {
     for (Py_ssize_t i = 0; i < job->target_count * job->track_count; i++) {
         const Line *line = &job->lines[i];
-        int64_t *numbers = line->packets ? numbers_of(line->seat, line->line) : NULL;
+        int64_t *numbers = line->packets ? line->numbers : NULL;
+        if (line->packets && !numbers)
+            numbers = numbers_of(line->seat, line->line);
         if (numbers) {
             numbers[PACKETS] += line->packets;
             numbers[OCTETS] += line->octets;

@@ -37,6 +37,7 @@ class Site:
     base_url: str
     host: str
     operator: str
+    moderator: str
     merchant: str = ""
     """An operator's token for every show."""
 
@@ -125,7 +126,7 @@ async def running(settings: Settings) -> AsyncIterator[Site]:
         task.result()
     bound = ready.result()
     tokens = {role: issue_token(bound, SHOW, role, role.value.title(), 1) for role in Role}
-    made = Site(bound.base_url, tokens[Role.HOST], tokens[Role.OPERATOR])
+    made = Site(bound.base_url, tokens[Role.HOST], tokens[Role.OPERATOR], tokens[Role.MODERATOR])
     made.merchant = issue_token(bound, None, Role.OPERATOR, "Merchant", 1)
     try:
         await stock_up(made, made.merchant)

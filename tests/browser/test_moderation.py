@@ -99,3 +99,31 @@ async def test_words_are_decided_in_the_console_and_refused_in_words(site, watch
         await say(watch, text)
         await expect(watch.get_by_test_id("chat-notice")).to_contain_text(why)
     await expect(console.get_by_test_id("chat-list").locator("li")).to_have_count(0)
+
+
+async def test_the_host_lifts_a_sanction_without_the_console(site, watch, studio):
+    await say(watch, "first!")
+    await choose(studio, await of_text(studio, "first!"), "mute")
+    row = studio.get_by_test_id("sanctions").locator("li")
+    await expect(row).to_contain_text("Muted")
+    await row.get_by_role("button").click()
+    await expect(studio.get_by_test_id("sanctions")).to_have_count(0)
+    async with studio.expect_response("**/chat-settings"):
+        await studio.get_by_test_id("slow-mode").select_option("10000")
+    assert (await site.show())["slow_mode_ms"] == 10000
+    assert studio.problems == []
+
+
+async def test_a_moderator_has_the_talk_and_not_the_money(site, watch, open_page):
+    page = await open_page(f"{site.base_url}/console/{SHOW}#token={site.moderator}")
+    await expect(page.get_by_test_id("moderator")).to_be_visible()
+    await expect(page.get_by_test_id("orders")).to_have_count(0)
+    async with page.expect_response("**/chat-settings"):
+        await page.get_by_test_id("slow-mode").select_option("5000")
+    await say(watch, "cheap pills")
+    await choose(page, await of_text(page, "cheap pills"), "ban")
+    await expect(page.get_by_test_id("sanctions").locator("li")).to_contain_text("Banned")
+    assert (await site.show())["slow_mode_ms"] == 5000
+    await page.get_by_text("What may be said").click()
+    await expect(page.get_by_test_id("blocked-words")).to_be_disabled()  # the host decides
+    assert page.problems == []

@@ -92,6 +92,63 @@ async def test_of_two_hosts_the_newer_one_stays_and_the_other_is_told(site, stud
     await expect(newer.get_by_test_id("air")).to_have_attribute("data-status", "live")
 
 
+IS_BLACK = """() => {
+    const video = document.querySelector('video'), canvas = document.createElement('canvas');
+    [canvas.width, canvas.height] = [32, 32];
+    const pen = canvas.getContext('2d');
+    pen.drawImage(video, 0, 0, 32, 32);
+    return video.videoWidth > 0 && pen.getImageData(0, 0, 32, 32).data.every((value, at) => at % 4 === 3 || value < 32);
+}"""
+HEARD = "() => document.querySelector('video').srcObject.getAudioTracks().every(({ enabled }) => enabled)"
+
+
+async def test_in_a_break_nobody_sees_or_hears_the_host(site, studio, open_page):
+    await studio.get_by_test_id("golive").click()
+    viewer = await open_page(f"{site.base_url}/watch/{SHOW}")
+    await viewer.wait_for_function(f"() => window.__showfloor?.firstFrameMs && !({IS_BLACK})()")
+    assert await viewer.evaluate(HEARD)
+    await studio.get_by_test_id("pause").click()
+    await expect(studio.get_by_test_id("held")).to_be_visible()
+    assert not await studio.evaluate(HEARD)  # the preview's tracks are those that are sent
+    await viewer.wait_for_function(IS_BLACK)
+    await viewer.wait_for_function(f"() => !({HEARD})()")
+    await studio.get_by_test_id("resume").click()
+    await viewer.wait_for_function(f"() => ({HEARD})() && !({IS_BLACK})()")
+    assert await studio.evaluate(HEARD)
+    assert viewer.problems == []
+
+
+UNPLUGGED = """(kinds) => {
+    const tracks = document.querySelector('video').srcObject.getTracks().filter(({ kind }) => kinds.includes(kind));
+    for (const track of tracks) track.stop();
+    for (const track of tracks) track.dispatchEvent(new Event('ended'));
+}"""
+NO_DEVICES = "navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('', 'NotFoundError'); }"
+
+
+@pytest.mark.parametrize("kinds", [["video"], ["audio"], ["audio", "video"]])
+async def test_a_camera_that_is_unplugged_on_air_is_replaced(site, studio, open_page, kinds):
+    await studio.get_by_test_id("golive").click()
+    viewer = await open_page(f"{site.base_url}/watch/{SHOW}")
+    await viewer.wait_for_function("() => window.__showfloor?.firstFrameMs")
+    await studio.evaluate(UNPLUGGED, kinds)
+    await expect(studio.get_by_test_id("toasts")).to_contain_text("disconnected")
+    shown = await viewer.evaluate("() => document.querySelector('video').getVideoPlaybackQuality().totalVideoFrames")
+    await viewer.wait_for_function(
+        f"() => document.querySelector('video').getVideoPlaybackQuality().totalVideoFrames > {shown + 30}"
+    )
+    await expect(studio.get_by_test_id("air")).to_have_attribute("data-status", "live")
+
+
+async def test_without_another_camera_the_host_is_told_and_one_that_comes_is_taken(studio):
+    await studio.evaluate(f"() => {{ window.wasGiven = navigator.mediaDevices.getUserMedia; {NO_DEVICES} }}")
+    await studio.evaluate(UNPLUGGED, ["video"])
+    await expect(studio.get_by_test_id("camera-problem")).to_contain_text("Your camera was disconnected")
+    await studio.evaluate("() => { navigator.mediaDevices.getUserMedia = window.wasGiven; }")
+    await studio.evaluate("() => void navigator.mediaDevices.dispatchEvent(new Event('devicechange'))")
+    await expect(studio.get_by_test_id("camera-problem")).to_have_count(0)
+
+
 async def test_a_pause_is_resumed_while_another_source_is_on_air(site, studio, open_page):
     camera = await open_page(f"{site.base_url}/studio/{SHOW}#token={site.host}")
     await camera.get_by_test_id("golive").click()

@@ -25,6 +25,7 @@ from media.core import sdp
 from media.core.demux import Kind, classify
 from media.dtls import Certificate
 from media.dtls_client import DtlsClient, HandshakeError
+from media.intake import Intake
 from media.relay import Relay
 from schema.errors import ShowfloorError
 from schema.ids import AccountId, ShowId
@@ -122,6 +123,7 @@ class Campaign:
         await self._begin()
         await self.alive()
         self.port.datagram = type(self.port).datagram.__get__(self.port)
+        del self.port.intake.take
 
     async def _dark(self) -> None:
         self.dark_host, self.dark_viewer = light.LightHost(self.certificate), light.LightPeer(self.certificate)
@@ -147,6 +149,7 @@ class Campaign:
             take(datagram, address)
 
         self.port.datagram = noted
+        self.port.intake.take = Intake.take.__get__(self.port.intake)  # its native twin would hand on no sealed media
 
     def _hear(self, data: bytes) -> None:
         self.heard += classify(data) is Kind.RTP
@@ -270,12 +273,15 @@ class Campaign:
             return
 
     async def over_udp(self, count: int) -> None:
-        """The same from a socket, through the kernel and `take`."""
+        """The same from a socket, through the kernel and the intake: a stranger's, and where a host is heard from."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
             for number in range(count):
                 kind = self.source.choice((Kind.STUN, Kind.RTP, Kind.DTLS))
                 data = mutate.mutated(self.source, self.source.choice(self.samples[kind]))
-                stranger.sendto(data, ("127.0.0.1", self.port.number))
+                if kind is Kind.RTP and number % 2:
+                    self.host.send_raw(data)
+                else:
+                    stranger.sendto(data, ("127.0.0.1", self.port.number))
                 self.result.inputs["udp"] += 1
                 if number % 50 == 0:
                     await asyncio.sleep(0)

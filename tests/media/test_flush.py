@@ -6,6 +6,7 @@ import pytest
 
 from media import flush as flush_module
 from media.config import RelayConfig
+from media.core.audience import Row
 from media.show import Batch
 
 SIZES = [1180, 1174, 1100]
@@ -31,9 +32,9 @@ async def pictures(host, viewer, wait_until, count, *, keyframe=True):
 
 
 async def turns_of_others_during_a_fan_out(floor, monkeypatch):
-    """How often others ran while one batch went to 160 subscribers."""
+    """How often others ran while one batch went to five rows."""
     show, flush, turns = floor.relay.shows["demo"], floor.relay._flush, 0
-    monkeypatch.setattr(show, "take", lambda: [Batch([*show.subscribers] * 160, [])])
+    monkeypatch.setattr(show, "take", lambda: [Batch([Row(show.subscribers)] * 5, [])])
     flush.wake(show, False)
     flush.flush()
     while flush._rounds is not None:
@@ -47,7 +48,7 @@ async def test_a_long_fan_out_gives_others_their_turn(on_air, floor, monkeypatch
     assert await turns_of_others_during_a_fan_out(floor, monkeypatch) >= 4
 
 
-async def test_without_the_slices_it_would_not(on_air, floor, monkeypatch):
+async def test_without_the_look_at_the_clock_it_would_not(on_air, floor, monkeypatch):
     monkeypatch.setattr(flush_module, "HOLD_S", 3600)
     assert await turns_of_others_during_a_fan_out(floor, monkeypatch) == 0
 

@@ -168,3 +168,15 @@ async def test_a_flood_of_replays_is_asked_about_a_few_times_and_remembered_in_a
 async def test_an_unnominated_check_from_elsewhere_is_answered_and_no_more(restarts):
     restarts.peer.checked(("127.0.0.9", 9), restarts.peer.credentials, nominated=False)
     assert not restarts.peer._probes
+
+
+@pytest.mark.parametrize("name", ["address", "sender", "is_closed", "uses_gso"])
+async def test_who_keeps_a_copy_of_where_a_peers_packets_go_can_tell_that_it_has_changed(restarts, name):
+    peer = restarts.peer
+    before, there = peer.changes[0], peer.changes
+    setattr(peer, name, value := getattr(peer, name))
+    assert peer.changes[0] == before + 1
+    assert peer.changes is there, "C keeps its address"
+    assert getattr(peer, name) is value
+    peer.seen_ms = 0
+    assert peer.changes[0] == before + 1

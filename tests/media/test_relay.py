@@ -6,7 +6,7 @@ from aiortc import rtp as aiortc_rtp
 from media import relay as relay_module
 from media.clock import now_ms
 from media.config import RelayConfig
-from media.core import rtcp
+from media.core import rtcp, sdp
 from media.core.formats import Kind
 from media.core.nack import ResendBudget, ResendShare
 from media.core.reception import NTP_EPOCH_MS, ntp
@@ -247,6 +247,39 @@ async def test_a_session_that_never_finishes_its_handshake_ends(open_floor, new_
         await wait_until(lambda: floor.relay.totals().sessions == 0, "they end")
         assert (await floor.post("/whep/demo", peer.offer("VP8"), "viewer-bob")).status_code == 201
         await peer.close()
+
+
+async def posts(floor, peer, count):
+    return [(await floor.post("/whep/demo", peer.offer("VP8"), "viewer-bob")).status_code for _ in range(count)]
+
+
+@pytest.mark.parametrize("bound", ["max_pending", "max_sessions"])
+async def test_a_crowd_at_the_door_does_not_keep_the_host_out(open_floor, new_peers, bound):
+    async with open_floor(RelayConfig(bind_host="127.0.0.1", **{bound: 2})) as floor:
+        peers = new_peers(floor)
+        assert await posts(floor, peers.light(), 3) == [201, 201, 503]
+        await peers.host()
+        for peer in peers.all:
+            await peer.close()
+
+
+async def test_hosts_have_so_many_places_beyond_the_bounds_and_no_more(open_floor, new_peers):
+    async with open_floor(RelayConfig(bind_host="127.0.0.1", max_pending=1, host_places=1)) as floor:
+        peers = new_peers(floor)
+        offer = peers.light_host().offer("opus", "VP8", direction="sendonly")
+        assert [(await floor.post("/whip/demo", offer, "host-ann")).status_code for _ in range(3)] == [201, 201, 503]
+        for peer in peers.all:
+            await peer.close()
+
+
+async def test_who_begins_and_never_finishes_leaves_places_to_other_addresses(open_floor, new_peers):
+    async with open_floor(RelayConfig(bind_host="127.0.0.1", max_pending=4, max_pending_per_address=2)) as floor:
+        peers = new_peers(floor)
+        assert await posts(floor, peers.light(), 3) == [201, 201, 503]
+        offer = sdp.parse_offer(peers.light().offer("VP8").encode())
+        floor.relay.subscribe(ShowId("demo"), AccountId("eve"), offer, "127.0.0.9")
+        for peer in peers.all:
+            await peer.close()
 
 
 async def hours_pass(floor, monkeypatch):

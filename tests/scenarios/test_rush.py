@@ -82,6 +82,34 @@ async def test_thirty_requests_of_one_buyer_released_together_hold_exactly_one(s
     assert service.run("verify", SHOW).returncode == 0
 
 
+@pytest.mark.parametrize(("methods", "orders"), [(["fake_ok:4242"], 1), (["fake_ok:1", "fake_ok:2", "fake_ok:3"], 3)])
+async def test_thirty_fresh_guest_sessions_of_one_card_get_exactly_one_order(service, methods, orders):
+    """Each on a connection of its own, with its last byte held back: all tap at once, then all pay at once.
+
+    Three cards are three buyers: that is the control.
+    """
+    await service.start()
+    await service.sell(SHOW, VARIANT, stock=30, limit=1)
+    async with service.crowd(await service.guests(SHOW, 30)) as buyers:
+        for number, buyer in enumerate(buyers):
+            buyer.prepare("POST", f"/api/v1/shows/{SHOW}/holds", {"variant_id": VARIANT}, f"tap-{number}")
+        holds = [answer.json()["hold_id"] for answer in await together(buyers)]
+        for number, buyer in enumerate(buyers):
+            body = {"payment_method": methods[number % len(methods)]}
+            buyer.prepare("POST", f"/api/v1/holds/{holds[number]}/pay", body, f"pay-{number}")
+        said = Counter((answer.status, answer.json().get("code")) for answer in await together(buyers))
+    assert said == {(200, None): orders, (409, "limit_reached"): 30 - orders}
+    assert (await service.stock(SHOW, VARIANT))["sold"] == orders
+    assert service.run("verify", SHOW).returncode == 0
+
+
+async def together(buyers):
+    await asyncio.gather(*(buyer.writer.drain() for buyer in buyers))
+    for buyer in buyers:
+        buyer.release()
+    return await asyncio.gather(*(asyncio.wait_for(buyer.answer(), 60) for buyer in buyers))
+
+
 def metric(text, name):
     return float(next(line for line in text.splitlines() if line.startswith(name + " ")).split()[1])
 

@@ -64,6 +64,17 @@ def test_after_the_bound_one_is_told_no_and_never_replayed():
     assert undecided.to_fence(POT) == []
 
 
+def test_whom_the_truth_refused_is_told_no_once_and_fenced_and_holds_nobody_up():
+    undecided = line(entry("h1"))
+    assert undecided.waits(*POT)
+    undecided.refuse_all([entry("h1")])
+    assert undecided.hold("h1").state is HoldState.EXPIRED
+    assert undecided.refuse_due(99_999) == []
+    assert undecided.to_replay(POT, 0, 9) == []
+    assert ids(undecided.to_fence(POT)) == ["h1"]
+    assert not undecided.waits(*POT)
+
+
 def test_no_replay_begins_that_may_end_after_the_bound():
     undecided = line(entry("h1"))
     assert ids(undecided.to_replay(POT, 60_000 - LAST_CALL_MS - 1, 9)) == ["h1"]

@@ -5,12 +5,14 @@ import gc
 import socket
 import sys
 import tracemalloc
+import weakref
 from array import array
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from media.core.audience import Audience, Row
 from media.core.extensions import TO_SUBSCRIBER, template
 from media.core.formats import Codec, Kind
 from media.core.history import Packet
@@ -303,3 +305,149 @@ def test_nothing_is_held_after_a_send(port, inbox):
     after = [sys.getrefcount(thing) for thing in (payload, codecs, run, run.packets, target, video, target.lines)]
     assert after == before
     assert grown < 20_000
+
+
+class Counted(Route):
+    """A route as a peer is: who keeps a copy of it can tell when it has changed."""
+
+    def __init__(self, *given):
+        object.__setattr__(self, "changes", array("q", (0,)))
+        super().__init__(*given)
+
+    def __setattr__(self, name, value):
+        object.__setattr__(self, name, value)
+        self.changes[0] += 1
+
+
+CHANGES = st.sampled_from(["", "", "closed", "nowhere", "elsewhere", "keys", "no keys", "segments", "extensions"])
+
+
+def change(target, how, ends):
+    peer = target.peer
+    if how == "closed":
+        peer.is_closed = not peer.is_closed
+    elif how == "nowhere":
+        peer.address = None
+    elif how == "elsewhere":
+        peer.address = ends[0] if peer.address == ends[1] else ends[1]
+    elif how == "keys":
+        peer.sender = GcmSender(bytes(range(16)), bytes(12))
+    elif how == "no keys":
+        peer.sender = None
+    elif how == "segments":
+        peer.uses_gso = not peer.uses_gso
+    elif how == "extensions":
+        for line in target.lines:
+            if line:
+                line.extensions = template(dict.fromkeys(TO_SUBSCRIBER, 3), least_ms=20, most_ms=600)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    case=cases(),
+    flushes=st.lists(st.lists(st.tuples(st.integers(0, 2), CHANGES), max_size=2), min_size=1, max_size=4),
+    counts=st.booleans(),
+)
+def test_a_row_gets_the_same_bytes_in_both_whatever_has_changed_since(port, inbox, case, flushes, counts):
+    found, described, key = case
+    runs, seen = plan(found), []
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 0))
+        other.setblocking(False)
+        ends = inbox.getsockname(), other.getsockname()
+        for native in (False, None):
+            egress, left = egress_for(port, native=native), []
+            row = Row(Target(ends[0], (build(a), build(v)), key, gso) for a, v, gso in described)
+            for target in row:
+                if counts:
+                    target.peer = Counted(target.peer.address, key, target.peer.uses_gso)
+            for changes in flushes:
+                for at, how in changes:
+                    change(row[at % len(row)], how, ends)
+                egress.send(row, runs)
+                left.append((waiting(inbox), waiting(other)))
+            lines = [(one.packets, one.octets) for target in row for one in target.lines if one]
+            seen.append((left, egress.packets, egress.octets, egress.sends, egress.gso_refused, lines))
+    assert seen[0] == seen[1]
+
+
+def row_of(inbox, count=3, route=Counted):
+    made = []
+    for number in range(count):
+        video = Line(number, {Codec.VP8: 96}, 0, 0)
+        video.begin(0)
+        target = Target(inbox.getsockname(), (None, video))
+        target.peer = route(inbox.getsockname(), bytes(16), True)
+        made.append(target)
+    return Row(made)
+
+
+PICTURE = [Run((Packet(Kind.VIDEO, Codec.VP8, 0, 0, True, b"x"),), 1)]
+
+
+@pytest.mark.parametrize("route", [Counted, Route])
+def test_what_is_known_of_a_row_is_kept_until_a_peer_counts_a_change(port, inbox, route):
+    egress, row = egress_for(port), row_of(inbox, route=route)
+    for _ in FANOUTS:
+        egress.send(row, PICTURE)
+        assert row.twin.kept() == (3 if route is Counted else 0), "of who counts none, nothing may be kept"
+        row[1].peer.address = row[1].peer.address
+        assert row.twin.kept() == (2 if route is Counted else 0)
+        egress.send(row, PICTURE)
+        assert row.twin.kept() == (3 if route is Counted else 0)
+        assert len(waiting(inbox)) == 6
+
+
+def test_without_the_count_a_row_would_be_sent_to_where_its_peers_were(port, inbox):
+    egress, row = egress_for(port), row_of(inbox, 1)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 0))
+        other.setblocking(False)
+        for _ in FANOUTS:
+            egress.send(row, PICTURE)
+            object.__setattr__(row[0].peer, "address", other.getsockname())  # past the count
+            egress.send(row, PICTURE)
+            assert (len(waiting(inbox)), len(waiting(other))) == (2, 0)
+            row[0].peer.address = other.getsockname()
+            egress.send(row, PICTURE)
+            assert (len(waiting(inbox)), len(waiting(other))) == (0, 1)
+
+
+def test_a_newcomers_line_is_read_each_time(port, inbox):
+    egress, row = egress_for(port), row_of(inbox, 1)
+    row[0].lines[1].press = Press(1000, 1, 2)
+    for _ in FANOUTS:
+        egress.send(row, PICTURE)
+        assert row.twin.kept() == 0
+        assert len(waiting(inbox)) == 1
+
+
+def test_a_row_with_what_is_no_target_is_refused(port, inbox):
+    good = row_of(inbox, 1)[0]
+    odd = Line(7, {Codec.VP8: 96}, 0, 0)
+    odd.numbers = array("q", bytes(40))
+    short = Target(inbox.getsockname(), (None, odd))
+    short.peer = Counted(inbox.getsockname(), bytes(16), True)
+    uncountable = Target(inbox.getsockname(), good.lines)
+    uncountable.peer.changes = array("q", (0, 0))
+    for fanout in FANOUTS:
+        for error, bad in ((AttributeError, object()), (ValueError, short), (ValueError, uncountable)):
+            roll = fanout.Roll([good, bad])
+            with pytest.raises(error):
+                fanout.fan(port.socket.fileno(), -1, -1, roll, PICTURE)
+        with pytest.raises(TypeError):
+            fanout.Roll(5)
+    assert waiting(inbox) == []
+
+
+def test_a_row_and_what_is_known_of_it_go_together(port, inbox):
+    egress, audience = egress_for(port), Audience()
+    for target in row_of(inbox):
+        target.audience = audience  # as a subscriber has its show
+        audience.add(target)
+    egress.send(audience.rows[0], PICTURE)
+    assert len(waiting(inbox)) == 3
+    gone = weakref.ref(audience)
+    del audience, target
+    gc.collect()
+    assert gone() is None

@@ -12,7 +12,7 @@ import pytest
 import structlog
 
 from media import native
-from media.core.srtp import GcmSender
+from media.core.srtp import GcmReceiver, GcmSender
 from media.egress import Egress
 from media.native import egress_for, loader
 from media.native.loader import Found, load
@@ -111,8 +111,8 @@ def test_without_a_libcrypto_the_pure_one_serves(monkeypatch):
     assert isinstance(found, Found)
 
 
-@pytest.mark.parametrize("spoil", [0, 1])
-def test_an_extension_is_taken_only_if_it_gives_the_references_bytes(spoil):
+@pytest.mark.parametrize("spoilt", ["", "sealed", "opened"])
+def test_an_extension_is_taken_only_if_it_gives_the_references_bytes(spoilt):
     class Cipher:
         """The reference itself, in the extension's shape."""
 
@@ -122,9 +122,19 @@ def test_an_extension_is_taken_only_if_it_gives_the_references_bytes(spoil):
 
         def seal(self, ssrc, index, header, payload):
             sealed = self.sender.seal(ssrc << 48 | index, header, payload)
-            return sealed[:-1] + bytes((sealed[-1] ^ spoil,))
+            return sealed[:-1] + bytes((sealed[-1] ^ (spoilt == "sealed"),))
 
-    assert loader._is_right(SimpleNamespace(Cipher=Cipher)) is not bool(spoil)
+    class Opener:
+        """Likewise."""
+
+        def __init__(self, key, salt, most):
+            self.receiver = GcmReceiver(bytes(range(16)), bytes(range(12)))
+            assert (key, salt, most) == (self.receiver.rtp_key, self.receiver.rtp_salt, 1)
+
+        def unprotect(self, packet, header_size):
+            return None if spoilt == "opened" else self.receiver.unprotect(packet, header_size)
+
+    assert loader._is_right(SimpleNamespace(Cipher=Cipher, Opener=Opener)) is not bool(spoilt)
 
 
 def test_every_libcrypto_that_is_found_gives_the_references_bytes():

@@ -1,5 +1,6 @@
 /** The host's camera and microphone: preview, choice of device, sound level, and the publication made of them. */
 import { automatic, FORMATS, hint, remember, remembered, sendable } from "./codecs.js";
+import { toast } from "./toast.js";
 import { html, signal, useEffect, useRef } from "./view.js";
 import { listDevices, openDevices, Publisher } from "./whip.js";
 import { explain } from "./words.js";
@@ -13,6 +14,7 @@ export class Camera {
     this.devices = signal({ cameras: [], microphones: [] });
     this.chosen = signal({ camera: "", microphone: "" });
     this.problem = signal("");
+    this.held = signal(false);
     this.status = signal("idle");
     this.stats = signal(null);
     this.format = signal(remembered());
@@ -22,7 +24,10 @@ export class Camera {
       onStatus: (status) => (this.status.value = status),
       onStats: (stats) => (this.stats.value = stats),
     });
-    navigator.mediaDevices?.addEventListener("devicechange", () => this.#list());
+    navigator.mediaDevices?.addEventListener("devicechange", async () => {
+      await this.#list();
+      await this.#mend();
+    });
   }
 
   get live() {
@@ -38,6 +43,8 @@ export class Camera {
       this.stream.value = stream;
       this.chosen.value = { camera: idOf(stream.getVideoTracks()), microphone: idOf(stream.getAudioTracks()) };
       this.problem.value = "";
+      this.#gate();
+      stream.getTracks().forEach((track) => track.addEventListener("ended", () => this.#mend()));
       if (this.live) await this.publisher.replace(stream);
       old?.getTracks().forEach((track) => track.stop());
       await this.#list();
@@ -46,6 +53,29 @@ export class Camera {
       this.problem.value = explain(refused);
       return false;
     }
+  }
+
+  /** In a break nothing of the devices leaves this page: silence and black, in the same session. */
+  hold(isHeld) {
+    this.held.value = isHeld;
+    this.#gate();
+  }
+
+  #gate() {
+    for (const track of this.stream.value?.getTracks() ?? []) track.enabled = !this.held.value;
+  }
+
+  /** A device that was unplugged is replaced by another one; without any the host is told, and tried again when one comes. */
+  async #mend() {
+    const lost = (this.stream.value?.getTracks() ?? []).filter(({ readyState }) => readyState === "ended");
+    if (this.mending || lost.length === 0) return;
+    this.mending = true;
+    const what = lost.map(({ kind }) => (kind === "video" ? "camera" : "microphone")).sort().join(" and ");
+    const rest = { ...this.chosen.value, ...Object.fromEntries(lost.map(({ kind }) => [kind === "video" ? "camera" : "microphone", ""])) };
+    const isMended = (await this.open(rest)) || (await this.open({}));
+    if (isMended) toast(`Your ${what} was disconnected. Another one is in use now.`, "bad");
+    else this.problem.value = `Your ${what} was disconnected. Plug it in again, or choose another one.`;
+    this.mending = false;
   }
 
   async #list() {
@@ -107,10 +137,11 @@ export function Preview({ camera }) {
     video.current.muted = true; // one's own voice a moment later is unbearable
     video.current.srcObject = stream;
   }, [stream]);
-  return html`<div class="preview ${camera.live ? "on-air" : ""}">
+  return html`<div class="preview ${camera.live && !camera.held.value ? "on-air" : ""}">
     <video ref=${video} autoplay playsinline data-testid="preview" aria-label="Your camera" />
     ${!stream && html`<p class="hint">${camera.problem.value || "Your camera appears here."}</p>`}
-    ${camera.live && html`<span class="badge live">On air</span>`}
+    ${camera.held.value && html`<p class="hint" data-testid="held">A short break: your camera and microphone are off until you resume.</p>`}
+    ${camera.live && !camera.held.value && html`<span class="badge live">On air</span>`}
   </div>`;
 }
 
@@ -154,7 +185,7 @@ const WORDS = { idle: "Off air", stopped: "Off air", refused: "Off air", replace
 /** `elsewhere`: video of the show arrives from somebody else, OBS perhaps. */
 export function AirLine({ camera, elsewhere }) {
   const stats = camera.live ? camera.stats.value : null;
-  const words = elsewhere && camera.status.value !== "replaced" ? "Another source is on air" : WORDS[camera.status.value];
+  const words = elsewhere && camera.status.value !== "replaced" ? "Another source is on air" : camera.held.value ? "In a break" : WORDS[camera.status.value];
   return html`<p class="air ${camera.status.value}" role="status" data-testid="air" data-status=${camera.status.value}>
     <b>${words}</b>
     ${stats && html`<span data-testid="bitrate">${Math.round(stats.bitrateBps / 1000)} kbit/s, ${Math.round(stats.framesPerSecond)} frames/s${stats.codec && `, ${stats.codec}`}</span>`}

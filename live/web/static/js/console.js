@@ -6,7 +6,8 @@ import { confirm, Questions } from "./dialog.js";
 import { Pin } from "./icons.js";
 import { Name } from "./items.js";
 import { mediaPanel } from "./media.js";
-import { Moderator, moderationPanel } from "./moderation.js";
+import { Moderator, moderationPanel, slowMode } from "./moderation.js";
+import { startModerating } from "./moderator.js";
 import { decimal, digits, minorUnits, money } from "./money.js";
 import { providerPanel } from "./provider.js";
 import { PriceTag } from "./offers.js";
@@ -14,7 +15,7 @@ import { LowStock } from "./low.js";
 import { auditPanel, FilesPanel, priceErrorPanel } from "./office.js";
 import { joinRoom } from "./room.js";
 import { showOfPath, StaffSession } from "./session.js";
-import { attempt, gateWords, isLockedOut, TokenGate, TopBar } from "./staff.js";
+import { attempt, claimedRole, gateWords, isLockedOut, TokenGate, TopBar } from "./staff.js";
 import { StockButton, StockForms } from "./stockroom.js";
 import { countdown, timeOfDay } from "./time.js";
 import { toast, Toasts } from "./toast.js";
@@ -33,7 +34,6 @@ const ORDER_WORDS = {
   partially_refunded: "Partly refunded",
   refunded: "Refunded",
 };
-const SLOW_MODES = [0, 2_000, 5_000, 10_000, 30_000, 60_000];
 
 const showId = showOfPath();
 const session = new StaffSession(showId, "console");
@@ -52,6 +52,7 @@ function start() {
   const MediaPanel = mediaPanel({ show: showId, token });
   const { ModerationPanel, refetch: refetchSanctions } = moderationPanel({ show: showId, token });
   const moderator = new Moderator({ show: showId, token, onChange: refetchSanctions });
+  const SlowMode = slowMode({ show: showId, token, store });
   const ProviderPanel = providerPanel({ show: showId, token });
   const AuditPanel = auditPanel({ show: showId, token });
   const PriceErrorPanel = priceErrorPanel({ show: showId, token, items: store.items, titleOf: (variant) => titleOf(variant) });
@@ -279,17 +280,6 @@ function start() {
     </section>`;
   }
 
-  function SlowMode() {
-    const now = store.show.value?.slow_mode_ms ?? 0;
-    const choices = SLOW_MODES.includes(now) ? SLOW_MODES : [...SLOW_MODES, now].sort((a, b) => a - b);
-    const choose = ({ target }) => attempt(async () => store.loaded(await api.setSlowMode(showId, await token(), Number(target.value))));
-    return html`<label class="slow">Slow mode
-      <select value=${now} onChange=${choose} data-testid="slow-mode">
-        ${choices.map((ms) => html`<option key=${ms} value=${ms}>${ms === 0 ? "Off" : `${ms / 1000} s`}</option>`)}
-      </select>
-    </label>`;
-  }
-
   function Console() {
     if (isLockedOut(problem.value)) return html`<${TokenGate} session=${session} role="operator" refused=${gateWords(session, "operator", problem.value)} />`;
     return html`<${TopBar} title="Console" show=${store.show.value} viewers=${store.viewers.value} status=${status.value} />
@@ -317,5 +307,6 @@ function start() {
 }
 
 const refused = gateWords(session, "operator");
-if (session.value && !refused) start();
+if (["moderator", "host"].includes(claimedRole(session.value))) startModerating({ show: showId, session, root });
+else if (session.value && !refused) start();
 else render(html`<${TokenGate} session=${session} role="operator" refused=${refused} />`, root);

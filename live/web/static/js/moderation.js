@@ -9,6 +9,7 @@ import { html, signal, useEffect, useRef } from "./view.js";
 
 const FIVE_MINUTES_S = 300;
 const KINDS = { mute: "Muted", shadow_ban: "Shadow ban", ban: "Banned" };
+const SLOW_MODES = [0, 2_000, 5_000, 10_000, 30_000, 60_000];
 const LINKS = { viewer: "Everybody", moderator: "Moderators", host: "The host", operator: "Operators" };
 
 /** `{takeDown, choose, unpin}` for `ChatList`, and `onChange`, called when somebody was sanctioned. */
@@ -48,8 +49,22 @@ export class Moderator {
 
 const lines = (text) => text.split("\n").map((line) => line.trim()).filter(Boolean);
 
-/** The panel of the console; `refetch` is called when something changed elsewhere. */
-export function moderationPanel({ show, token }) {
+/** `SlowMode`: the least time between two messages of one viewer, to be chosen. */
+export function slowMode({ show, token, store }) {
+  return function SlowMode() {
+    const now = store.show.value?.slow_mode_ms ?? 0;
+    const choices = SLOW_MODES.includes(now) ? SLOW_MODES : [...SLOW_MODES, now].sort((a, b) => a - b);
+    const choose = ({ target }) => attempt(async () => store.loaded(await api.setSlowMode(show, await token(), Number(target.value))));
+    return html`<label class="slow">Slow mode
+      <select value=${now} onChange=${choose} data-testid="slow-mode">
+        ${choices.map((ms) => html`<option key=${ms} value=${ms}>${ms === 0 ? "Off" : `${ms / 1000} s`}</option>`)}
+      </select>
+    </label>`;
+  };
+}
+
+/** Who is sanctioned, and what may be said, which a host decides (`mayRule`); `refetch` is called when something changed elsewhere. */
+export function moderationPanel({ show, token, mayRule = true }) {
   const sanctions = signal([]);
   const rules = signal(null);
 
@@ -77,7 +92,7 @@ export function moderationPanel({ show, token }) {
   function Rules() {
     const form = useRef();
     const { links_from: links, blocked, allowed } = rules.value;
-    return html`<form ref=${form} class="rules" onSubmit=${save}>
+    return html`<form ref=${form} onSubmit=${save}><fieldset class="rules" disabled=${!mayRule}>
       <label>Links may be posted by
         <select name="links_from" value=${links} data-testid="links-from">
           ${Object.entries(LINKS).map(([role, words]) => html`<option key=${role} value=${role} selected=${role === links}>${words}</option>`)}
@@ -89,8 +104,8 @@ export function moderationPanel({ show, token }) {
       <label>Words that always may
         <textarea name="allowed" rows="2" data-testid="allowed-words">${allowed.join("\n")}</textarea>
       </label>
-      <button type="submit" class="primary" data-testid="rules-save">Save</button>
-    </form>`;
+      ${mayRule ? html`<button type="submit" class="primary" data-testid="rules-save">Save</button>` : html`<p class="muted">The host decides on these.</p>`}
+    </fieldset></form>`;
   }
 
   function Sanction({ one }) {
@@ -110,7 +125,7 @@ export function moderationPanel({ show, token }) {
 
   function ModerationPanel() {
     useEffect(() => void refetch(), []);
-    return html`<section class="panel" aria-labelledby="moderation-title">
+    return html`<section class="panel moderation" aria-labelledby="moderation-title">
       <h2 id="moderation-title">Moderation</h2>
       <${Sanctions} />
       <details><summary>What may be said</summary>${rules.value && html`<${Rules} />`}</details>

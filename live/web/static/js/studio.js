@@ -7,7 +7,7 @@ import { confirm, Questions } from "./dialog.js";
 import { captureClock } from "./frames.js";
 import { Pin } from "./icons.js";
 import { Name, StockNote, Thumb } from "./items.js";
-import { Moderator } from "./moderation.js";
+import { Moderator, moderationPanel, slowMode } from "./moderation.js";
 import { decimal, digits, minorUnits, money } from "./money.js";
 import { couponWords, flashAt, PriceTag } from "./offers.js";
 import { LowStock } from "./low.js";
@@ -16,7 +16,7 @@ import { joinRoom } from "./room.js";
 import { showOfPath, StaffSession } from "./session.js";
 import { attempt, gateWords, isLockedOut, TokenGate, TopBar } from "./staff.js";
 import { toast, Toasts } from "./toast.js";
-import { html, render, signal } from "./view.js";
+import { effect, html, render, signal } from "./view.js";
 import { explain } from "./words.js";
 
 const showId = showOfPath();
@@ -33,8 +33,11 @@ function start() {
     return item ? `${item.title}${item.option && `, ${item.option}`}` : variant;
   };
   const voice = new Voice({ show: showId, token, socket });
-  const moderator = new Moderator({ show: showId, token });
+  const { ModerationPanel, refetch: refetchSanctions } = moderationPanel({ show: showId, token });
+  const moderator = new Moderator({ show: showId, token, onChange: refetchSanctions });
+  const SlowMode = slowMode({ show: showId, token, store });
   const camera = new Camera({ show: showId, token });
+  effect(() => camera.hold(camera.live && store.show.value?.state === "paused"));
   const { AudiencePanel } = audiencePanel({ show: showId, token, store, onAir: () => camera.live });
   const busy = signal(false);
   const editing = signal(null);
@@ -224,10 +227,11 @@ function start() {
         </section>
         <div class="right"><${AudiencePanel} />
         <section class="panel talk" aria-labelledby="chat-title">
-          <h2 id="chat-title">Chat</h2>
+          <header class="split"><h2 id="chat-title">Chat</h2><${SlowMode} /></header>
           <${ChatList} messages=${store.chat.value} onTop=${store.onTop.value} voice=${voice} staff=${moderator} />
           <${ChatForm} voice=${voice} />
         </section></div>
+        <${ModerationPanel} />
       </main>
       <${Questions} /><${Toasts} />`;
   }

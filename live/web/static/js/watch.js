@@ -100,6 +100,7 @@ effect(() => {
   const mine = player.value;
   if (!mine || !show) return;
   mine.hostPresent = show.host_present && show.state === "live";
+  mine.hush(show.state !== "live");
   if (show.state === "ended" || BANNED.has(problem.value?.code)) mine.stop();
   else mine.start();
 });

@@ -31,6 +31,7 @@ export class Player {
     Object.assign(this, { path: `/whep/${encodeURIComponent(show)}`, token, video, onStatus, renew });
     this.failures = 0;
     this.hostPresent = true;
+    this.hushed = false;
     this.leave = () => this.stop();
     this.back = (event) => event.persisted && this.start();
   }
@@ -46,6 +47,12 @@ export class Player {
     addEventListener("pagehide", this.leave);
     addEventListener("pageshow", this.back);
     this.#connect();
+  }
+
+  /** Silent behind the curtain, whoever is heard there: the viewer's own choice of sound stays as it is. */
+  hush(isHushed) {
+    this.hushed = isHushed;
+    for (const track of this.video.srcObject?.getAudioTracks() ?? []) track.enabled = !isHushed;
   }
 
   stop() {
@@ -96,6 +103,7 @@ export class Player {
     if (peer !== this.peer) return;
     stream.addTrack(track);
     if (this.video.srcObject !== stream) this.video.srcObject = stream;
+    this.hush(this.hushed);
     // Muted playback is always allowed; with sound it needs a tap, which the page offers.
     this.video.play().catch(() => {
       this.video.muted = true;
