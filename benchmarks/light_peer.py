@@ -14,12 +14,14 @@ import socket
 import struct
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 from media.core.demux import Kind, classify
 from media.core.framing import Deframer, framed
 from media.core.sdp import Fingerprint
 from media.core.stun import COOKIE, parse_check, success
-from media.dtls import Callee, Certificate
+from media.dtls import Association, Callee, Certificate, Receiver, Sender
+from media.dtls_client import HandshakeError
 
 CHECK_EVERY_S = 4
 _FORMATS = {
@@ -29,16 +31,70 @@ _FORMATS = {
 }
 
 
-class ClientDtls(Callee):
+class Client(Callee):
     """The client's side of OpenSSL."""
 
     is_client = True
 
 
+class Transport(Protocol):
+    """What carries an association; ConnectionError from either means that the peer has gone."""
+
+    async def _recv(self) -> bytes: ...
+
+    async def _send(self, data: bytes) -> None: ...
+
+
+class Carried:
+    """An association on a transport."""
+
+    def __init__(self, association: Association, transport: Transport) -> None:
+        self.association, self.transport = association, transport
+
+    @property
+    def sender(self) -> Sender | None:
+        return self.association.sender
+
+    @property
+    def receiver(self) -> Receiver | None:
+        return self.association.receiver
+
+    async def shake_hands(self) -> bool:
+        """True once the keys are there; False if this try failed. The deadline is the caller's."""
+        try:
+            await self._say(self.association.begin())
+            while self.sender is None:
+                await self._go_on()
+        except (HandshakeError, ConnectionError):
+            return False
+        return True
+
+    async def _go_on(self) -> None:
+        try:
+            async with asyncio.timeout(0.05):
+                datagram = await self.transport._recv()
+        except TimeoutError:
+            await self._say(self.association.remind(int(time.monotonic() * 1000)))
+        else:
+            await self._say(self.association.take(datagram))
+
+    async def until_closed(self) -> None:
+        """Return when the other side has said farewell."""
+        with contextlib.suppress(ConnectionError, HandshakeError):
+            while not self.association.is_closed:
+                await self._say(self.association.take(await self.transport._recv()))
+
+    async def farewell(self) -> None:
+        with contextlib.suppress(ConnectionError):
+            await self._say(self.association.farewell())
+
+    async def _say(self, datagrams: list[bytes]) -> None:
+        for datagram in datagrams:
+            await self.transport._send(datagram)
+
+
 class LightPeer:
     """One session's far end. `await offer(...)`, POST it, `await connect(answer)`."""
-
-    role = "controlling"
 
     def __init__(self, certificate: Certificate, *, on_media: Callable[[bytes], None] | None = None) -> None:
         self.ufrag, self.password = secrets.token_hex(4), secrets.token_hex(12)
@@ -47,7 +103,7 @@ class LightPeer:
         self.first_packet_at: float | None = None
         self.first_packet = asyncio.Event()
         self.on_media = on_media
-        self.dtls: ClientDtls | None = None
+        self.dtls: Carried | None = None
         self._loop = asyncio.get_running_loop()
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.setblocking(False)  # noqa: FBT003 - the library's signature
@@ -102,7 +158,7 @@ class LightPeer:
 
     async def shake_hands(self) -> bool:
         """DTLS as a client."""
-        self.dtls = ClientDtls(self, self.certificate, self.fingerprint)
+        self.dtls = Carried(Client(self.certificate, self.fingerprint), self)
         is_up = await self.dtls.shake_hands()
         self._pump = asyncio.ensure_future(self.dtls.until_closed())
         early, self._early = self._early, []

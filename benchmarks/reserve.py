@@ -19,6 +19,7 @@ is given.
 
 import argparse
 import asyncio
+import gc
 import statistics
 import tempfile
 import time
@@ -180,6 +181,8 @@ async def main() -> None:
         numbers = count()
         for one in ways.values():
             await measure(one, 20, 0.2, numbers)  # warm
+        gc.collect()
+        gc.freeze()  # as `showfloor serve` does once it is up
         for buyers in (50, 500):
             results: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
             for _ in range(options.repeats):

@@ -105,7 +105,12 @@ def _check_history(applied: dict[str, tuple[str, str]], migrations: list[Migrati
     newest = max(applied, default="", key=int) if applied else "-1"
     late = [m.name for m in migrations if m.version not in applied and int(m.version) < int(newest)]
     if late:
-        raise MigrationError(f"{late[0]} is older than what this database already has. Give it the next number.")
+        # Not applied after all: a function that both files make anew would fall back to the older one, unseen.
+        raise MigrationError(
+            f"{late[0]} is missing in this database, which has the newer {applied[newest][0]} already. Nothing was "
+            f"changed. If you are writing {late[0]}: give it the next number. If this database was made by an "
+            f"unreleased version: restore a backup from before {applied[newest][0]}, or start with an empty one."
+        )
 
 
 async def _apply(connection: asyncpg.Connection, migration: Migration) -> None:

@@ -35,7 +35,7 @@ class RelayConfig(Struct, frozen=True, kw_only=True):
     addresses: tuple[str, ...] = ("127.0.0.1",)
     """Advertised to peers, one host candidate each; the first is preferred."""
     max_sessions: int = 2000
-    max_per_account: int = 6
+    max_per_account: int = 10
     """Sessions in which one account watches at once; one more ends its oldest, which a closed tab may have left."""
     max_pending: int = 256
     """Sessions that have not finished ICE and DTLS; the next one is refused with 503."""

@@ -81,6 +81,11 @@ class Newcomers:
         line = subscriber.lines[Kind.VIDEO]
         return (packet for packet in packets if line is not None and packet.sequence < line.first)
 
+    @property
+    def is_waited_for(self) -> bool:
+        """True while packets wait for somebody."""
+        return any(one.catch_up is not None and one.catch_up.waits for one in self._behind)
+
     def waiting(self) -> list[Subscriber]:
         """Those for whom packets wait."""
         return [one for one in self._behind if one.catch_up is not None and one.catch_up.waits]

@@ -1,26 +1,29 @@
 """One peer: its credentials, its validated address, its DTLS, its keys.
 
-Owns: the session's life from the answer to the end. Quacks like aiortc's RTCIceTransport (`role`, `_recv`,
-`_send`) towards the handshake.
+Owns: the session's life from the answer to the end. It has no task and no timer: it goes on when something comes, and
+when it is told the time.
 Invariant: nothing is sent to an address that no authenticated check came from, and once there is one, nothing but
-checks of our own to another that has not answered one; the queue towards the handshake holds at most 64 datagrams; at
-most two generations of ICE credentials hold; a bad handshake packet never ends the peer, the deadline does.
+checks of our own to another that has not answered one; of its DTLS datagrams 64 at once are heard; at most two
+generations of ICE credentials hold; a bad handshake packet never ends the peer, the deadline does.
 """
 
-import asyncio
 import secrets
 from array import array
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from media.clock import now_ms
 from media.core import stun
 from media.core.demux import Address, OverTcp, is_plain_alert
+from media.core.quota import Quota
 from media.core.rtp import Header
 from media.core.sdp import Offer, our_setup
 from media.dtls import Association, Certificate, Receiver, Sender, associate
+from media.dtls_client import HandshakeError
 from media.hearing import Hearing
 
-DTLS_QUEUE: Final = 64
+DTLS_BURST: Final = 64
+"""Datagrams at once, and so many a second; a whole handshake has five."""
 MAX_PROBES: Final = 4
 """Addresses that are being asked at a time whether the peer is there."""
 PROBE_EVERY_MS: Final = 50
@@ -91,7 +94,6 @@ class _Noted:
 class Peer:
     """The transport of one session."""
 
-    role = "controlled"
     if not TYPE_CHECKING:  # read as any attribute is: a descriptor without `__get__` stands back behind it
         address, sender, is_closed, uses_gso = _Noted(), _Noted(), _Noted(), _Noted()
 
@@ -109,16 +111,19 @@ class Peer:
         self.last_check: stun.Check | None = None
         """Authentic; the next one says the same."""
         self.listener: PeerListener | None = None
+        self.ended: Callable[[], None] = lambda: None
+        """Called once, at the end."""
         self._previous: Credentials | None = None
         self._tie_breaker = secrets.token_bytes(8)
         self._wire = wire
         self._links: set[OverTcp] = set()
         self._probes: dict[Address, Probe] = {}
-        self._handshake_ms = handshake_ms
+        self._until_ms = self.seen_ms + handshake_ms
         self._fingerprint = offer.fingerprint
-        self._queue: asyncio.Queue[bytes | None] = asyncio.Queue(DTLS_QUEUE)
-        self._checked = asyncio.Event()
+        self._quota = Quota(a_second=DTLS_BURST, burst=DTLS_BURST)
+        self._tries = 0
         self._dtls: Association | None = None
+        """From the first check on."""
         wire.enrol(self.credentials.ufrag, self)
 
     @property
@@ -126,57 +131,79 @@ class Peer:
         """True while media can flow."""
         return self.sender is not None and not self.is_closed
 
-    async def run(self) -> None:
-        """The whole life: wait for a check, shake hands, stay until either side ends it."""
-        try:
-            async with asyncio.timeout(self._handshake_ms / 1000):
-                await self._connect()
-            if self._dtls is not None and self.is_up:
-                await self._dtls.until_closed()
-        except TimeoutError:
-            pass
-        finally:
+    def _begin(self) -> None:
+        """Shake hands, or try once more."""
+        self._tries += 1
+        if self._tries > HANDSHAKE_TRIES:
             self.close()
-            if self._dtls is not None:
-                await self._dtls.farewell()
-            self._hang_up()
+            return
+        self._dtls = associate(self._wire.certificate, self._fingerprint, is_client=self.setup == "active")
+        self._say(self._dtls.begin())
+
+    def feed(self, datagram: bytes) -> bool:
+        """A DTLS datagram from a validated address. Too many: False, it is dropped, and DTLS sends again."""
+        if not self._quota.allows(now_ms()):
+            return False
+        try:
+            self._take(datagram)
+        except HandshakeError:
+            if self.is_up:
+                self.close()
+            else:
+                self._begin()
+        except Exception:  # of a session that can be neither up nor over nobody would hear
+            self.close()
+            raise
+        return True
+
+    def _take(self, datagram: bytes) -> None:
+        if self._dtls is None or self.is_closed:
+            return
+        self._say(self._dtls.take(datagram))
+        if self.sender is None and self._dtls.sender is not None:
+            assert self._dtls.receiver is not None, "the handshake yields both"
+            self.sender, self.receiver = self._dtls.sender, Hearing(self._wire.receiver(self._dtls.receiver))
+            if self.listener is not None:
+                self.listener.connected()
+        elif self._dtls.is_closed:
+            self.close()
+
+    def tick(self, now_ms: int) -> None:
+        """Until it is up, now and then: say again what nobody has answered, and end what takes too long."""
+        if self.sender is not None or self.is_closed:
+            return
+        if now_ms > self._until_ms:
+            self.close()
+        elif self._dtls is not None:
+            try:
+                self._say(self._dtls.remind(now_ms))
+            except HandshakeError:
+                self._begin()
+
+    def _say(self, datagrams: list[bytes]) -> None:
+        if self.address is not None:
+            for datagram in datagrams:
+                if not is_plain_alert(datagram):
+                    self._wire.sendto(datagram, self.address)
+
+    def close(self) -> None:
+        """End the session, with a farewell."""
+        if self.is_closed:
+            return
+        self.is_closed = True
+        self._wire.forget(self)
+        if self.listener is not None:
+            self.listener.closed()
+        if self._dtls is not None:
+            self._say(self._dtls.farewell())
+        self._hang_up()
+        self.ended()
 
     def _hang_up(self) -> None:
         """Only after the farewell: a transport that has lost its peer says nothing any more."""
         self.address = None
         for address in list(self._links):
             address.link.close()
-
-    async def _connect(self) -> None:
-        await self._checked.wait()
-        await self._shake_hands()
-
-    async def _shake_hands(self) -> None:
-        for _ in range(HANDSHAKE_TRIES):
-            if self.is_closed:
-                return
-            self._dtls = associate(self, self._wire.certificate, self._fingerprint, is_client=self.setup == "active")
-            if await self._dtls.shake_hands():
-                assert self._dtls.receiver is not None, "the handshake yields the keys"
-                self.sender = self._dtls.sender
-                self.receiver = Hearing(self._wire.receiver(self._dtls.receiver))
-                if self.listener and not self.is_closed:
-                    self.listener.connected()
-                return
-        self.close()
-
-    def close(self) -> None:
-        """End the session; `run` says farewell and returns."""
-        if self.is_closed:
-            return
-        self.is_closed = True
-        self._wire.forget(self)
-        self._checked.set()
-        if self._queue.full():
-            self._queue.get_nowait()
-        self._queue.put_nowait(None)
-        if self.listener:
-            self.listener.closed()
 
     def named(self, ufrag: str) -> Credentials | None:
         """The credentials under our name `ufrag`, if they still hold."""
@@ -196,11 +223,16 @@ class Peer:
             self._previous = None
         if isinstance(address, OverTcp):
             self._links.add(address)
-        if not self._checked.is_set():
-            self._move(address)
+        if self._dtls is None:
+            self._reached(address)
         elif self.address != address and (nominated or self.address is None):
             self.probe(address, held)
-        self._checked.set()
+
+    def _reached(self, address: Address) -> None:
+        """The peer is there: go on there, and begin if this is the first that we know."""
+        self._move(address)
+        if self._dtls is None:
+            self._begin()
 
     def _move(self, address: Address) -> None:
         self.address = address
@@ -229,8 +261,7 @@ class Peer:
         if not stun.is_authentic(reply, probe.held.remote_password.encode()):
             return False
         self.seen_ms = now_ms()
-        self._move(address)
-        self._checked.set()
+        self._reached(address)
         return True
 
     def lost(self, address: OverTcp) -> None:
@@ -249,27 +280,6 @@ class Peer:
         self.credentials = _fresh(remote_ufrag, remote_password)
         self._wire.enrol(self.credentials.ufrag, self)
 
-    def feed(self, datagram: bytes) -> bool:
-        """A DTLS datagram from a validated address. Full: False, it is dropped, and DTLS sends again."""
-        try:
-            self._queue.put_nowait(datagram)
-        except asyncio.QueueFull:
-            return False
-        return True
-
     def send_rtcp(self, compound: bytes) -> None:
         if self.sender is not None and self.address is not None and not self.is_closed:
             self._wire.sendto(self.sender.protect_rtcp(compound), self.address)
-
-    async def _recv(self) -> bytes:
-        """The next datagram; ConnectionError once the session is to end: that is what ends `run`, without a task."""
-        datagram = None if self.is_closed else await self._queue.get()
-        if datagram is None:
-            raise ConnectionError
-        return datagram
-
-    async def _send(self, data: bytes) -> None:
-        if self.address is None:
-            raise ConnectionError
-        if not is_plain_alert(data):
-            self._wire.sendto(data, self.address)

@@ -61,9 +61,13 @@ class MediaPort:
         self._next_look: asyncio.Handle | None = None
         self._gather_s, self._least_s = gather_ms / 1000, min(gather_ms, LEAST_GATHER_MS) / 1000
         self._empty = 0
+        self._is_asleep = True
+        """The next datagram wakes us."""
         self.is_looking = False
         self.looked: Callable[[], None] = lambda: None
         """Called at the end of each look, for what came together to leave together."""
+        self.goes_on: Callable[[], bool] = lambda: False
+        """Asked at the end of each look: True if it is to look on although nothing comes."""
 
     def _ask_for_own_address(self, host: str, family: int) -> tuple[int, int] | None:
         """On a wildcard: have the kernel say which of our addresses a datagram came to.
@@ -135,8 +139,16 @@ class MediaPort:
         else:
             self._loop.add_writer(self.socket.fileno(), callback)
 
+    def go_on(self) -> None:
+        """Look, although nothing has come."""
+        if self._is_asleep:
+            self._is_asleep = False
+            self._loop.remove_reader(self.socket.fileno())
+            self._next_look = self._loop.call_later(self._gather_s, self._look)
+
     def _readable(self) -> None:
         """The first datagram after a pause: from here on it is we who look, until there is nothing."""
+        self._is_asleep = False
         self._loop.remove_reader(self.socket.fileno())
         self._look()
 
@@ -151,14 +163,16 @@ class MediaPort:
         self.is_looking = True
         taken = self.intake.take()
         self.is_looking = False
+        goes_on = self.goes_on()
         self.looked()
-        self._empty = 0 if taken else self._empty + 1
+        self._empty = 0 if taken or goes_on else self._empty + 1
         if taken == BURST:
             self._next_look = self._loop.call_soon(self._look)
         elif self._empty < EMPTY_LOOKS:
             left_s = self._gather_s - (time.monotonic() - began)
             self._next_look = self._loop.call_later(max(self._least_s, left_s), self._look)
         else:
+            self._is_asleep = True
             self._loop.add_reader(self.socket.fileno(), self._readable)
 
     def take(self, datagram: bytes, source: Address) -> None:

@@ -7,6 +7,7 @@ about ten milliseconds by a fan-out.
 """
 
 import asyncio
+import functools
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -20,7 +21,6 @@ from media.clock import now_ms
 from media.config import RelayConfig
 from media.core import sdp
 from media.core.audience import ROW
-from media.core.catchup import STEP_MS
 from media.core.formats import Codec, Kind
 from media.core.history import Packet
 from media.core.srtp import MAX_SOURCES
@@ -100,7 +100,8 @@ class Relay:
         """Those that sent more reports than are heard; they are told of once."""
         self._joining: dict[SessionId, Session] = {}
         """Sessions that had not finished ICE and DTLS when it was last looked at."""
-        self._hurry = asyncio.Event()
+        self._steps = asyncio.Event()
+        """Newcomers' next ones are due."""
         self._tasks = asyncio.TaskGroup()
         self._background: list[asyncio.Task[None]] = []
         self._is_open = False
@@ -115,6 +116,7 @@ class Relay:
         self._port.intake = intake_for(self._port, native=self.config.native)
         self._flush = Flush(self._port, self._egress, self.config.flush_ms)
         self._port.looked = self._flush.flush
+        self._port.goes_on = self._goes_on
         await self._tasks.__aenter__()
         self._background = [
             self._tasks.create_task(job, name=name)
@@ -285,7 +287,7 @@ class Relay:
                 egress=self._egress,
                 listener=self._listener,
                 wake=self._flush.wake,
-                hurry=self._hurry.set,
+                hurry=self._port.go_on,
                 size=self.config.history_packets,
                 gop_packets=self.config.gop_packets,
             )
@@ -340,29 +342,24 @@ class Relay:
         self._joining[session.session_id] = session
         if not is_publisher:
             self._watched_by.setdefault(account_id, {})[session.session_id] = session
-        self._tasks.create_task(self._live(session), name=session.session_id)
+        session.peer.ended = functools.partial(self.end, session)
         return session
-
-    async def _live(self, session: Session) -> None:
-        """A session from its answer to its end; a fault in it ends it alone."""
-        try:
-            await session.peer.run()
-        except Exception:
-            log.exception("a media session failed", session_id=session.session_id)
-        finally:
-            self.end(session)
 
     # Newcomers
 
+    def _goes_on(self) -> bool:
+        """At the end of each look: newcomers get their next packets with it."""
+        is_waited_for = any(show.is_waited_for for show in self.shows.values())
+        if is_waited_for:
+            self._steps.set()
+        return is_waited_for
+
     async def _catch_ups(self) -> None:
-        """Bring newcomers to live, a step each round."""
+        """Bring newcomers to live, a step with each look of the port."""
         while True:
-            await self._hurry.wait()
-            self._hurry.clear()
-            await asyncio.sleep(STEP_MS / 1000)
+            await self._steps.wait()
+            self._steps.clear()
             await self._round({one: layer for show in self.shows.values() for one, layer in show.waiting()})
-            if any(show.waiting() for show in self.shows.values()):
-                self._hurry.set()
 
     async def _round(self, waiting: dict[Subscriber, Layer]) -> None:
         """A step for each, who came first before the others, until the round's packets are used up.
@@ -400,6 +397,9 @@ class Relay:
         now = now_ms()
         for show in self.shows.values():
             show.react(now)
+        self._pending()
+        for session in list(self._joining.values()):
+            session.peer.tick(now)
 
     async def _watch(self) -> None:
         now = now_ms()

@@ -366,10 +366,15 @@ class Show:
         layer.wished.clear()
 
     def _go_on(self) -> None:
-        if any(layer.newcomers.waiting() for layer in self.layers):
+        if self.is_waited_for:
             self._hurry()
         if any(layer.pending for layer in self.layers):
             self._wake(self, False)  # noqa: FBT003 - called for each packet
+
+    @property
+    def is_waited_for(self) -> bool:
+        """True while packets wait for newcomers."""
+        return any(layer.newcomers.is_waited_for for layer in self.layers)
 
     def waiting(self) -> list[tuple[Subscriber, Layer]]:
         """Newcomers for whom packets wait, and where."""

@@ -140,7 +140,7 @@ class MemoryBroker:
 
     async def dismiss(self, show: ShowId, account: AccountId) -> None:
         """Send an account's sockets away."""
-        self._tell(show, self._listener.on_dismissal, show, account)
+        asyncio.get_running_loop().call_soon(self._listener.on_dismissal, show, account)
 
     async def load(self, show: ShowId, epoch: str, since: int) -> Loaded:
         """The show as it is now; its log from `since` on if the epoch is still `epoch`."""

@@ -21,7 +21,7 @@ from redis.exceptions import AskError, TryAgainError
 from realtime.bus import Bus
 from realtime.core.channel import Kind, Loaded, Publication
 from realtime.sender import Call, Sender, once, read_scripts
-from realtime.tasks import Tasks
+from realtime.tasks import Tasks, end
 from schema.errors import BadRequest, Conflict
 from schema.ids import AccountId, MessageId, ShowId
 
@@ -47,7 +47,7 @@ class Listener(Protocol):
         """Something for the sockets of one account."""
 
     def on_dismissal(self, show: ShowId, account: AccountId) -> None:
-        """An account may no longer be here."""
+        """An account may no longer be here; of any show, and maybe more than once."""
 
     def on_subscribed(self, show: ShowId) -> None:
         """From here on nothing is missed; load what came before."""
@@ -83,7 +83,7 @@ class Server:
             find=lambda: broker.find(f"scripts {name}"),
             redirect=broker.redirect if cluster else None,
         )
-        self.bus = Bus(redis, broker, self._tasks, own=f"sf:process:{broker.process}", sharded=cluster, name=name)
+        self.bus = Bus(redis, broker, self._tasks, always=broker.to_all, sharded=cluster, name=name)
 
     def start(self) -> None:
         """Send and listen until `aclose`."""
@@ -94,9 +94,7 @@ class Server:
 
     async def aclose(self) -> None:
         """Nothing is sent nor heard any more."""
-        for task in self._running:
-            task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
+        await end(self._running)
         self.sender.aclose()
         await self._redis.aclose()
         await self._redis.connection_pool.disconnect()
@@ -186,7 +184,7 @@ class RedisBroker:
 
     async def dismiss(self, show: ShowId, account: AccountId) -> None:
         """Have every process send an account's sockets away. Raises Unavailable."""
-        await self._call("whisper", _keys(show)[:1], [self._bus(show), f"B {account}", b""])
+        await self._call("dismiss", _keys(show)[:1], [self.to_all, account, show])
 
     async def load(self, show: ShowId, epoch: str, since: int) -> Loaded:
         """The show as it is now; its log from `since` on if the epoch is still `epoch`. Raises Unavailable."""
@@ -248,22 +246,28 @@ class RedisBroker:
 
     def on_message(self, channel: bytes, data: bytes) -> None:
         """From the bus."""
+        head, _, data = data.partition(b"\n")
+        fields = head.decode().split(" ")
+        if fields[0] == "B":  # for all, whatever they watch
+            self._listener.on_dismissal(ShowId(data.decode()), AccountId(fields[1]))
+            return
         show = self._show_of(channel)
         if show is None:
             return
-        head, _, data = data.partition(b"\n")
-        fields = head.decode().split(" ")
         if fields[0] == "P":
             _, epoch, offset, what, key = fields
             self._listener.on_publication(show, epoch, Publication(int(offset), Kind(what), key, data))
         elif fields[0] == "A":
             self._listener.on_whisper(show, AccountId(fields[1]), data)
-        elif fields[0] == "B":
-            self._listener.on_dismissal(show, AccountId(fields[1]))
         else:
             _, epoch, version = fields
             values = {key: value.encode() for key, value in _unpacked.decode(data).items()}
             self._listener.on_state(show, epoch, int(version), values)
+
+    @property
+    def to_all(self) -> str:
+        """The channel that each process hears, whatever it watches."""
+        return f"sf:all:{self._database}"
 
     def _show_of(self, channel: bytes) -> ShowId | None:
         """The show of a channel; None if it is not one that is to be heard."""

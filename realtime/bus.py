@@ -47,13 +47,13 @@ class Bus:
     """Its owner runs `listen`. `sharded`: channels of a cluster's slots, which this server alone carries."""
 
     def __init__(
-        self, redis: Redis, ear: Ear, tasks: Tasks, *, own: str, sharded: bool = False, name: str = ""
+        self, redis: Redis, ear: Ear, tasks: Tasks, *, always: str, sharded: bool = False, name: str = ""
     ) -> None:
         self._redis = redis
         self._ear = ear
         self._tasks = tasks
-        self._own = own
-        """A channel on which nobody speaks: it keeps a connection without others a subscribed one."""
+        self._always = always
+        """The channel of all processes; it also keeps a connection that carries no show a subscribed one."""
         self._sharded = sharded
         self.name = name
         self.channels: set[str] = set()
@@ -90,7 +90,7 @@ class Bus:
         while True:
             try:
                 async with self._redis.pubsub() as pubsub:
-                    await pubsub.subscribe(self._own)
+                    await pubsub.subscribe(self._always)
                     # Only now: channels that are subscribed to from here on speak for themselves, none slips through.
                     self._pubsub = pubsub
                     for some in self._together(list(self.channels)):

@@ -20,7 +20,21 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 
 from realtime.client_tickets import TicketOffice, TicketRefused
 from realtime.core.returning import Position, pause_ms, stays_away
-from schema.wire import SUBPROTOCOL_JSON, AnyCommand, AnyEvent, ChatAccepted, Ping, Say, WireError
+from schema.audience import Reaction
+from schema.ids import QuestionId
+from schema.wire import (
+    SUBPROTOCOL_JSON,
+    AnyCommand,
+    AnyEvent,
+    Ask,
+    ChatAccepted,
+    Ping,
+    React,
+    Say,
+    Vote,
+    Want,
+    WireError,
+)
 
 TRIES = 30
 OPEN_DEADLINE_S = 10.0
@@ -171,6 +185,22 @@ class ShowClient:
     async def say(self, text: str, reply_to: str = "") -> ChatAccepted:
         """Say something in the chat. Raises CommandRefused."""
         return msgspec.convert(await self._command(Say(text=text, reply_to=reply_to)), ChatAccepted)
+
+    async def react(self, kind: Reaction, count: int = 1) -> None:
+        """Tap a reaction `count` times (at most 20). Raises CommandRefused."""
+        await self._command(React(kind=kind, count=count))
+
+    async def vote(self, poll_id: str, option: int) -> None:
+        """Vote for an option, from 0; another vote replaces it while the poll is open. Raises CommandRefused."""
+        await self._command(Vote(poll_id=poll_id, option=option))
+
+    async def ask(self, text: str) -> QuestionId:
+        """Ask the host. Raises CommandRefused."""
+        return QuestionId((await self._command(Ask(text=text)))["id"])
+
+    async def want(self, question_id: str) -> None:
+        """Want a question answered. Raises CommandRefused."""
+        await self._command(Want(question_id=question_id))
 
     async def ping(self) -> int:
         """The server's clock, in ms. Raises CommandRefused."""

@@ -19,6 +19,7 @@ from typing import Any, Protocol, cast
 
 import structlog
 from starlette.responses import Response
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from realtime.core.handshake import Refused, Request, accept, parse
 from realtime.deadlines import Deadlines
@@ -163,6 +164,16 @@ class Gateway(asyncio.Protocol):
             "extensions": {"websocket.http.response": {}, EXTENSION: self},
         }
 
+    async def address(self) -> str:
+        """Whose address counts: the peer's, or the one that a trusted proxy names, by the rule that HTTP goes by."""
+        assert self._request is not None
+        scope = self._scope(self._request)
+        if self._config.proxy_headers:
+            forwarded = ProxyHeadersMiddleware(_nothing, self._config.forwarded_allow_ips)
+            await forwarded(cast(Any, scope), cast(Any, self._receive), cast(Any, self._send))
+        client = scope["client"]
+        return client[0] if client else ""
+
     async def _run(self, request: Request) -> None:
         try:
             await self._config.loaded_app(self._scope(request), self._receive, self._send)
@@ -249,6 +260,10 @@ class Gateway(asyncio.Protocol):
         self.connections.discard(self)
         self.transport.set_protocol(successor)
         return self._acceptance(subprotocol)
+
+
+async def _nothing(*_: Any) -> None:
+    """Instead of an application."""
 
 
 def _head(status: int, headers: list[tuple[bytes, bytes]]) -> bytes:

@@ -99,7 +99,8 @@ class Hub:
         """Called when a show that is watched here turns out blank, because it is new or because Redis lost it:
         whoever holds the truth (pins, prices, stock) may say it again. Must not block."""
         self.on_dismissed: list[Callable[[ShowId, AccountId], None]] = []
-        """Called, maybe twice, in each process with the show, when an account was sent out of it. Must not block."""
+        """Called in every process, maybe twice, when an account was sent out of a show: it may watch a video here
+        though nobody has the room open. Must not block."""
 
     def _broker_over(self, redis: Redis | RedisCluster | None) -> MemoryBroker | RedisBroker:
         if redis is None:
@@ -148,9 +149,8 @@ class Hub:
         return Offset((await self.open(show_id)).channel.received)
 
     async def dismiss(self, show_id: ShowId, account: AccountId) -> None:
-        """Send an account's sockets away, on every process. Raises Unavailable."""
+        """Send an account's sockets away, on every process, whatever it has open. Raises Unavailable."""
         await self._broker.dismiss(show_id, account)
-        self._tell_dismissed(show_id, account)  # the bus is heard only where the room is open
 
     async def delete_chat(self, show_id: ShowId, message: MessageId) -> Offset | None:
         """Take a chat message down everywhere: pages, snapshots, ring, log. None if there is no such message."""
@@ -268,9 +268,6 @@ class Hub:
         if (room := self._rooms.get(show)) is not None:
             for viewer in room.of(account):
                 viewer.refuse(Banned())
-            self._tell_dismissed(show, account)
-
-    def _tell_dismissed(self, show: ShowId, account: AccountId) -> None:
         for listener in self.on_dismissed:
             listener(show, account)
 

@@ -26,6 +26,8 @@ BATCH_MAX = 500
 QUEUE_MAX = 10_000
 DEADLINE_S = 5.0
 HOPS_MAX = 40
+TO_ALL = {"dismiss"}
+"""Scripts that speak to every process, whatever it watches: with PUBLISH, which a cluster brings to each server."""
 
 
 class Script(NamedTuple):
@@ -53,13 +55,14 @@ Redirect = Callable[[Call, AskError | TryAgainError], None]
 
 
 def read_scripts(speak: str) -> dict[str, Script]:
-    """The scripts by name. They say PUBLISH; those of a cluster say `speak` in its place."""
+    """The scripts by name. They say PUBLISH; those of a cluster say `speak` in its place, where a show is spoken of."""
     found = {}
     for file in files("realtime").joinpath("lua").iterdir():
         if file.name.endswith(".lua"):
-            text = file.read_text().replace("redis.call('PUBLISH'", f"redis.call('{speak}'")
-            sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
-            found[file.name.removesuffix(".lua")] = Script(text, sha)
+            name, text = file.name.removesuffix(".lua"), file.read_text()
+            if name not in TO_ALL:
+                text = text.replace("redis.call('PUBLISH'", f"redis.call('{speak}'")
+            found[name] = Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
     return found
 
 

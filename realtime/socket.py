@@ -132,9 +132,8 @@ async def turn_away(refusal: Refusal, services: dict[str, Any]) -> None:
     arrival, error = refusal
     strangers: Strangers | None = services.get("strangers")
     if strangers is not None and isinstance(error, Unauthenticated):
-        peer = arrival.gateway.transport.get_extra_info("peername")
         try:
-            await strangers.turned_away(peer[0] if isinstance(peer, tuple) else "")
+            await strangers.turned_away(await arrival.gateway.address())
         except ShowfloorError as too_many:
             error = too_many
     arrival.gateway.deny(problem(error))

@@ -6,7 +6,7 @@ Invariant: at most `limit` run at once; after `aclose` none does.
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from typing import Any
 
 import structlog
@@ -14,6 +14,18 @@ import structlog
 from schema.errors import Unavailable
 
 log = structlog.get_logger()
+
+
+AGAIN_S = 1.0
+
+
+async def end(tasks: Collection["asyncio.Task[None]"]) -> None:
+    """Cancel them and wait until none runs: again and again, for a driver's own timeouts may swallow a cancellation."""
+    running = set(tasks)
+    while running:
+        for task in running:
+            task.cancel()
+        _, running = await asyncio.wait(running, timeout=AGAIN_S)
 
 
 class Tasks:
@@ -40,7 +52,5 @@ class Tasks:
 
     async def aclose(self) -> None:
         """Cancel what still runs and wait for it."""
-        running = list(self._running)
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        while self._running:
+            await end(self._running)

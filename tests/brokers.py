@@ -7,7 +7,7 @@ import pytest
 from realtime.broker_redis import Value
 from realtime.core.channel import Kind
 from schema.errors import Conflict
-from schema.ids import AccountId, MessageId
+from schema.ids import AccountId, MessageId, ShowId
 
 
 class Heard:
@@ -126,8 +126,15 @@ class BrokerContract:
         await until(lambda: heard.subscribed)
         await broker.whisper(show, AccountId("acc_ann"), b"{}")
         await broker.dismiss(show, AccountId("acc_bob"))
+        await until(lambda: heard.gone and heard.private)
+        assert (heard.private, set(heard.gone)) == ([("acc_ann", b"{}")], {"acc_bob"})
+
+    async def test_who_was_sent_away_is_heard_of_by_a_process_that_has_not_opened_the_show(self, broker, heard, show):
+        broker.subscribe(ShowId(f"{show}-another"))
+        await until(lambda: heard.subscribed)
+        await broker.dismiss(show, AccountId("acc_bob"))
         await until(lambda: heard.gone)
-        assert (heard.private, heard.gone) == ([("acc_ann", b"{}")], ["acc_bob"])
+        assert set(heard.gone) == {"acc_bob"}
 
     async def test_who_unsubscribed_hears_nothing(self, broker, heard, show):
         await broker.publish(show, Kind.EVENT, "", b"{}")

@@ -6,6 +6,7 @@
     python benchmarks/fanout stalled               # one viewer in twenty does not read: what the others feel
     python benchmarks/fanout flood                 # 2,000 chat messages a second: do pins and stock still come
     python benchmarks/fanout hold                  # how long our event loop is held
+    python benchmarks/fanout smoke                 # all of these, so small that the figures mean nothing: do they run
     python benchmarks/fanout --peer PEER.json      # and any other server of WebSockets that runs on this machine
 
 Ours is the whole service, as `showfloor serve` starts it, told by another process through Redis. `loop` is loop.c: the
@@ -45,7 +46,7 @@ CONTENDERS = {
     "memory": ["ours", "starlette", "websockets"],
     "joins": ["ours", "starlette"],
 }
-VIEWERS = {"fanout": 5000, "memory": 10_000, "joins": 1000, "stalled": 5000, "flood": 1000, "hold": 5000}
+VIEWERS = {"smoke": 20, "fanout": 5000, "memory": 10_000, "joins": 1000, "stalled": 5000, "flood": 1000, "hold": 5000}
 ACCOUNTS, FLOOD_A_SECOND = 500, 2000
 
 
@@ -58,7 +59,9 @@ async def perform(given: argparse.Namespace) -> None:
 async def measure(given: argparse.Namespace, world: World, stack: AsyncExitStack) -> None:
     viewers = given.viewers or VIEWERS[given.what]
     names = given.only or CONTENDERS.get(given.what, ["ours"])
-    if given.what == "memory":
+    if given.what == "smoke":
+        await smoke(world, stack, viewers)
+    elif given.what == "memory":
         await memory(world, names, given.peer, viewers)
     elif given.what in {"fanout", "joins"}:
         all_ = await everybody(stack, world, names, given.peer)
@@ -74,6 +77,18 @@ async def measure(given: argparse.Namespace, world: World, stack: AsyncExitStack
             await flood(world, ours, ACCOUNTS, viewers, FLOOD_A_SECOND, given.seconds * 10)
         else:
             await hold(world, ours, [viewers], given.rate, given.windows, given.seconds)
+
+
+async def smoke(world: World, stack: AsyncExitStack, viewers: int) -> None:
+    """Every program once."""
+    ours = await Ours.start(stack, world, probe=True)
+    all_ = [ours, *await everybody(stack, world, ["loop", "starlette"], [])]
+    await joins(world, all_, viewers, 1)
+    await fan_out(all_, world, viewers, 20, 1, 0.2)
+    await hold(world, ours, [viewers], 20, 1, 0.2)
+    await stalled(world, ours, viewers, 20, 1, 0.2)
+    await flood(world, ours, viewers, viewers, 20, 0.5)
+    await memory(world, ["starlette"], [], viewers, idle_s=0.1)
 
 
 def main() -> None:

@@ -38,7 +38,7 @@ async def _visit(of: Contender, world: World, count: int) -> float:
         await _calm(of.pid)
 
 
-async def memory(world: World, names: list[str], peers: list[Path], count: int) -> None:
+async def memory(world: World, names: list[str], peers: list[Path], count: int, *, idle_s: float = 10) -> None:
     """Resident bytes a viewer, one server after the other."""
     print(f"\n{count} idle viewers, resident memory of the server's process\n")
     print("| what | KiB a viewer | MiB before | MiB with them | us of CPU a second while idle, a viewer |")
@@ -54,10 +54,10 @@ async def memory(world: World, names: list[str], peers: list[Path], count: int) 
             await load.open(count)
             await _calm(of.pid)
             cpu = cpu_ns(of.pid)
-            await asyncio.sleep(10)
+            await asyncio.sleep(idle_s)
             cpu, after = cpu_ns(of.pid) - cpu, resident(of.pid)
             cells = [f"{(after - before) / 1024 / count:.2f}", f"{before / 2**20:.0f}", f"{after / 2**20:.0f}"]
-            print(f"| {of.name} | {' | '.join(cells)} | {cpu / 1e4 / count:.2f} |", flush=True)
+            print(f"| {of.name} | {' | '.join(cells)} | {cpu / 1000 / idle_s / count:.2f} |", flush=True)
 
 
 async def joins(world: World, all_: list[Contender], count: int, windows: int) -> None:

@@ -28,8 +28,8 @@ from media.core.gop import sequence_of
 from media.core.history import Packet
 from media.core.press import Press, later, signed
 
-STEP_MS: Final = 8
-"""Each step is a wake, a turn for each newcomer, and a run that is cut short."""
+STEP_MS: Final = 10
+"""As often as the port looks: a step leaves with its look, where a timer of its own would be another wake."""
 STEP_PACKETS: Final = 40
 """48 Mb/s of full packets; a browser's socket buffer holds about 50 of them."""
 MIN_MS: Final = 150
@@ -38,7 +38,7 @@ MAX_PACKETS: Final = 4096
 KEEP_MS: Final = 3000
 """How long after its last packet it can still be asked for one."""
 
-_PLANNED_PACKETS: Final = 32
+_PLANNED_PACKETS: Final = 36
 """Of `STEP_PACKETS`: a step may come late, and live packets join in."""
 _TICKS_PER_MS: Final = CLOCK_HZ[Kind.VIDEO] // 1000
 

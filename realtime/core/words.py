@@ -21,6 +21,8 @@ _LINK = re.compile(
 _SENTENCES = re.compile(r"(?<=[a-z])\.\s+(?=\S)")
 """A full stop with a blank after it ends a sentence."""
 _BLANKS = re.compile(r"\s+")
+_NUMBERS = re.compile(r"(?<!\w)\d{2,}(?!\w)")
+"""What stands alone in digits is a price or a size ("only 85"), though the library reads letters in it."""
 FILTERS_MAX = 64
 
 
@@ -34,11 +36,19 @@ class WordFilter:
             "whitelist": [_plain(word) for word in allowed],
             "detect_leetspeak": True,
         }
+        self._blocked = frozenset(_plain(word) for word in blocked)
         self._filter = Filter(options)
 
     def finds(self, text: str) -> str | None:
         """The first word of `text` that may not be said; None: all may."""
-        words = self._filter.check_profanity(_plain(text)).get("profane_words")
+        plain = _plain(text)
+        found = self._first(plain)
+        if found is None or found in self._blocked:
+            return found
+        return self._first(_NUMBERS.sub(" ", plain))
+
+    def _first(self, text: str) -> str | None:
+        words = self._filter.check_profanity(text).get("profane_words")
         return str(words[0]) if words else None
 
 

@@ -22,6 +22,25 @@ async def studio(site, open_page):
     return page
 
 
+async def test_the_operator_asks_announces_and_answers_from_the_console(site, open_page, watch):
+    console = await open_page(f"{site.base_url}/console/{SHOW}#token={site.operator}")
+    await console.get_by_test_id("announce-text").fill("Ten minutes left")
+    await console.get_by_test_id("announce").click()
+    await expect(watch.get_by_test_id("announcement")).to_have_text("Ten minutes left")
+    await console.get_by_test_id("poll-new").click()
+    await console.get_by_test_id("poll-question").fill("Another round?")
+    for index, text in enumerate(("Yes", "No")):
+        await console.get_by_test_id(f"poll-option-input-{index}").fill(text)
+    await console.get_by_test_id("poll-open").click()
+    await watch.get_by_test_id("poll-option-0").click()
+    await expect(console.get_by_test_id("poll-result")).to_contain_text("Another round?")
+    await site.ask("POST", f"/api/v1/shows/{SHOW}/questions", {"text": "Which size?"}, await site.guest())
+    await console.get_by_label("Answered: Which size?").click()
+    await expect(console.get_by_test_id("queue")).to_have_count(0)
+    numbers = console.get_by_test_id("board").locator(".number")
+    assert await numbers.all_text_contents() == ["1", "2"]  # what the chat may call them
+
+
 async def test_the_host_asks_and_announces_and_the_viewer_votes_asks_and_reacts(watch, studio):
     await studio.get_by_test_id("announce-text").fill("Free shipping until nine")
     await studio.get_by_test_id("announce").click()

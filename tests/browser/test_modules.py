@@ -323,3 +323,40 @@ async def test_an_answer_that_breaks_off_in_its_body_is_no_answer(live_page, mod
         """,
     )
     assert code == "network"  # else the purchase would forget a tap that the server may have taken
+
+
+WAITING = """
+    window.__offers = [];
+    const onOffer = async (hold) => { window.__offers.push(hold); return window.__offers.length > 1; };
+    window.__waiting = new it.Waiting({ show: "kitchen", token: async () => "token", onOffer });
+    await window.__waiting.join("knife");
+"""
+
+
+async def test_an_offer_whose_word_was_lost_is_found_by_asking_after_the_gap_and_taken_until_it_is(page, module):
+    place = {"entry_id": "wait_1", "variant_id": "knife", "ahead": 0, "hold_id": None, "state": "waiting"}
+    offered = place | {"state": "offered", "hold_id": "hold_1"}
+    await page.route("**/waitlist", lambda route: route.fulfill(json=place))
+    await page.route("**/waitlist/wait_1", lambda route: route.fulfill(json=offered))
+    await module(page, "waiting.js", WAITING)
+    kept = await page.evaluate("() => JSON.parse(localStorage.getItem('showfloor.waiting.kitchen'))")
+    assert kept == {"knife": place}  # for every tab
+    await page.evaluate("() => window.__waiting.soon()")
+    await page.wait_for_function("() => window.__offers.length === 2")  # the first time it was not taken
+    await page.wait_for_function("() => Object.keys(window.__waiting.places.value).length === 0")
+    assert set(await page.evaluate("() => window.__offers")) == {"hold_1"}
+
+
+async def test_an_offer_that_is_told_is_taken_at_once_and_one_for_another_tabs_place_is_not(page, module):
+    await page.route("**/waitlist", lambda route: route.fulfill(json={"entry_id": "wait_1", "state": "waiting"}))
+    body = """
+        const taken = [];
+        const waiting = new it.Waiting({ show: "hall", token: async () => "token", onOffer: async (hold) => taken.push(hold) });
+        await waiting.join("knife");
+        waiting.hear({ variant_id: "pot", hold_id: "hold_2" });
+        waiting.hear({ variant_id: "knife", hold_id: "hold_1" });
+        waiting.hear({ variant_id: "knife", hold_id: "hold_1" });
+        await new Promise((resolve) => setTimeout(resolve));
+        return [taken, Object.keys(waiting.places.value), localStorage.getItem("showfloor.waiting.hall")];
+    """
+    assert await module(page, "waiting.js", body) == [["hold_1"], [], None]

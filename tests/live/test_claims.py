@@ -149,3 +149,12 @@ def test_an_answer_says_nothing_that_is_not_there():
         "message_id": "m",
         "outcome": "not_in_show",
     }
+
+
+async def test_who_was_away_when_a_claim_was_answered_finds_it_among_their_purchases(shop, told, guest):
+    await guest.say("BUY POT BLUE 2")
+    claimed = await answer(told)  # to no socket: the account has none open
+    found = (await shop.http.get("/api/v1/shows/demo/purchases", headers=guest.bearer)).json()
+    assert [(hold["hold_id"], hold["quantity"], hold["state"]) for hold in found["holds"]] == [
+        (claimed.hold_id, 2, "held")
+    ]

@@ -126,3 +126,18 @@ async def test_an_address_inside_says_nothing_for_a_proxy_that_nobody_named_has_
 
 async def test_under_load_an_address_says_nothing(tokens):
     assert await network(tokens, "9.9.9.9", load=True) == ""
+
+
+async def test_fresh_guests_of_one_address_cannot_reserve_a_whole_item(shop, monkeypatch):
+    monkeypatch.setattr(shop.http._transport, "client", ("9.9.9.9", 4711))
+
+    async def tap() -> dict:
+        guest = (await shop.ask("POST", f"{SHOW}/guests")).json()
+        bearer = {"authorization": f"Bearer {guest['viewer_token']}", "idempotency_key": "k"}
+        return (await shop.ask("POST", f"{SHOW}/holds", {"variant_id": "blue"}, **bearer)).json()
+
+    answers = [await tap() for _ in range(8)]
+    assert [answer.get("state", answer.get("code")) for answer in answers] == ["held"] * 4 + ["limit_reached"] * 4
+    assert answers[-1]["of"] == "network"
+    monkeypatch.setattr(shop.http._transport, "client", ("9.9.9.10", 4711))
+    assert (await tap())["state"] == "held"

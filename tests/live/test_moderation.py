@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from live.adapters import HubAnnouncer
+from realtime.broker_redis import RedisBroker
 from schema.ids import ShowId
 from schema.people import Role
 
@@ -102,6 +103,47 @@ async def test_a_ban_ends_the_video_that_its_account_watches_and_nobody_elses(sh
     await eventually(lambda: len(relay.sessions(ShowId("demo"))) == 1)
     left = await shop.http.delete(paths[1], headers={"Authorization": f"Bearer {other}"})
     assert left.status_code == 200
+
+
+@pytest.fixture
+async def elsewhere(settings, redis_url, database_url, run_app, tmp_path):
+    """Another process of the same service, to which nobody's socket has come: it has no room of any show open."""
+    other = msgspec.structs.replace(settings, data_dir=tmp_path / "elsewhere")
+    async with run_app(other, redis_url, database_url) as app:
+        yield app
+
+
+async def watch(app, bearer):
+    """A session of its own at `app`, where it waits for a handshake that never comes."""
+    relay = app.services["relay"]
+    relay.config = msgspec.structs.replace(relay.config, handshake_ms=600_000)
+    answer = await app.http.post("/whep/demo", content=OFFER, headers={**bearer, "Content-Type": "application/sdp"})
+    assert answer.status_code == 201, answer.text
+    return relay
+
+
+async def test_a_ban_ends_the_video_at_a_process_without_the_shows_room(shop, elsewhere, guest, eventually):
+    other = (await shop.ask("POST", f"{SHOW}/guests", {"name": "Bob"})).json()["viewer_token"]
+    relay = await watch(elsewhere, guest.bearer)
+    await watch(elsewhere, {"Authorization": f"Bearer {other}"})
+    assert ShowId("demo") not in elsewhere.services["hub"]._rooms
+    assert len(relay.sessions(ShowId("demo"))) == 2
+    assert (await sanction(shop, guest.account, kind="ban")).status_code == 200
+    await eventually(lambda: len(relay.sessions(ShowId("demo"))) == 1)
+
+
+async def test_a_ban_that_is_told_to_the_room_alone_leaves_that_video_on(
+    shop, elsewhere, guest, eventually, monkeypatch
+):
+    """The negative control: without the channel of all processes nobody there hears of it."""
+    monkeypatch.setattr(RedisBroker, "to_all", "sf:nobody")  # spoken there; both listen where they did
+    relay = await watch(elsewhere, guest.bearer)
+    assert (await sanction(shop, guest.account, kind="ban")).status_code == 200
+    await elsewhere.services["hub"].open(ShowId("demo"))
+    assert (await shop.ask("POST", f"{SHOW}/chat", {"text": "hello"}, Role.HOST)).status_code == 202
+    room = elsewhere.services["hub"]._rooms[ShowId("demo")]
+    await eventually(lambda: room.channel.received)
+    assert len(relay.sessions(ShowId("demo"))) == 1
 
 
 async def test_a_shadow_ban_is_not_told_and_what_was_said_goes_if_asked(shop, guest):

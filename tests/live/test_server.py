@@ -153,6 +153,48 @@ async def test_only_a_trusted_proxy_says_who_is_asking(settings, monkeypatch, tr
     await running.down()
 
 
+KEY = "dGhlIHNhbXBsZSBub25jZQ=="
+
+
+@pytest.mark.parametrize("trusted", [("127.0.0.1",), ()])
+async def test_behind_a_trusted_proxy_strangers_are_counted_by_their_own_address(settings, trusted):
+    """Without one they are all the proxy's, so that few of them shut out the rest: what the setting is for."""
+    running = Running(msgspec.structs.replace(settings, trusted_proxies=trusted))
+    bound = await running.up()
+    for ask in (ask_for_a_socket, ask_for_a_show):
+        answers = {await ask(bound.port, f"203.0.113.{number % 100}") for number in range(150)}
+        assert answers <= {401, 429}
+        assert (429 in answers) is not bool(trusted), ask
+    if trusted:
+        assert {await ask_for_a_socket(bound.port, "198.51.100.1") for _ in range(150)} == {401, 429}
+    await running.down()
+
+
+async def ask_for_a_socket(port, address):
+    """The status of a socket's handshake with a ticket that never was."""
+    return await status_of(
+        port,
+        "GET /ws/demo?ticket=no HTTP/1.1",
+        f"x-forwarded-for: 192.0.2.1, {address}",  # the first is what the stranger made up
+        *("upgrade: websocket", "connection: Upgrade", "sec-websocket-version: 13", f"sec-websocket-key: {KEY}"),
+    )
+
+
+async def ask_for_a_show(port, address):
+    """The status of a request with a token that never was."""
+    made_up = f"x-forwarded-for: 192.0.2.1, {address}"
+    return await status_of(port, "GET /api/v1/shows HTTP/1.1", made_up, "authorization: Bearer no", "connection: close")
+
+
+async def status_of(port, *lines):
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write("\r\n".join([lines[0], "host: showfloor.test", *lines[1:], "", ""]).encode())
+    async with asyncio.timeout(DEADLINE_S):
+        status = int((await reader.readline()).split()[1])
+    writer.close()
+    return status
+
+
 async def test_the_server_has_the_bounds_of_a_connection(settings, monkeypatch):
     monkeypatch.setattr(live_app, "create_app", lambda *_: Starlette())
     running = Running(settings)

@@ -1,7 +1,9 @@
 """aiortc's names with an underscore that we lean on, and both roles against another implementation."""
 
 import asyncio
+import importlib.util
 import inspect
+from pathlib import Path
 
 import pytest
 from aiortc import rtcdtlstransport as aiortc_dtls
@@ -9,11 +11,14 @@ from aiortc import rtcdtlstransport as aiortc_dtls
 from media.core.sdp import Fingerprint
 from media.dtls import PROFILES, Callee, Caller, Certificate, CmReceiver, CmSender, associate
 
+_SPEC = importlib.util.spec_from_file_location("light_peer", Path(__file__).parents[2] / "benchmarks" / "light_peer.py")
+light = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(light)
+Carried, Client = light.Carried, light.Client
+
 
 class Pipe:
     """Two ends of a datagram link that may lose what a test says."""
-
-    role = "controlled"
 
     def __init__(self, lose=()):
         self.inbox, self.other, self.lose, self.sent = asyncio.Queue(), None, set(lose), 0
@@ -52,17 +57,12 @@ def test_the_names_of_aiortc_are_where_they_were():
     assert list(parameters) == ["self", "srtp_profiles"]
 
 
-class Client(Callee):
-    """OpenSSL on both ends."""
-
-    is_client = True
-
-
 @pytest.mark.parametrize("lose", [(), (1,), (2,), (1, 2)])
 async def test_openssl_finishes_on_both_ends_whatever_is_lost(certificates, lose):
     ours, theirs = certificates
     one, two = pipes(lose)
-    client, server = Client(one, ours, fingerprint(theirs)), Callee(two, theirs, fingerprint(ours))
+    client = Carried(Client(ours, fingerprint(theirs)), one)
+    server = Carried(Callee(theirs, fingerprint(ours)), two)
     pumps = []
 
     async def live(end):
@@ -81,12 +81,12 @@ async def test_openssl_finishes_on_both_ends_whatever_is_lost(certificates, lose
 async def test_rubbish_ends_the_try_and_raises_nothing(certificates):
     ours, theirs = certificates
     one, two = pipes()
-    server = Callee(two, theirs, fingerprint(ours))
+    server = Carried(Callee(theirs, fingerprint(ours)), two)
     for datagram in (b"\x16\xfe\xfd" + bytes(40), b"\x80" * 100, bytes(range(256)) * 4):
         await one._send(datagram)
     async with asyncio.timeout(20):
         trying = asyncio.ensure_future(server.shake_hands())
-        client = Client(one, ours, fingerprint(theirs))
+        client = Carried(Client(ours, fingerprint(theirs)), one)
         assert await client.shake_hands() == await trying
     await server.farewell()
 
@@ -100,10 +100,10 @@ def test_one_context_serves_every_peer(certificates):
 async def test_our_client_and_openssl_agree_on_keys_whatever_is_lost(certificates, lose):
     ours, theirs = certificates
     one, two = pipes(lose)
-    caller = associate(one, ours, fingerprint(theirs), is_client=True)
-    callee = associate(two, theirs, fingerprint(ours), is_client=False)
-    assert isinstance(caller, Caller)
-    assert isinstance(callee, Callee)
+    caller = Carried(associate(ours, fingerprint(theirs), is_client=True), one)
+    callee = Carried(associate(theirs, fingerprint(ours), is_client=False), two)
+    assert isinstance(caller.association, Caller)
+    assert isinstance(callee.association, Callee)
 
     async def serve():
         assert await callee.shake_hands()
@@ -123,8 +123,8 @@ async def test_our_client_and_openssl_agree_on_keys_whatever_is_lost(certificate
 async def test_our_client_hears_the_farewell(certificates):
     ours, theirs = certificates
     one, two = pipes()
-    caller = associate(one, ours, fingerprint(theirs), is_client=True)
-    callee = associate(two, theirs, fingerprint(ours), is_client=False)
+    caller = Carried(associate(ours, fingerprint(theirs), is_client=True), one)
+    callee = Carried(associate(theirs, fingerprint(ours), is_client=False), two)
     async with asyncio.timeout(20):
         await asyncio.gather(caller.shake_hands(), callee.shake_hands())
         await callee.farewell()
@@ -135,8 +135,8 @@ async def test_our_client_hears_the_farewell(certificates):
 async def test_a_certificate_that_was_not_offered_fails(certificates, is_client):
     ours, theirs = certificates
     one, two = pipes()
-    us = associate(one, ours, fingerprint(ours), is_client=is_client)
-    them = associate(two, theirs, fingerprint(ours), is_client=not is_client)
+    us = Carried(associate(ours, fingerprint(ours), is_client=is_client), one)
+    them = Carried(associate(theirs, fingerprint(ours), is_client=not is_client), two)
     other = asyncio.ensure_future(them.shake_hands())
     async with asyncio.timeout(20):
         assert not await us.shake_hands()

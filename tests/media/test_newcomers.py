@@ -1,6 +1,7 @@
 """Newcomers at a host with long pauses between keyframes: every packet they get is looked at."""
 
 import struct
+import time
 
 import pytest
 
@@ -222,10 +223,17 @@ async def test_newcomers_get_a_bounded_step_and_are_forgotten_when_they_leave(ho
 
 async def overtaken(host, peers, floor, wait_until, monkeypatch):
     """A viewer that had to wait for others, while the host began its next group of pictures; it is live."""
-    monkeypatch.setattr("media.relay.STEP_MS", 400)  # a round that others use up
-    viewer = await peers.viewer()
-    await shown(floor, host, 1, wait_until, keyframe=True)
-    monkeypatch.setattr("media.relay.STEP_MS", 5)
+    with monkeypatch.context() as patch:
+        patch.setattr(floor.relay._port, "goes_on", lambda: True)  # rounds that others use up
+        viewer, until = await peers.viewer(), time.monotonic() + 0.4
+        await shown(floor, host, 1, wait_until, keyframe=True)
+
+        def goes_on():  # in real time, as the relay sees the host's clock
+            host.show(SIZES, ticks=1800)
+            host.say()
+            return time.monotonic() > until
+
+        await wait_until(goes_on, "the pictures that came at once lie behind")
     await go_live(floor, host, viewer, wait_until)
     had = len(video(viewer))
     await shown(floor, host, 5, wait_until)

@@ -27,7 +27,7 @@ from realtime.gateway import gateway_class
 from realtime.hub import Hub
 from realtime.routes import routes
 from realtime.socket import problem
-from schema.errors import RateLimited, ShowfloorError
+from schema.errors import Conflict, RateLimited, ShowfloorError
 from schema.ids import AccountId, ShowId
 from schema.people import Principal, Role
 from schema.wire import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
@@ -106,12 +106,35 @@ class Reports:
         return
 
 
+class Crowd:
+    """What an audience did, by account."""
+
+    def __init__(self) -> None:
+        self.deeds: list[tuple[Any, ...]] = []
+
+    async def react(self, principal: Principal, _show: ShowId, kind: str, count: int) -> None:
+        self.deeds.append((principal.account_id, kind, count))
+
+    async def vote(self, principal: Principal, _show: ShowId, poll: str, option: int) -> None:
+        if option > 1:
+            raise Conflict("There is no such option")
+        self.deeds.append((principal.account_id, poll, option))
+
+    async def ask(self, principal: Principal, _show: ShowId, text: str) -> str:
+        self.deeds.append((principal.account_id, text))
+        return "que_1"
+
+    async def want(self, principal: Principal, _show: ShowId, question: str) -> None:
+        self.deeds.append((principal.account_id, question))
+
+
 class Running:
     """One process's worth of server."""
 
     def __init__(self, hub: Hub, port: int, tickets: Tickets, limits: Limits, rules: Rules, chat: ChatService) -> None:
         self.hub, self.port, self.tickets, self.limits, self.rules, self.chat = hub, port, tickets, limits, rules, chat
         self.clients: list[Client] = []
+        self.crowd = Crowd()
         self.server: Server
 
     def url(self, show: str, ticket: str, **more: Any) -> str:
@@ -195,7 +218,13 @@ async def serve(
         @contextlib.asynccontextmanager
         async def lifespan(_: Starlette):
             async with hub:
-                yield {"hub": hub, "chat": chat, "doorkeeper": tickets, "reports": Reports()}
+                yield {
+                    "hub": hub,
+                    "chat": chat,
+                    "doorkeeper": tickets,
+                    "reports": Reports(),
+                    "audience": running.crowd,
+                }
 
         async def translate(_: Request, error: Exception) -> Response:
             assert isinstance(error, ShowfloorError)

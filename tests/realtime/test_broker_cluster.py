@@ -268,6 +268,8 @@ async def test_without_a_new_subscription_a_show_that_moved_is_heard_no_more(ser
 
 def test_a_single_server_is_not_spoken_to_in_shards():
     assert all("SPUBLISH" not in script.text for script in sender.read_scripts("PUBLISH").values())
-    assert sum("SPUBLISH" in script.text for script in sender.read_scripts("SPUBLISH").values()) == 5
+    assert (
+        sum("SPUBLISH" in script.text for script in sender.read_scripts("SPUBLISH").values()) == 5
+    )  # not the one to all
     assert not RedisBroker(redis.asyncio.Redis(), Heard())._only.bus._sharded
     assert isinstance(RedisBroker(redis.asyncio.Redis(), Heard())._only.bus, Bus)

@@ -259,3 +259,23 @@ async def test_a_server_that_talks_nonsense_ends_the_iteration_with_what_is_wron
         again = Listener(ann.client)
         with pytest.raises(msgspec.ValidationError):
             await asyncio.wait_for(again.task, 10)
+
+
+async def test_reactions_votes_questions_and_wishes_are_calls_and_a_refusal_is_raised(running, show):
+    async with listening(running, show) as ann:
+        async with asyncio.timeout(20):
+            while not ann.told:
+                await asyncio.sleep(0.01)
+        await ann.client.react("heart", 3)
+        await ann.client.vote("poll_1", 1)
+        assert await ann.client.ask("Is it oven-proof?") == "que_1"
+        await ann.client.want("que_1")
+        with pytest.raises(CommandRefused) as refused:
+            await ann.client.vote("poll_1", 5)
+    assert refused.value.code == "conflict"
+    assert running.crowd.deeds == [
+        ("acc_ann", "heart", 3),
+        ("acc_ann", "poll_1", 1),
+        ("acc_ann", "Is it oven-proof?"),
+        ("acc_ann", "que_1"),
+    ]

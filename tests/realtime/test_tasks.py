@@ -26,3 +26,22 @@ async def test_one_that_fails_leaves_the_others_running():
     await asyncio.wait([failing])
     assert not other.done()
     await tasks.aclose()
+
+
+async def test_one_that_swallows_its_cancellation_is_cancelled_again(monkeypatch):
+    monkeypatch.setattr("realtime.tasks.AGAIN_S", 0.01)
+    tasks = Tasks(limit=1)
+
+    async def deaf_once() -> None:
+        for _ in range(2):
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                heard.append(True)
+
+    heard: list[bool] = []
+    running = tasks.start(deaf_once(), "deaf")
+    await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        await tasks.aclose()
+    assert (running.done(), heard) == (True, [True, True])

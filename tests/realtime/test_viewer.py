@@ -5,6 +5,7 @@ import socket
 import struct
 
 import pytest
+import uvloop
 
 from realtime.core.backpressure import UNSENT_MAX_BYTES, Progress
 from realtime.core.frames import MESSAGE_MAX_BYTES, Op, unmask
@@ -305,3 +306,51 @@ async def test_commands_that_wait_are_bounded_and_the_one_too_many_is_refused(ru
     gate.set()
     await client.until(lambda it: len(it.replies) == INBOX_MAX + 2)
     assert [one["re"] for one in client.replies[1:]] == [str(ref) for ref in range(INBOX_MAX + 1)]
+
+
+class Clogged(asyncio.Protocol):
+    """Hears when something waits in its transport, and when nothing does any more."""
+
+    def connection_made(self, transport):
+        self.transport, self.heard = transport, []
+        transport.set_write_buffer_limits(high=0)
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+
+    def pause_writing(self):
+        self.heard.append(("waits", self.transport.get_write_buffer_size() > 0))
+
+    def resume_writing(self):
+        self.heard.append(("empty", self.transport.get_write_buffer_size() == 0))
+
+
+async def clog():
+    made = Clogged()
+    server = await asyncio.get_running_loop().create_server(lambda: made, "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+    while not hasattr(made, "transport"):
+        await asyncio.sleep(0)
+    made.transport.write(b"x" * 10)
+    assert made.heard == []
+    made.transport.write(b"x" * 16_000_000)
+    assert made.heard == [("waits", True)]
+    made.transport.write(b"y")
+    assert made.heard == [("waits", True)]
+    async with asyncio.timeout(60):
+        assert await reader.readexactly(16_000_011) == b"x" * 16_000_010 + b"y"
+        while len(made.heard) < 2:
+            await asyncio.sleep(0)
+    writer.close()
+    made.transport.close()
+    server.close()
+    return made.heard
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+async def test_a_transport_whose_high_water_mark_is_0_says_at_once_that_something_waits(new_loop):
+    """What `fd` leans on, of asyncio's loop and of uvloop's."""
+
+    def run():
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            return runner.run(clog())
+
+    assert await asyncio.to_thread(run) == [("waits", True), ("empty", True)]

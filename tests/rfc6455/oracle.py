@@ -2,13 +2,14 @@
 
 import asyncio
 import itertools
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import redis.asyncio
 from websockets.frames import Opcode
 from websockets.protocol import Protocol, Side
 
-from realtime.core.frames import MESSAGE_MAX_BYTES
+from realtime.core.frames import MESSAGE_MAX_BYTES, unmask
 from realtime.hub import Hub
 from realtime.room import Room
 from realtime.viewer import Viewer
@@ -52,6 +53,61 @@ def by_websockets(chunks: list[bytes]) -> Outcome:
 
 def _pongs(peer: Protocol) -> list[bytes]:
     return read(b"".join(peer.data_to_send())).pongs
+
+
+def usual(code: int) -> int:
+    """A close without a code may be answered without one, or with 1000."""
+    return 1000 if code == 1005 else code
+
+
+def right_close(data: bytes) -> int:
+    """With which code a viewer of text has to close after `data`.
+
+    `websockets` is asked, but where it is laxer than RFC 6455 (a length that is not in its shortest form, section 5.2,
+    is 1002, and so is a long control frame, 5.5), stricter (a close between two fragments, section 5.4, is a
+    close), looks at the end first (a close whose code is none and whose reason is no text is 1002 for the code) or
+    cannot know our subprotocol (a binary message is 1003).
+    """
+    for start, end, code in _exceptions(data):
+        if not (earlier := by_websockets([data[:start]]).close):
+            return code or by_websockets([data[start:end]]).close
+        return earlier
+    return by_websockets([data]).close
+
+
+def _exceptions(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Where a frame begins and ends that is one, and its code; 0: as if it stood alone."""
+    at, kind = 0, None
+    while at + 2 <= len(data):
+        op, final, short = data[at] & 15, data[at] & 0x80, data[at + 1] & 127
+        if op >= Opcode.CLOSE and short > 125:
+            yield at, at, 1002
+            return
+        head = {126: 4, 127: 10}.get(short, 2)
+        size = int.from_bytes(data[at + 2 : at + head], "big") if short > 125 else short
+        if len(data) < at + head:
+            return
+        end = at + head + (4 if data[at + 1] & 0x80 else 0) + size
+        if (short == 126 and size < 126) or (short == 127 and (size < 65536 or size >> 63)):
+            yield at, end, 1002
+        elif end > len(data):
+            return
+        elif op == Opcode.CLOSE and _no_code(unmask(data[end - size - 4 : end - size], data[end - size : end])):
+            yield at, end, 1002
+        elif op == Opcode.CLOSE and kind is not None:
+            yield at, end, 0
+        elif op < Opcode.CLOSE:
+            kind = op if op != Opcode.CONT else kind
+            if final and kind == Opcode.BINARY:
+                yield end, end, 1003
+            kind = None if final else kind
+        at = end
+
+
+def _no_code(payload: bytes) -> bool:
+    """Whether a close frame's code is none that a peer may send (sections 7.4.1 and 7.4.2)."""
+    code = int.from_bytes(payload[:2], "big")
+    return len(payload) > 1 and not (code in range(1000, 1004) or code in range(1007, 1015) or 3000 <= code < 5000)
 
 
 def by_us(chunks: list[bytes], *, binary: bool) -> Outcome:

@@ -1,6 +1,6 @@
 """Sockets of people who mean harm: fuzzed frames, a gigabyte announced, handshakes that are never finished.
 
-SHOWFLOOR_FUZZ=100000 and SHOWFLOOR_HALF_OPEN=5000 make it as large as the promise. The seed is printed.
+FUZZ_FRAMES=100000 and HALF_OPEN=5000 make it as large as the promise. The seed is printed.
 """
 
 import asyncio
@@ -13,15 +13,16 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from rfc6455.cases import CLOSE, CONT, MASK, PING, PONG, TEXT, masked
-from rfc6455.oracle import by_websockets
+from rfc6455.cases import MASK, TEXT
+from rfc6455.fuzz import stream
+from rfc6455.oracle import right_close, usual
 from websockets.protocol import Protocol, Side
 
 from realtime.client import ShowClient
 
 SHOW = "hostile"
-FRAMES = int(os.environ.get("SHOWFLOOR_FUZZ", "2000"))
-HALF_OPEN = int(os.environ.get("SHOWFLOOR_HALF_OPEN", "200"))
+FRAMES = int(os.environ.get("FUZZ_FRAMES", "2000"))
+HALF_OPEN = int(os.environ.get("HALF_OPEN", "200"))
 FRAMES_A_SOCKET = 20
 HANG_S = 60
 GROWTH_MAX_BYTES = 24 * 1024 * 1024
@@ -63,39 +64,15 @@ class Attacker:
         return self.peer.close_rcvd.code if self.peer.close_rcvd else 0
 
 
-def fuzzed(rng):
-    """A frame, whole or hurt: any opcode but binary, any bits, a payload that is text, JSON, noise or a close code."""
-    op = rng.choice([TEXT, TEXT, TEXT, CONT, CLOSE, PING, PING, PONG, *range(3, 8), *range(11, 16)])
-    noise, code = rng.randbytes(rng.randrange(200)), struct.pack("!H", rng.randrange(990, 5010))
-    payload = rng.choice([b"", b'{"t":"ping"}', b"text", b"text", noise, code])
-    data = bytearray(masked(op, payload, final=rng.random() < 0.9, rsv=rng.choice([0] * 19 + [rng.randrange(8)])))
-    if rng.random() < 0.05:
-        data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
-    return bytes(data)
-
-
-def is_right(code, data):
-    """As `websockets` closes; or 1002 where we alone are strict (a length that is not in its shortest form), or 1000
-
-    for a close frame between fragments; or 1003 for a binary message, which a flipped bit may have made of a text.
-    """
-    theirs = by_websockets([data]).close
-    return usual(code) in {usual(theirs), 1002, 1003} or (code, theirs) == (1000, 1002)
-
-
-def usual(code):
-    return 1000 if code == 1005 else code
-
-
 async def attack(service, http, tokens, rng, frames):
     """So many frames, a few a socket; how often each close code came back."""
     codes = Counter()
     for number in range(-(-frames // FRAMES_A_SOCKET)):
         attacker = Attacker(service, tokens[number % len(tokens)])
         await attacker.open(http)
-        data = b"".join(fuzzed(rng) for _ in range(FRAMES_A_SOCKET)) + masked(CLOSE, struct.pack("!H", 1000))
+        data = stream(rng, FRAMES_A_SOCKET)
         code = await attacker.send(data)
-        assert is_right(code, data), (code, by_websockets([data]).close, data.hex())
+        assert usual(code) == usual(right_close(data)), data.hex()
         codes[code] += 1
     return codes
 

@@ -1,6 +1,6 @@
 """SDP as WHIP and WHEP need it: an offer in (`offer`), what of it is served (`choose`), an answer out (`answer`)."""
 
-from media.core.sdp.answer import Local, answer, candidates
+from media.core.sdp.answer import Local, answer
 from media.core.sdp.choose import (
     Chosen,
     Terms,
@@ -25,7 +25,6 @@ __all__ = [
     "Section",
     "Terms",
     "answer",
-    "candidates",
     "choose_for_subscriber",
     "choose_from_publisher",
     "must_take",

@@ -4,7 +4,9 @@ Reads no clock and does no I/O. Invariant: each section of the offer is answered
 with port 0; nothing is answered that was not offered.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from msgspec import Struct
 
@@ -12,6 +14,8 @@ from media.core.extensions import FROM_PUBLISHER
 from media.core.formats import CLOCK_HZ, Kind
 from media.core.sdp.choose import Chosen
 from media.core.sdp.offer import Format, Offer, Section
+
+_REMEMBERED: Final = 64
 
 
 class Local(Struct, frozen=True, kw_only=True):
@@ -49,9 +53,13 @@ def answer(
         "a=group:BUNDLE " + " ".join(mid for mid in (s.mid for s in offer.sections) if mid in served),
         "a=msid-semantic: WMS *",
     ]
+    transport = _transport(local)
     for section in offer.sections:
         choice = served.get(section.mid)
-        lines += _rejected(section) if choice is None else _served(choice, local, ssrcs, repair_ssrcs or {})
+        if choice is None:
+            lines += _rejected(section)
+        else:
+            lines += _served(choice, local, ssrcs, repair_ssrcs or {}, transport)
     return "\r\n".join(lines) + "\r\n"
 
 
@@ -60,12 +68,26 @@ def _rejected(section: Section) -> list[str]:
     return [head, "c=IN IP4 0.0.0.0", f"a=mid:{section.mid}", "a=inactive"]
 
 
+def _transport(local: Local) -> list[str]:
+    """The same in each section: everything is bundled."""
+    return [
+        f"a=setup:{local.setup}",
+        f"a=ice-ufrag:{local.ufrag}",
+        f"a=ice-pwd:{local.password}",
+        f"a=fingerprint:sha-256 {local.fingerprint}",
+        *_candidates(local.addresses, local.port, local.tcp_port),
+    ]
+
+
 def _served(
-    choice: Chosen, local: Local, ssrcs: Mapping[Kind, int] | None, repair_ssrcs: Mapping[Kind, int]
+    choice: Chosen,
+    local: Local,
+    ssrcs: Mapping[Kind, int] | None,
+    repair_ssrcs: Mapping[Kind, int],
+    transport: Sequence[str],
 ) -> list[str]:
     section, kind = choice.section, choice.kind
-    repairs = choice.repairs if ssrcs is None or kind in repair_ssrcs else {}
-    types = " ".join(str(number) for number in [*(item.payload_type for item in choice.formats), *repairs.values()])
+    types, formats = _formats(choice, repaired=ssrcs is None or kind in repair_ssrcs)
     lines = [
         f"m={section.media} {local.port} {section.protocol} {types}",
         _connection(local.addresses[0]),
@@ -73,17 +95,21 @@ def _served(
         "a=sendonly" if ssrcs else "a=recvonly",
         "a=rtcp-mux",
         "a=rtcp-rsize",
-        f"a=setup:{local.setup}",
-        f"a=ice-ufrag:{local.ufrag}",
-        f"a=ice-pwd:{local.password}",
-        f"a=fingerprint:sha-256 {local.fingerprint}",
-        *candidates(local),
+        *transport,
+        *formats,
     ]
-    for item in choice.formats:
-        lines += _format(item, kind)
-    for number, repair in repairs.items():
-        lines += [f"a=rtpmap:{repair} rtx/{CLOCK_HZ[kind]}", f"a=fmtp:{repair} apt={number}"]
     return lines + (_received(section) if ssrcs is None else _sent(choice, ssrcs[kind], repair_ssrcs.get(kind)))
+
+
+@functools.lru_cache(_REMEMBERED)
+def _formats(choice: Chosen, *, repaired: bool) -> tuple[str, tuple[str, ...]]:
+    """The payload types, and what each is: the same for all who come with one browser."""
+    repairs = choice.repairs if repaired else {}
+    types = " ".join(str(number) for number in [*(item.payload_type for item in choice.formats), *repairs.values()])
+    lines = [line for item in choice.formats for line in _format(item, choice.kind)]
+    for number, repair in repairs.items():
+        lines += [f"a=rtpmap:{repair} rtx/{CLOCK_HZ[choice.kind]}", f"a=fmtp:{repair} apt={number}"]
+    return types, tuple(lines)
 
 
 def _received(section: Section) -> list[str]:
@@ -109,24 +135,25 @@ def _connection(address: str) -> str:
     return f"c=IN {'IP6' if ':' in address else 'IP4'} {address}"
 
 
-def candidates(local: Local) -> list[str]:
+@functools.lru_cache(_REMEMBERED)
+def _candidates(addresses: tuple[str, ...], port: int, tcp_port: int | None) -> tuple[str, ...]:
     """Host candidates for each address, the first preferred (RFC 8445 section 5.1.2), and TCP behind all UDP.
 
     By TCP we only wait to be called, `tcptype passive` (RFC 6544 section 4.5). Its preference of 90 stands above any
     relay's: a TURN server is asked for only where neither way is open.
     """
-    numbered = list(enumerate(local.addresses, 1))
+    numbered = list(enumerate(addresses, 1))
     udp = [
-        f"a=candidate:{n} 1 udp {126 << 24 | (65535 - n) << 8 | 255} {address} {local.port} typ host"
+        f"a=candidate:{n} 1 udp {126 << 24 | (65535 - n) << 8 | 255} {address} {port} typ host"
         for n, address in numbered
     ]
     tcp = [
         f"a=candidate:{n + len(numbered)} 1 tcp {90 << 24 | (4 << 13 | 8191 - n) << 8 | 255} {address} "
-        f"{local.tcp_port} typ host tcptype passive"
+        f"{tcp_port} typ host tcptype passive"
         for n, address in numbered
-        if local.tcp_port
+        if tcp_port
     ]
-    return [*udp, *tcp, "a=end-of-candidates"]
+    return (*udp, *tcp, "a=end-of-candidates")
 
 
 def _format(item: Format, kind: Kind) -> list[str]:

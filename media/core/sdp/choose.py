@@ -3,8 +3,10 @@
 Reads no clock and does no I/O. Invariant: at most one section of each kind is chosen, and none without a format.
 """
 
+import functools
 import re
 from collections.abc import Sequence
+from typing import Final
 
 from msgspec import Struct
 
@@ -12,6 +14,9 @@ from media.core.extensions import sendable
 from media.core.formats import Codec, Kind
 from media.core.sdp.offer import Format, Offer, Section
 from schema.errors import NotAcceptable
+
+_REMEMBERED: Final = 64
+"""Choices: a show's viewers come with a few browsers, and the sections of one browser are the same objects."""
 
 
 class Terms(Struct, frozen=True, kw_only=True):
@@ -23,11 +28,15 @@ class Terms(Struct, frozen=True, kw_only=True):
     extensions: dict[str, int] = {}
 
 
-class Chosen(Struct, frozen=True, kw_only=True):
+class Chosen(Struct, frozen=True, kw_only=True, eq=False):
     """What is served of one section of the offer."""
 
     section: Section
     formats: tuple[Format, ...]
+    repairs: dict[int, int]
+    """Payload type of the retransmissions, by that of what is retransmitted. Of sound there are none."""
+    terms: Terms
+    """For a subscriber."""
 
     @property
     def kind(self) -> Kind:
@@ -35,28 +44,13 @@ class Chosen(Struct, frozen=True, kw_only=True):
         assert kind is not None, "only audio and video are chosen"
         return kind
 
-    @property
-    def repairs(self) -> dict[int, int]:
-        """Payload type of the retransmissions, by that of what is retransmitted. Of sound there are none."""
-        rtx = self.section.rtx if self.kind is Kind.VIDEO else {}
-        return {item.payload_type: rtx[item.payload_type] for item in self.formats if item.payload_type in rtx}
 
-    @property
-    def terms(self) -> Terms:
-        """For a subscriber."""
-        return Terms(
-            payload_types={item.codec: item.payload_type for item in self.formats},
-            repairs={i.codec: self.repairs[i.payload_type] for i in self.formats if i.payload_type in self.repairs},
-            extensions=sendable(self.section.extensions) if self.kind is Kind.VIDEO else {},
-        )
-
-
-def choose_from_publisher(offer: Offer) -> list[Chosen]:
+def choose_from_publisher(offer: Offer) -> Sequence[Chosen]:
     """One format for the first section of each kind that sends. Raises NotAcceptable if there is none."""
-    return _choose(offer, sending=("sendrecv", "sendonly"), one=True, profile="")
+    return _choose(offer.sections, ("sendrecv", "sendonly"), "", one=True)
 
 
-def choose_for_subscriber(offer: Offer, profile: str = "") -> list[Chosen]:
+def choose_for_subscriber(offer: Offer, profile: str = "") -> Sequence[Chosen]:
     """Every codec the subscriber can take, once each, so that a publisher may come, or return, with any of them.
 
     `profile` is the publisher's H264 profile-level-id, if it has one; among several H264 formats the one of the
@@ -65,7 +59,7 @@ def choose_for_subscriber(offer: Offer, profile: str = "") -> list[Chosen]:
     """
     if offer.setup == "passive":
         raise NotAcceptable("A player must offer a=setup:actpass or a=setup:active")
-    return _choose(offer, sending=("sendrecv", "recvonly"), one=False, profile=profile)
+    return _choose(offer.sections, ("sendrecv", "recvonly"), profile, one=False)
 
 
 def must_take(chosen: Sequence[Chosen], on_air: Sequence[Codec]) -> None:
@@ -83,22 +77,35 @@ def our_setup(offered: str) -> str:
     return "active" if offered == "passive" else "passive"
 
 
-def _choose(offer: Offer, *, sending: tuple[str, str], one: bool, profile: str) -> list[Chosen]:
+@functools.lru_cache(_REMEMBERED)
+def _choose(sections: tuple[Section, ...], sending: tuple[str, str], profile: str, *, one: bool) -> tuple[Chosen, ...]:
     chosen: list[Chosen] = []
-    for section in offer.sections:
+    for section in sections:
         taken = {choice.section.kind for choice in chosen}
         if section.kind is None or section.kind in taken or section.direction not in sending:
             continue
         formats = _one_each(section.formats, profile)
         if formats:
-            chosen.append(Chosen(section=section, formats=formats[:1] if one else formats))
+            chosen.append(_chosen(section, formats[:1] if one else formats))
     if not chosen:
-        names = dict.fromkeys(name for section in offer.sections for name in section.names)
+        names = dict.fromkeys(name for section in sections for name in section.names)
         raise NotAcceptable(
             "No common codec: video must be VP8, VP9 or AV1 (profile 0 each), or H264 (packetization-mode 1); "
             f"audio must be Opus; the offer has {', '.join(names) or 'none'}"
         )
-    return chosen
+    return tuple(chosen)
+
+
+def _chosen(section: Section, formats: tuple[Format, ...]) -> Chosen:
+    is_video = section.kind is Kind.VIDEO
+    rtx = section.rtx if is_video else {}
+    repairs = {item.payload_type: rtx[item.payload_type] for item in formats if item.payload_type in rtx}
+    terms = Terms(
+        payload_types={item.codec: item.payload_type for item in formats},
+        repairs={item.codec: repairs[item.payload_type] for item in formats if item.payload_type in repairs},
+        extensions=sendable(section.extensions) if is_video else {},
+    )
+    return Chosen(section=section, formats=formats, repairs=repairs, terms=terms)
 
 
 def _one_each(formats: Sequence[Format], profile: str) -> tuple[Format, ...]:

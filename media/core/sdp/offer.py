@@ -57,8 +57,8 @@ class Format(Struct, frozen=True, kw_only=True):
     fmtp: str = ""
 
 
-class Section(Struct, frozen=True, kw_only=True):
-    """One m= section, as far as we understand it."""
+class Section(Struct, frozen=True, kw_only=True, eq=False):
+    """One m= section, as far as we understand it. Those of one browser are one object: what follows is remembered."""
 
     media: str
     protocol: str

@@ -28,10 +28,17 @@ def test_a_blocked_word_is_found_however_it_is_spelled(text):
     assert SHOP.finds(text) is not None
 
 
+def test_a_number_is_a_price_unless_the_shop_blocks_it():
+    filters = word_filter(("english", "turkish", "dutch"), ("420",), ())
+    assert [number for number in range(10, 3000) if filters.finds(f"for {number}") is not None] == [420]
+    assert SHOP.finds("455 and a55") is not None
+
+
 @pytest.mark.parametrize(
     "text",
     [
         "how much is the blue pot?",
+        "only 85 euros, was 455",
         "Scunthorpe",
         "a class of assassins",
         "coq au vin",

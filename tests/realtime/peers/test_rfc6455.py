@@ -3,11 +3,13 @@
 6.4 (a text that cannot become UTF-8 any more fails before its end) is optional in the RFC; both wait for the end.
 """
 
+import random
 from collections import Counter
 
 import pytest
-from rfc6455.cases import CASES, Case
-from rfc6455.oracle import by_us, by_websockets, chops, octets, whole
+from rfc6455.cases import CASES, MASK, Case
+from rfc6455.fuzz import stream
+from rfc6455.oracle import by_us, by_websockets, chops, octets, right_close, usual, whole
 
 from realtime.core.frames import MESSAGE_MAX_BYTES, Op
 
@@ -36,15 +38,32 @@ def test_we_deliver_answer_and_close_as_websockets_does(section, cut):
         assert ours.pongs == theirs.pongs, case.name
 
 
-def usual(code: int) -> int:
-    """A close without a code may be answered without one, or with 1000."""
-    return 1000 if code == 1005 else code
-
-
 @pytest.mark.parametrize("name", DIFFER)
 def test_where_we_differ_both_are_known(name):
     (case,) = [case for case in CASES if case.name == name]
     assert (by_us([case.data], binary=case.binary).close, by_websockets([case.data]).close) == DIFFER[name]
+
+
+def test_of_whatever_is_sent_the_code_is_the_right_one():
+    for seed in range(600):
+        data = stream(random.Random(seed), 1 + seed % 20)
+        assert usual(by_us([data], binary=False).close) == usual(right_close(data)), seed
+
+
+@pytest.mark.parametrize("defence", ["_length", "_close_code"])
+def test_a_code_that_is_not_the_right_one_is_found_out(monkeypatch, defence):
+    """The negative control of the test above."""
+
+    def lax(buffer, at=0, short=0):
+        if defence == "_close_code":
+            return 1000
+        size, end = (short, at + 2) if short < 126 else (0, at + (4 if short == 126 else 10))
+        return (size or int.from_bytes(buffer[at + 2 : end], "big"), end) if len(buffer) >= end else None
+
+    monkeypatch.setattr(f"realtime.core.frames.{defence}", lax)
+    streams = [stream(random.Random(seed), 20) for seed in range(600)]
+    streams.append(bytes([0x81, 0xFE, 0, 1]) + MASK + b"x")
+    assert any(usual(by_us([data], binary=False).close) != usual(right_close(data)) for data in streams)
 
 
 def test_the_corpus_is_as_large_as_it_says():

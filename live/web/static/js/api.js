@@ -51,11 +51,17 @@ export async function problemOf(response) {
   });
 }
 
+// 409 idempotency_in_flight: our own first attempt is still being answered; ask again with the same key.
+const PASSING = new Set(["network", "unavailable", "going_away", "idempotency_in_flight"]);
+
 function isWorthRetrying(problem, { method, key }) {
   const safe = method === "GET" || method === "PUT" || method === "DELETE" || Boolean(key);
-  // 409 idempotency_in_flight: our own first attempt is still being answered; ask again with the same key.
-  const passing = ["network", "unavailable", "going_away", "idempotency_in_flight"].includes(problem.code);
-  return safe && passing;
+  return safe && PASSING.has(problem.code);
+}
+
+/** True for what is mostly over when one asks again a little later. */
+export function isPassing({ code, status }) {
+  return PASSING.has(code) || status === 429 || status >= 500;
 }
 
 async function attempt(path, { method, token, key, body, keepalive }) {
@@ -154,6 +160,9 @@ export const api = {
     call(`/api/v1/holds/${id(hold)}/pay`, { method: "POST", token, key, body: { payment_method, ...(email && { email }) } }),
   payment: (hold, token) => body(call(`/api/v1/holds/${id(hold)}/payment`, { token })),
   cancelOrder: (order, token) => body(call(`/api/v1/orders/${id(order)}/cancel`, { method: "POST", token })),
+  /** What the token's account has in the show. */
+  purchases: (showId, token, cursor = "") =>
+    body(call(show(showId, `/purchases?limit=20${cursor ? `&cursor=${id(cursor)}` : ""}`), { token })),
   order: (order, token) => body(call(`/api/v1/orders/${id(order)}`, { token })),
 
   setState: (showId, token, state) => body(call(show(showId, "/state"), { method: "PUT", token, body: { state } })),

@@ -2,7 +2,7 @@
 import { api } from "./api.js";
 import { tick } from "./clock.js";
 import { Ask, Check, Cross, Up } from "./icons.js";
-import { saved } from "./session.js";
+import { kept } from "./session.js";
 import { countdown } from "./time.js";
 import { toast } from "./toast.js";
 import { html, signal, useEffect, useRef } from "./view.js";
@@ -19,7 +19,7 @@ export function Announcement({ announcement }) {
 export class Part {
   constructor({ show, token, socket }) {
     Object.assign(this, { show, token, socket });
-    this.store = saved(`showfloor.part.${show}`);
+    this.store = kept(`showfloor.part.${show}`);
     this.mine = signal({ votes: {}, wanted: [], put: "", ...this.store.get() });
     this.asking = signal(false);
     this.notice = signal("");
@@ -32,7 +32,7 @@ export class Part {
 
   /** On the socket where there is one: a whole room votes within seconds. */
   async #do(command, call) {
-    if (this.socket.status === "open") return this.socket.send(command);
+    if (this.socket.status === "open") return command(this.socket);
     return call(await this.token());
   }
 
@@ -40,7 +40,7 @@ export class Part {
     const before = this.mine.value.votes;
     this.#keep({ votes: { [poll]: option } });
     try {
-      await this.#do({ t: "vote", poll_id: poll, option }, (token) => api.vote(this.show, token, poll, option));
+      await this.#do((socket) => socket.vote(poll, option), (token) => api.vote(this.show, token, poll, option));
     } catch (problem) {
       this.#keep({ votes: before });
       toast(explain(problem), "bad");
@@ -51,7 +51,7 @@ export class Part {
     const before = this.mine.value.wanted;
     this.#keep({ wanted: [...before, question].slice(-200) });
     try {
-      await this.#do({ t: "want", question_id: question }, (token) => api.want(this.show, token, question));
+      await this.#do((socket) => socket.want(question), (token) => api.want(this.show, token, question));
     } catch (problem) {
       this.#keep({ wanted: before });
       toast(explain(problem), "bad");
@@ -62,7 +62,7 @@ export class Part {
   async ask(text) {
     this.notice.value = "";
     try {
-      await this.#do({ t: "ask", text }, (token) => api.ask(this.show, token, text));
+      await this.#do((socket) => socket.ask(text), (token) => api.ask(this.show, token, text));
       toast("Asked. The host sees what most want to know first.");
       return true;
     } catch (problem) {

@@ -44,7 +44,7 @@ function Bought({ hold, item }) {
   </div>`;
 }
 
-function Methods({ hold, purchase, disabled }) {
+function Methods({ hold, amount, purchase, disabled }) {
   return html`<div class="methods">
       ${METHODS.map(
         ({ id, testid, label, note, primary }) => html`<button
@@ -55,7 +55,7 @@ function Methods({ hold, purchase, disabled }) {
           data-testid=${testid}
           onClick=${() => purchase.pay(id)}
         >
-          ${primary ? `${label} ${money(hold.total)}` : label}<small>${note}</small>
+          ${primary ? `${label} ${amount}` : label}<small>${note}</small>
         </button>`,
       )}
     </div>
@@ -63,7 +63,7 @@ function Methods({ hold, purchase, disabled }) {
 }
 
 /** Stripe's own form for a card, and an address for the receipt. Keyed by the hold: another amount is another form. */
-function Card({ hold, purchase, disabled }) {
+function Card({ hold, amount, purchase, disabled }) {
   const place = useRef();
   const email = useRef();
   const { form, ready, problem } = useMemo(
@@ -88,15 +88,18 @@ function Card({ hold, purchase, disabled }) {
     <label>E-mail for your receipt, if you like <input ref=${email} type="email" autocomplete="email" maxlength="254" data-testid="pay-email" /></label>
     ${problem.value && html`<p class="notice" role="alert" data-testid="card-problem">${problem.value}</p>
       <button type="button" class="quiet" data-testid="card-again" onClick=${mount}>Try again</button>`}
-    <button type="submit" class="primary" disabled=${disabled || !ready.value} data-testid="pay-card">Pay ${money(hold.total)}</button>
+    <button type="submit" class="primary" disabled=${disabled || !ready.value} data-testid="pay-card">Pay ${amount}</button>
   </form>`;
 }
 
 function Held({ purchase, item, nameOf }) {
   const { bill } = purchase;
   const one = purchase.hold.value;
-  const hold = { ...one, total: bill.total(one) };
   const paying = purchase.stage.value === "paying";
+  const total = useRef();
+  if (!paying || !total.current) total.current = bill.total(one); // what is being paid does not change any more
+  const hold = { ...one, total: total.current };
+  const locked = paying || !bill.ready.value;
   return html`<header>
       <h2>${paying ? "Paying…" : "It's yours"}</h2>
       ${!paying && html`<${Timer} hold=${hold} onLapse=${() => purchase.lapse()} />`}
@@ -104,7 +107,7 @@ function Held({ purchase, item, nameOf }) {
     <${Bought} hold=${{ ...one, total: (one.bundle ?? one).total }} item=${item} />
     <${BillView} bill=${bill} nameOf=${nameOf} />
     <p class="notice" role="alert" data-testid="buy-notice">${purchase.notice.value}</p>
-    <${STRIPE_KEY ? Card : Methods} key=${hold.hold_id} hold=${hold} purchase=${purchase} disabled=${paying} />
+    <${STRIPE_KEY ? Card : Methods} key=${hold.hold_id} ...${{ hold, purchase }} amount=${paying || bill.ready.value ? money(hold.total) : ""} disabled=${locked} />
     <button type="button" class="link" disabled=${paying} data-testid="release" onClick=${() => purchase.release()}>Let it go</button>
     <button type="button" class="link" disabled=${paying} data-testid="keep" onClick=${() => purchase.keep()}>Keep it and add more</button>`;
 }
@@ -143,22 +146,38 @@ function Cancel({ purchase }) {
   return html`<button type="button" class="link" data-testid="order-cancel" onClick=${ask}>Cancel the order</button>`;
 }
 
-function Cancelled({ purchase, item }) {
+/** The provider did not let go of the money after all: the order ended without the buyer's doing. */
+function Failed({ purchase, item, nameOf }) {
+  return html`<header><h2 class="bad" role="alert" data-testid="order-failed">Payment failed</h2></header>
+    <${Contents} ...${{ order: purchase.order.value, item, nameOf }} />
+    <p>Your bank did not hand over the money, so this order was ended. Nothing was charged, and what was in it went back on sale. Buy it again if you still want it.</p>
+    <p>Order number <code data-testid="order-id">${purchase.order.value.order_id}</code></p>
+    <button type="button" class="primary" data-testid="order-close" onClick=${() => purchase.dismiss()}>Back to the show</button>`;
+}
+
+function Cancelled({ purchase, item, nameOf }) {
   return html`<header><h2 role="status" data-testid="order-cancelled">Order cancelled</h2></header>
-    <${Bought} hold=${purchase.order.value} item=${item} />
+    <${Contents} ...${{ order: purchase.order.value, item, nameOf }} />
     <p>Nothing was charged. Order number <code data-testid="order-id">${purchase.order.value.order_id}</code></p>
     <button type="button" class="primary" data-testid="order-close" onClick=${() => purchase.dismiss()}>Back to the show</button>`;
 }
 
+/** What is in an order: one thing with its picture, or a list. */
+function Contents({ order, item, nameOf }) {
+  const bundles = new Set((order.lines ?? []).map((line) => line.bundle_id ?? line.hold_id));
+  if (bundles.size < 2) return html`<${Bought} hold=${order} item=${item} />`;
+  return html`<ul class="kepts" data-testid="order-lines">
+      ${order.lines.map((line) => html`<li key=${line.hold_id} class="kept"><span class="name">${nameOf(line)}</span><span class="price">${money(line.total)}</span></li>`)}
+    </ul>
+    <p>Total <b class="price">${money(order.total)}</b></p>`;
+}
+
 function Done({ purchase, item, nameOf }) {
   const order = purchase.order.value;
-  if (order.state === "cancelled") return html`<${Cancelled} purchase=${purchase} item=${item} />`;
-  const bundles = new Set((order.lines ?? []).map((line) => line.bundle_id ?? line.hold_id));
+  if (order.state === "capture_failed") return html`<${Failed} ...${{ purchase, item, nameOf }} />`;
+  if (order.state === "cancelled") return html`<${Cancelled} ...${{ purchase, item, nameOf }} />`;
   return html`<header><h2><${Check} /> Order confirmed</h2></header>
-    ${bundles.size > 1
-      ? html`<ul class="kepts" data-testid="order-lines">${order.lines.map((line) => html`<li key=${line.hold_id} class="kept"><span class="name">${nameOf(line)}</span><span class="price">${money(line.total)}</span></li>`)}</ul>
-          <p>Total <b class="price">${money(order.total)}</b></p>`
-      : html`<${Bought} hold=${order} item=${item} />`}
+    <${Contents} ...${{ order, item, nameOf }} />
     <p>Order number <code data-testid="order-id">${order.order_id}</code></p>
     <${Receipt} purchase=${purchase} order=${order} />
     ${purchase.cancellable.value && html`<${Cancel} purchase=${purchase} />`}

@@ -45,7 +45,7 @@ export class Voice {
 
   /** Never both ways: a message whose answer was lost may well have been said. */
   async #send(text, replyTo) {
-    if (this.socket.status === "open") return this.socket.send({ t: "chat", text, ...(replyTo && { reply_to: replyTo }) });
+    if (this.socket.status === "open") return this.socket.chat(text, replyTo);
     return api.say(this.show, await this.token(), text, replyTo);
   }
 }

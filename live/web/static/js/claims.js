@@ -1,4 +1,4 @@
-/** What became of a comment that buys: the hold goes to where a tapped one would be, and a refusal is said in words. */
+/** Holds that were made for us, by a comment that buys or by a place in a line: they go to where a tapped one would be. */
 import { api } from "./api.js";
 import { toast } from "./toast.js";
 import { explain } from "./words.js";
@@ -13,19 +13,28 @@ export function claimWords({ outcome, choices = [] }) {
   return REFUSED.has(outcome) ? explain({ code: outcome }) : "";
 }
 
-/** Answers `hear(event)` for the private event `claim`. A second hold beside one at hand is kept in the basket. */
-export function claims({ token, purchase }) {
-  async function adopt({ hold_id: id }) {
-    if (await purchase.adopt(id, "Held for you, by your comment. Pay before the time is up.")) return;
-    const hold = await api.getHold(id, await token()).catch(() => null);
-    if (hold?.state !== "held") return;
-    purchase.bill.keep(hold);
-    toast("Held for you too: it is in your basket.");
-  }
+/** Take a hold that was made for us: beside one at hand it is kept in the basket. False if the server did not answer. */
+async function adopt({ token, purchase }, id, notice, beside) {
+  if (await purchase.adopt(id, notice)) return true;
+  const hold = await api.getHold(id, await token()).catch(({ status }) => (status === 403 || status === 404 ? null : undefined));
+  if (hold?.state !== "held") return hold !== undefined;
+  purchase.bill.keep(hold);
+  toast(beside);
+  return true;
+}
 
+/** Answers `hear(event)` for the private event `claim`. */
+export function claims(page) {
   return (event) => {
     const words = claimWords(event);
+    const [notice, beside] = ["Held for you, by your comment. Pay before the time is up.", "Held for you too: it is in your basket."];
     if (words) toast(words, "bad");
-    else if (event.hold_id) adopt(event);
+    else if (event.hold_id) adopt(page, event.hold_id, notice, beside);
   };
+}
+
+/** Answers `take(hold_id)` for an offer of the waitlist; true once it is at hand, or in the basket, or gone. */
+export function offers(page) {
+  const notice = "One came free, and it was your turn. Pay before the time is up.";
+  return (id) => adopt(page, id, notice, "It was your turn in line: it is in your basket. Pay before its time is up.");
 }

@@ -13,6 +13,7 @@ import { providerPanel } from "./provider.js";
 import { PriceTag } from "./offers.js";
 import { LowStock } from "./low.js";
 import { auditPanel, FilesPanel, priceErrorPanel } from "./office.js";
+import { audiencePanel } from "./podium.js";
 import { joinRoom } from "./room.js";
 import { showOfPath, StaffSession } from "./session.js";
 import { attempt, claimedRole, gateWords, isLockedOut, TokenGate, TopBar } from "./staff.js";
@@ -52,6 +53,7 @@ function start() {
   const MediaPanel = mediaPanel({ show: showId, token });
   const { ModerationPanel, refetch: refetchSanctions } = moderationPanel({ show: showId, token });
   const moderator = new Moderator({ show: showId, token, onChange: refetchSanctions });
+  const { AudiencePanel } = audiencePanel({ show: showId, token, store, onAir: () => false });
   const SlowMode = slowMode({ show: showId, token, store });
   const ProviderPanel = providerPanel({ show: showId, token });
   const AuditPanel = auditPanel({ show: showId, token });
@@ -158,7 +160,7 @@ function start() {
     const { variant_id: variant } = item;
     const stock = store.stock.value[variant] ?? item.stock;
     return html`<tr class=${stock.available === 0 ? "gone" : stock.available <= 5 ? "few" : ""}>
-      <th scope="row"><span class="item-head"><${PinSwitch} item=${item} /><${Name} item=${item} /><span class="muted"><${PriceTag} item=${item} /></span>${low.isLow(variant) && html`<span class="low-note" data-testid="low-${variant}">low</span>`}</span></th>
+      <th scope="row"><span class="item-head"><${PinSwitch} item=${item} /><${Name} item=${item} numbered /><span class="muted"><${PriceTag} item=${item} /></span>${low.isLow(variant) && html`<span class="low-note" data-testid="low-${variant}">low</span>`}</span></th>
       ${COLUMNS.map((column) => html`<td key=${column} data-label=${HEADINGS[column]} data-testid="board-${variant}-${column}">${stock[column]}</td>`)}
       <td class="act"><span class="stock-acts"><${Restock} item=${item} /><${StockButton} item=${item} /></span></td>
     </tr>
@@ -290,7 +292,7 @@ function start() {
         <${MediaPanel} state=${store.show.value?.state} />
         <${PriceErrorPanel} />
         <${Orders} />
-        <div class="stack"><${Holds} /><${ModerationPanel} /></div>
+        <div class="stack"><${Holds} /><${AudiencePanel} /><${ModerationPanel} /></div>
         <section class="panel talk" aria-labelledby="chat-title">
           <header class="split"><h2 id="chat-title">Chat</h2><${SlowMode} /></header>
           <${ChatList} messages=${store.chat.value} onTop=${store.onTop.value} voice=${voice} staff=${moderator} />

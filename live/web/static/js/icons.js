@@ -7,6 +7,7 @@ export const Eye = () => icon(html`<path d="M2 12s3.6-6.5 10-6.5S22 12 22 12s-3.
 export const Sound = () => icon(html`<path d="M4 9.5v5h3.5L12 18.5v-13L7.5 9.5Z" /><path d="M15.5 9a4 4 0 0 1 0 6M18 6.5a8 8 0 0 1 0 11" />`);
 export const Muted = () => icon(html`<path d="M4 9.5v5h3.5L12 18.5v-13L7.5 9.5Z" /><path d="m16 9.5 5 5m0-5-5 5" />`);
 export const Bag = () => icon(html`<path d="M5 8h14l1 12.5H4Z" /><path d="M8.5 10.5V7a3.5 3.5 0 0 1 7 0v3.5" />`);
+export const Receipt = () => icon(html`<path d="M6 3.5h12v17l-3-2-3 2-3-2-3 2Z" /><path d="M9.5 8.5h5m-5 4h5" />`);
 export const Send = () => icon(html`<path d="M4 12 20 4l-4.5 16-4-6.5Z" /><path d="m11.5 13.5 4-4" />`);
 export const Cross = () => icon(html`<path d="m6 6 12 12M18 6 6 18" />`);
 export const Bin = () => icon(html`<path d="M5 7h14M9.5 7V4.5h5V7m2.5 0-.8 12.5H7.8L7 7" />`);

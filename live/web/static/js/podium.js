@@ -1,4 +1,4 @@
-/** The studio's audience panel: the queue of questions, a poll, an announcement. */
+/** The audience panel of the studio and the console: the queue of questions, a poll, an announcement. */
 import { api } from "./api.js";
 import { pollNote, share } from "./audience.js";
 import { captureClock } from "./frames.js";

@@ -54,6 +54,7 @@ export class Purchase {
 
   /** A hold that was made for us: a place in a line came up. False while another purchase is under way. */
   async adopt(holdId, notice = "One came free, and it was your turn. Pay before the time is up.") {
+    if (this.hold.value?.hold_id === holdId && this.stage.value === "held") return true;
     if (!["none", "done", "lapsed"].includes(this.stage.value)) return false;
     this.store.set({ hold_id: holdId });
     await this.#look(holdId, notice);
@@ -63,14 +64,30 @@ export class Purchase {
   /** Set the hold aside, still ours, and go on choosing. */
   keep() {
     if (this.stage.value !== "held") return;
-    this.bill.keep(this.hold.value);
-    this.#clear();
+    const hold = this.hold.value;
+    this.#clear(); // what is at hand is not kept aside
+    this.bill.keep(hold);
   }
 
   /** Pay for what was set aside. */
   async payKept() {
     const hold = this.bill.takeOut();
     if (hold && !(await this.adopt(hold.hold_id, ""))) this.bill.keep(hold);
+  }
+
+  /** Turn to another hold of ours; the one at hand is set aside, still ours. False where that cannot be now. */
+  async turnTo(holdId) {
+    if (this.hold.value?.hold_id === holdId && ["held", "confirming", "paying"].includes(this.stage.value)) return true;
+    this.keep();
+    const kept = this.bill.takeOut(holdId);
+    const taken = (await this.adopt(holdId, "")) && this.stage.value !== "none";
+    if (!taken && kept) this.bill.keep(kept);
+    return taken;
+  }
+
+  /** It may have been paid for or let go elsewhere. */
+  async recheck(holdId) {
+    if (this.stage.value === "held" && this.hold.value.hold_id === holdId) await this.#look(holdId);
   }
 
   async #place({ key, variant_id, quantity, seen }) {
@@ -89,14 +106,14 @@ export class Purchase {
 
   /** Pay with a method of the provider's. A method tried again after a lost answer goes under the same key. */
   async pay(method) {
-    if (this.stage.value !== "held") return;
+    if (this.stage.value !== "held" || !this.bill.ready.value) return;
     this.#enter("paying");
     await this.#send(method);
   }
 
   /** Pay with what was typed into a form of the provider's (card.js); it is asked once, however often one clicks. */
   async payByCard(form, email = "") {
-    if (this.stage.value !== "held") return;
+    if (this.stage.value !== "held" || !this.bill.ready.value) return;
     this.#enter("paying");
     const { id, problem } = await form.token();
     if (problem) this.#enter("held", problem);
@@ -143,6 +160,19 @@ export class Purchase {
     } finally {
       this.lapsing = false;
     }
+  }
+
+  /** What became of an order without our doing, as the server whispers it. True if the panel says so. */
+  async hear({ order_id }) {
+    const isAtHand = () => this.stage.value === "done" && this.order.value?.order_id === order_id;
+    if (!isAtHand()) return false;
+    const order = await api.order(order_id, await this.token()).catch(() => null);
+    if (!order || !isAtHand()) return false;
+    batch(() => {
+      this.order.value = order;
+      this.cancellable.value = order.state === "paid";
+    });
+    return true;
   }
 
   /** Undo the order, while its money has not been taken. */
@@ -214,7 +244,7 @@ export class Purchase {
     });
     if (order.state === "paid") this.#watchMoney(order.order_id);
     this.store.set(null);
-    this.bill.clear();
+    this.bill.clear(order);
     this.onSettled();
   }
 

@@ -51,7 +51,7 @@ export class Reactions {
     const taps = [...this.tapped];
     this.tapped.clear();
     // Above one's share, or without a connection, a tap was for oneself.
-    for (const [kind, taps_] of taps) this.socket.send({ t: "react", kind, count: taps_ }).catch(() => {});
+    for (const [kind, taps_] of taps) this.socket.react(kind, taps_).catch(() => {});
   }
 
   #rise(kind, many) {

@@ -1,7 +1,9 @@
 /**
  * Who this page is: a guest per show, or a host or operator by a token handed over in the address.
  *
- * Owns: what is kept in sessionStorage. Invariant: a token is never left in the address bar, the history or a log.
+ * Owns: what the browser keeps. A guest is one for all tabs of a browser, so that closing a tab loses nothing and opening
+ * one resets nothing; what a tab is in the middle of is its own, and a staff's token lives no longer than its tab.
+ * Invariant: a token is never left in the address bar, the history or a log.
  */
 import { api } from "./api.js";
 import { now } from "./clock.js";
@@ -13,20 +15,25 @@ export function showOfPath(pathname = location.pathname) {
   return decodeURIComponent(pathname.split("/")[2] ?? "");
 }
 
-/** JSON under a key of sessionStorage that survives a reload and nothing more; private modes may refuse to store. */
-export function saved(key) {
+/** JSON under a key that survives a reload of its tab and nothing more; private modes may refuse to store. */
+export const saved = (key) => stored(key, () => sessionStorage);
+
+/** The same for all tabs of the browser, until it is forgotten. */
+export const kept = (key) => stored(key, () => localStorage);
+
+function stored(key, storage) {
   return {
     get() {
       try {
-        return JSON.parse(sessionStorage.getItem(key));
+        return JSON.parse(storage().getItem(key));
       } catch {
         return null;
       }
     },
     set(value) {
       try {
-        if (value === null) sessionStorage.removeItem(key);
-        else sessionStorage.setItem(key, JSON.stringify(value));
+        if (value === null) storage().removeItem(key);
+        else storage().setItem(key, JSON.stringify(value));
       } catch {
         /* without storage the page still works until it is reloaded */
       }
@@ -34,12 +41,18 @@ export function saved(key) {
   };
 }
 
-/** A guest of one show: joins once, and again when its token has run out. Concurrent callers share one request. */
+const lasts = (guest) => Boolean(guest) && guest.expires_at_ms - RENEW_BEFORE_MS > now();
+
+/**
+ * A guest of one show: joins once, and again when its token has run out. Concurrent callers share one request, and of two
+ * tabs that join at once the later one becomes the guest of the first.
+ */
 export class GuestSession {
   constructor(show) {
     this.show = show;
-    this.store = saved(`showfloor.guest.${show}`);
+    this.store = kept(`showfloor.guest.${show}`);
     this.guest = this.store.get();
+    this.refused = null;
     this.freshTicket = null;
   }
 
@@ -48,7 +61,7 @@ export class GuestSession {
   }
 
   async token() {
-    if (this.guest && this.guest.expires_at_ms - RENEW_BEFORE_MS > now()) return this.guest.viewer_token;
+    if (lasts(this.guest)) return this.guest.viewer_token;
     return (await this.#join()).viewer_token;
   }
 
@@ -68,21 +81,48 @@ export class GuestSession {
     }
   }
 
+  /** The server knows this token no more. */
   forget() {
+    this.refused = this.guest?.viewer_token ?? null;
     this.guest = null;
-    this.store.set(null);
+  }
+
+  /** Somebody else sits down at this device: nothing of this guest stays, in this tab and in the others. */
+  leave() {
+    try {
+      for (const storage of [localStorage, sessionStorage]) {
+        Object.keys(storage).filter((key) => key.startsWith("showfloor.") && key.endsWith(`.${this.show}`)).forEach((key) => storage.removeItem(key));
+      }
+    } finally {
+      location.reload(); // where nothing may be stored, nothing was
+    }
+  }
+
+  /** Calls `then` when another tab of this browser has left. */
+  onLeft(then) {
+    addEventListener("storage", ({ key, newValue }) => key === `showfloor.guest.${this.show}` && newValue === null && then());
+  }
+
+  /** The guest that another tab has become meanwhile, or null. */
+  #elsewhere() {
+    const guest = this.store.get();
+    return lasts(guest) && guest.viewer_token !== this.refused ? guest : null;
+  }
+
+  async #become() {
+    const before = this.#elsewhere();
+    if (before) return before;
+    const { ticket, ...guest } = await api.join(this.show);
+    const first = this.#elsewhere();
+    if (first) return first;
+    this.freshTicket = ticket;
+    this.store.set(guest);
+    return guest;
   }
 
   #join() {
-    this.joining ??= api
-      .join(this.show)
-      .then((guest) => {
-        const { ticket, ...rest } = guest;
-        this.freshTicket = ticket;
-        this.guest = rest;
-        this.store.set(rest);
-        return rest;
-      })
+    this.joining ??= this.#become()
+      .then((guest) => (this.guest = guest))
       .finally(() => (this.joining = null));
     return this.joining;
   }

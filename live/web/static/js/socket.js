@@ -111,6 +111,31 @@ export class ShowSocket {
     });
   }
 
+  /** Says something in the chat. @returns {Promise<{offset: number, id: string}>} */
+  chat(text, replyTo = "") {
+    return this.send({ t: "chat", text, ...(replyTo && { reply_to: replyTo }) });
+  }
+
+  /** Taps a reaction. @param {"heart" | "clap" | "fire" | "laugh" | "wow"} kind @param {number} count up to 20 */
+  react(kind, count = 1) {
+    return this.send({ t: "react", kind, count });
+  }
+
+  /** Votes for an option, from 0; another vote replaces it while the poll is open. */
+  vote(pollId, option) {
+    return this.send({ t: "vote", poll_id: pollId, option });
+  }
+
+  /** Asks the host. @returns {Promise<{id: string}>} */
+  ask(text) {
+    return this.send({ t: "ask", text });
+  }
+
+  /** Wants a question answered, too. */
+  want(questionId) {
+    return this.send({ t: "want", question_id: questionId });
+  }
+
   #say(status, more = null) {
     this.status = status;
     this.onStatus(status, more);

@@ -4,12 +4,13 @@ import { BasketBar, Bill } from "./bill.js";
 import { BuyPanel, isOpen } from "./buy.js";
 import { answerBank } from "./card.js";
 import { ChatForm, ChatList, Voice } from "./chat.js";
-import { claims } from "./claims.js";
+import { claims, offers } from "./claims.js";
 import { now } from "./clock.js";
-import { Questions } from "./dialog.js";
+import { confirm, Questions } from "./dialog.js";
 import { Frames } from "./frames.js";
 import { Bag, Cross } from "./icons.js";
 import { ItemRow, PinCard } from "./items.js";
+import { followSocket, Mine, MineButton, MineDrawer } from "./mine.js";
 import { priceAt } from "./offers.js";
 import { STRIPE_KEY } from "./payments.js";
 import { PinGate } from "./pingate.js";
@@ -51,8 +52,22 @@ function behindPictures(apply) {
 const LAG_MS = 3_000;
 let heardMs = 0;
 
+/** What is said to this account alone. */
+const hear = {
+  claim: (event) => hearClaim(event),
+  offer: (event) => {
+    waiting.hear(event);
+    mine.changed();
+  },
+  order: async (event) => {
+    if (await purchase.hear(event)) mine.changed(); // its panel says so
+    else mine.hearOrder(event);
+  },
+};
+
 function onFrame(frame) {
-  (frame.ev ?? []).forEach((event) => event.t === "claim" && hearClaim(event));
+  (frame.ev ?? []).forEach((event) => hear[event.t]?.(event));
+  if (frame.snapshot || frame.recovered !== undefined) waiting.soon();
   const totals = frame.st?.reactions;
   if (totals) reactions.hear(totals, !frame.snapshot && frame.recovered === undefined && performance.now() - heardMs < LAG_MS);
   heardMs = performance.now();
@@ -62,17 +77,22 @@ const { store, socket, status, problem, reload } = joinRoom({ show: showId, sess
 const purchase = new Purchase({
   show: showId,
   token,
-  bill: (hold) => new Bill({ show: showId, token, hold, pinned: () => store.show.value?.coupon ?? null }),
+  bill: (hold) => new Bill({ show: showId, token, hold, pinned: () => (store.show.value ? (store.show.value.coupon ?? null) : undefined) }),
   answerBank: STRIPE_KEY ? (secret) => answerBank(STRIPE_KEY, secret) : null,
 });
 const hearClaim = claims({ token, purchase });
 const waiting = new Waiting({
   show: showId,
   token,
-  onOffer: (hold) => purchase.adopt(hold),
+  onOffer: offers({ token, purchase }),
   onPassed: () => toast(explain({ code: "limit_reached" }), "bad"),
 });
 const voice = new Voice({ show: showId, token, socket, slowModeMs: () => store.show.value?.slow_mode_ms ?? 0 });
+
+// Somebody who has just come has nothing yet; a whole audience must not ask for it.
+const returning = session.id !== null;
+const mine = new Mine({ show: showId, token, purchase, known: () => returning || voice.saidMs.peek() > 0 });
+followSocket(mine, status);
 
 const part = new Part({ show: showId, token, socket });
 const still = matchMedia("(prefers-reduced-motion: reduce)");
@@ -159,6 +179,11 @@ function Shelf() {
   </section>`;
 }
 
+async function forgetMe() {
+  const text = "What you hold goes back on sale when its time is up. Your orders stand, but this browser shows them no more: keep their numbers or receipts.";
+  if (await confirm({ title: "Forget you on this device?", text, action: "Forget me", back: "Stay" })) session.leave();
+}
+
 function Drawer() {
   const dialog = useRef();
   useEffect(() => dialog.current.showModal(), []);
@@ -169,6 +194,7 @@ function Drawer() {
       <header><h2 id="drawer-title">All items</h2><button type="button" class="plain" aria-label="Close" onClick=${close}><${Cross} /></button></header>
       <p class="fine">Or say it in the chat: "buy 2", or "buy" and the name.</p>
       <ul class="rows">${store.items.value.map((item) => html`<${ItemRow} key=${item.variant_id} ...${buying(item)} />`)}</ul>
+      <p class="fine">This browser keeps what you hold and have ordered here. <button type="button" class="link" data-testid="forget-me" onClick=${forgetMe}>Forget me on this device</button></p>
     </div>
   </dialog>`;
 }
@@ -207,6 +233,7 @@ function Watch() {
           <p class="connection" role="status" data-testid="connection" data-status=${status.value}>${BANNED.has(problem.value?.code) ? explain({ code: "banned" }) : (CONNECTION[status.value] ?? "")}</p>
           <${ChatForm} voice=${voice} />
           <${AskButton} part=${part} count=${store.questions.value.length} />
+          <${MineButton} mine=${mine} />
           <button type="button" class="bag" aria-label="All ${count} items" data-testid="all-items" onClick=${() => (drawerOpen.value = true)}>
             <${Bag} /><span>${count}</span>
           </button>
@@ -214,6 +241,7 @@ function Watch() {
       </div>
     </main>
     ${drawerOpen.value && html`<${Drawer} />`}
+    ${mine.open.value && html`<${MineDrawer} mine=${mine} items=${store.items.value} />`}
     ${part.asking.value && html`<${QuestionDrawer} questions=${store.questions.value} part=${part} />`}
     <${Questions} /><${Toasts} />`;
 }
@@ -222,3 +250,5 @@ sendReports({ player: () => player.value, frames, socket, isOn: () => Boolean(pl
 render(html`<${Watch} />`, document.getElementById("app"));
 purchase.resume();
 purchase.bill.resume();
+mine.refresh();
+session.onLeft(() => location.reload());

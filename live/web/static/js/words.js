@@ -6,6 +6,7 @@ const WORDS = {
   price_changed: "The price has just changed. Nothing was bought; look at the new one.",
   coupon_refused: "The coupon cannot be used any more. Look at the new total.",
   sales_closed: "Sales are closed at the moment.",
+  not_added_up: "We have not added up your order yet. Nothing was charged.",
   unconfirmed: "It could not be confirmed. Nothing was charged; try again.",
   hold_confirming: "It is not confirmed yet. A moment, please.",
   too_late_to_cancel: "Your payment has gone through, so the order stands. Ask the shop if you want your money back.",
@@ -23,6 +24,9 @@ const WORDS = {
   going_away: "The shop is restarting. Try again in a moment.",
   not_acceptable: "This browser cannot play the video's format.",
 };
+
+/** A limit that is not this buyer's own. */
+const NETWORK = "Others on your network hold as many of these as one network may at a time. Try again in a moment: it frees up as they pay or let go.";
 
 /** The same codes, to a host whose offer was refused. */
 const TO_A_HOST = {
@@ -48,6 +52,7 @@ function formatWords({ extra }) {
  * "publish" where a host's offer was refused.
  */
 export function explain(problem, doing = "watch") {
+  if (problem.code === "limit_reached" && problem.extra?.of === "network") return NETWORK;
   const special = doing === "publish" ? TO_A_HOST[problem.code] : problem.code === "not_acceptable" && formatWords(problem);
   const text = DEVICES[problem.name] || special || WORDS[problem.code] || problem.detail || "Something went wrong. Try again.";
   const seconds = Math.ceil((problem.retryAfterMs ?? 0) / 1000);
