@@ -226,7 +226,7 @@ class Caller:
 class Callee:
     """We are the server: OpenSSL between two buffers, without a task of its own.
 
-    What comes is handled as it comes: a queue, a task and its timers a newcomer cost as much as reading an offer.
+    What comes is handled as it comes, within the look of the port, so that no flight waits for a task's turn.
     """
 
     is_client = False
