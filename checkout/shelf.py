@@ -405,7 +405,9 @@ class Shelf:
             until_ms = orphans_before_ms + CLOCKS_APART_MS
             await self._free_orphans([p for p in look.pending if not orphans_before_ms < p[1] <= until_ms])
             before, self._pending_before = self._pending_before, {hold_id: n for hold_id, _, n in look.pending}
-            await self._tell_decided(item["epoch"], {i: n for i, n in self._pending_before.items() if i in before})
+            lasting = {hold_id: n for hold_id, n in self._pending_before.items() if hold_id in before}
+            await self._tell_decided(item["epoch"], lasting)
+            await self._free_fenced(item["epoch"], lasting)
         except GateDown:
             return
         await self._weigh(look, item)
@@ -435,6 +437,13 @@ class Shelf:
         decided = [self._on_pending(row, pending[row["hold_id"]]) for row in rows]
         if decided:
             await self._gate.settle_many(self.product, epoch, decided)
+
+    async def _free_fenced(self, epoch: int, pending: dict[str, int]) -> None:
+        """Give back those of `pending` that are fenced: a gate that was rolled back has forgotten that they ended."""
+        rows = await self._truth.fetch(sql("fenced"), list(pending)) if pending else []
+        if rows:
+            ended = [(row["hold_id"], pending[row["hold_id"]]) for row in rows]
+            await self._gate.release_many(self.product, epoch, ended, fenced=True)
 
     def _on_pending(self, row: Row, units: int) -> tuple[Tap, Code]:
         """What became of so many units under this id: one id may have been used for another wish before."""

@@ -127,6 +127,23 @@ async def test_the_unit_of_one_who_was_refused_comes_back_though_the_gate_did_no
     assert not shop.desk._confirming.is_needed
 
 
+async def test_the_unit_of_one_who_was_refused_comes_back_though_the_gate_was_rolled_back(gone, pg_wire):
+    hold = await gone.tap("ann")
+    await gone.desk.release(gone.viewer("ann"), hold.hold_id)
+    pg_wire.mend()
+
+    async def is_fenced_or_over() -> bool:
+        return not gone.desk._confirming.is_needed
+
+    await gone.eventually(is_fenced_or_over)
+    await gate_has(gone, 5)
+    base = key_of(Product("gala", "pot"))
+    await gone.redis.hset(f"{base}:holds", hold.hold_id, "1:ann")
+    await gone.redis.hset(f"{base}:pending", hold.hold_id, wall_ms() + 60_000)
+    await gone.redis.hincrby(base, "available", -1)
+    await gate_has(gone, 5)
+
+
 async def unheard(*_: object) -> bool:
     raise GateDown
 

@@ -314,6 +314,9 @@ class StockBooks:
     def q_holds_by_id(self, ids: list[str]) -> list[Row]:
         return [dict(self.holds[hold]) for hold in ids if hold in self.holds]
 
+    def q_fenced(self, ids: list[str]) -> list[Row]:
+        return [{"hold_id": hold_id} for hold_id in ids if hold_id in self.fences]
+
     def q_holds_out(self, show: str, variant: str) -> list[tuple]:
         out = (row for row in self.holds.values() if self._names(row) == (show, variant) and is_out(row))
         return [(row["hold_id"], row["buyer_id"], row["quantity"]) for row in out]
