@@ -180,7 +180,16 @@ def _bundles(found, verdict) -> None:
         times = {row["quantity"] / parts[row["variant_id"]] for row in rows} if parts else {1}
         # A clock that ran ahead has ended one part perhaps, before it was set back.
         stays = OFF_SHELF - {"held"} if found.clock_jumped else OFF_SHELF
-        states = {(row["state"] if row["state"] in stays else "", row["order_id"], row["returned"]) for row in rows}
+        # Parts end one after the other, each with its product's round: what is due counts as ended.
+        ended = {row["hold_id"] for row in rows if row["state"] == "held" and row["expires_at_ms"] <= found.now_ms}
+        states = {
+            (
+                "" if row["hold_id"] in ended or row["state"] not in stays else row["state"],
+                row["order_id"],
+                row["returned"],
+            )
+            for row in rows
+        }
         whole = parts is None or {row["variant_id"] for row in rows} == set(parts)
         if len(states) > 1 or len(times) > 1 or not whole:
             verdict.in_pieces.append(f"{first}: {[(row['variant_id'], row['state']) for row in rows]}")

@@ -191,7 +191,7 @@ def test_an_order_whose_payment_was_declined_is_found():
     assert "money" in findings(orders=[ORDER | {"state": "capture_failed"}], charges=[declined])
 
 
-SET = {"bundle_id": "set", "bundle_hold_id": "h1"}
+SET = {"bundle_id": "set", "bundle_hold_id": "h1", "expires_at_ms": 900}
 PARTS = {"parts": {"set": {"pot": 1, "pan": 2}}, "opening": {"pot": 1, "pan": 2}, "limit": 2}
 PAN = HOLD | SET | {"hold_id": "h2", "variant_id": "pan", "quantity": 2}
 
