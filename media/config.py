@@ -46,11 +46,11 @@ class RelayConfig(Struct, frozen=True, kw_only=True):
     handshake_ms: int = 15_000
     consent_ms: int = 15_000
     """A peer is dropped this long after its last sign of life: a closed tab sends no farewell."""
-    flush_ms: int = 10
-    """How often the port looks, and what it found leaves: half of it is what a packet waits on average. Where a look
-    and its sends take more than half of it, the next one begins five milliseconds behind their end.
+    flush_ms: int = 16
+    """How often the port looks, and what it found leaves: half of it is what a packet waits on average. While somebody
+    is brought to live it looks every 10 ms; behind the end of a look that took long, the next one begins after five.
 
-    A picture of 2 Mb/s, which a browser spreads over some 16 ms, is two sends or three. Each look of a process that
+    A picture of 2 Mb/s, which a browser spreads over some 16 ms, is two sends. Each look of a process that
     slept costs some 80 us before it has done anything, and each send to a viewer some 5 us before its first byte.
     """
     silence_ms: int = 2_500

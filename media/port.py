@@ -28,8 +28,10 @@ log = structlog.get_logger()
 
 MAX_CLAIMS: Final = 64
 """Addresses of one peer that another one claims, and that are being asked."""
-GATHER_MS: Final = 10
+GATHER_MS: Final = 16
 LEAST_GATHER_MS: Final = 5
+HASTE_MS: Final = 10
+"""At most so long between two looks that are gone on with: a newcomer gets a step of what it missed with each."""
 EMPTY_LOOKS: Final = 4
 """In a row, and whoever comes next wakes us; between two pictures of a host there is nothing for one or two."""
 _IP_PKTINFO: Final = 8
@@ -60,6 +62,7 @@ class MediaPort:
         self._loop.add_reader(self.socket.fileno(), self._readable)
         self._next_look: asyncio.Handle | None = None
         self._gather_s, self._least_s = gather_ms / 1000, min(gather_ms, LEAST_GATHER_MS) / 1000
+        self._haste_s = min(gather_ms, HASTE_MS) / 1000
         self._empty = 0
         self._is_asleep = True
         """The next datagram wakes us."""
@@ -144,7 +147,7 @@ class MediaPort:
         if self._is_asleep:
             self._is_asleep = False
             self._loop.remove_reader(self.socket.fileno())
-            self._next_look = self._loop.call_later(self._gather_s, self._look)
+            self._next_look = self._loop.call_later(self._haste_s, self._look)
 
     def _readable(self) -> None:
         """The first datagram after a pause: from here on it is we who look, until there is nothing."""
@@ -169,7 +172,7 @@ class MediaPort:
         if taken == BURST:
             self._next_look = self._loop.call_soon(self._look)
         elif self._empty < EMPTY_LOOKS:
-            left_s = self._gather_s - (time.monotonic() - began)
+            left_s = (self._haste_s if goes_on else self._gather_s) - (time.monotonic() - began)
             self._next_look = self._loop.call_later(max(self._least_s, left_s), self._look)
         else:
             self._is_asleep = True

@@ -123,6 +123,18 @@ async def test_what_comes_while_it_gathers_is_taken_together_and_after_a_pause_t
     assert port._next_look.cancelled()
 
 
+async def test_while_somebody_is_brought_to_live_it_looks_sooner_and_then_as_before():
+    port, loop = port_module.MediaPort("127.0.0.1", 0, gather_ms=3_600_000), asyncio.get_running_loop()
+    behind = [True, True, False]
+    port.goes_on = lambda: behind.pop(0)
+    with contextlib.closing(port):
+        port.go_on()
+        for in_haste in (True, True, False):
+            port._next_look.cancel()
+            port._look()
+            assert (port._next_look.when() < loop.time() + 60) is in_haste
+
+
 async def test_what_a_look_and_its_sends_took_is_not_left_to_gather_besides(wait_until, monkeypatch):
     clock = itertools.count(0, 3_600)
     monkeypatch.setattr(port_module, "time", SimpleNamespace(monotonic=lambda: next(clock)))
