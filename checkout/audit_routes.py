@@ -8,15 +8,12 @@ from typing import Any, TypedDict
 from starlette.routing import BaseRoute
 
 from checkout.audit import Audit
-from checkout.books import PAGE_MOST
+from checkout.calls import PAGING, paging_of
 from schema.api import Answer, Call, Operation, route
 from schema.audit import AuditPage
 from schema.errors import Invalid, Unavailable
 from schema.ids import ShowId
-from schema.pages import page_size
 from schema.people import Role
-
-PAGING = {"cursor": "Where the page begins: `next_cursor` of the one before.", "limit": "At most so many; 1 to 200."}
 
 
 class Services(TypedDict):
@@ -27,9 +24,8 @@ class Services(TypedDict):
 
 async def _page(call: Call[Any], show_id: ShowId | None) -> Answer:
     audit: Audit = call.request.state.audit
-    query = call.request.query_params
-    limit = page_size(query, usual=50, most=PAGE_MOST)
-    return Answer(body=await audit.page(show_id, cursor=query.get("cursor"), limit=limit))
+    cursor, limit = paging_of(call)
+    return Answer(body=await audit.page(show_id, cursor=cursor, limit=limit))
 
 
 SHOW_AUDIT = Operation(

@@ -7,13 +7,12 @@ from typing import Any, TypedDict
 
 from starlette.routing import BaseRoute
 
-from checkout.books import PAGE_MOST
+from checkout.calls import PAGING, paging_of
 from checkout.exports import Exports
 from checkout.price_errors import PriceErrors
 from schema.api import Answer, Call, Operation, route
 from schema.errors import BadRequest, Conflict, Invalid, NotFound, Unavailable
 from schema.ids import ShowId, VariantId
-from schema.pages import page_size
 from schema.people import Role
 from schema.price_error import AffectedPage, PriceErrorRequest, Rollback
 
@@ -48,8 +47,7 @@ LIST = Operation(
         "amount": "The wrong price of one unit, in minor units.",
         "from": "Tapped at this moment (ms) or later; without: ever.",
         "to": "Tapped before this moment (ms); without: until now.",
-        "cursor": "Where the page begins: `next_cursor` of the one before.",
-        "limit": "At most so many; 1 to 200.",
+        **PAGING,
     },
     errors=(Invalid, NotFound, Unavailable),
     tag="checkout",
@@ -65,8 +63,7 @@ async def list_price_errors(call: Call[None]) -> Answer:
         from_ms=_number(call, "from", 0),
         to_ms=_number(call, "to", MOST_MS),
     )
-    limit = page_size(query, usual=50, most=PAGE_MOST)
-    return Answer(body=await errors.affected(ShowId(call.path("show")), wrong, query.get("cursor"), limit))
+    return Answer(body=await errors.affected(ShowId(call.path("show")), wrong, *paging_of(call)))
 
 
 ROLL_BACK = Operation(

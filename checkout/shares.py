@@ -4,7 +4,7 @@ A guest is made with one call and has no limit of its own worth the name: by fre
 drop and let it lapse. A network may also be a household or a campus, so the share is a generous one, what is paid for
 or given back is no part of it, and whoever has an account is not asked.
 
-Owns: the keys `sf:{show}:share:...`, who is asked, and how large a share is.
+Owns: the keys `sf:{show}:share:...`, and who is asked. How large a share is, and what counts, core/shares.py says.
 Invariant: nobody is refused before the truth has said which of the counted holds are open. Without Redis nobody is.
 """
 
@@ -20,21 +20,17 @@ from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
 from redis.exceptions import RedisError
 
+from checkout.core.shares import is_over, share_of
 from checkout.gate import TIMEOUT_S, Product, script
 from checkout.truth import Truth, sql
 from schema.errors import LimitReached, ShowfloorError, Unavailable
+from schema.hold import HoldState
 
 log = structlog.get_logger()
 
-LEAST = 10
-"""So many units of an item whatever there is of it, but never more than half."""
-QUARTER = 4
-ON_ITS_WAY_MS = 15_000
-"""A hold that the truth does not know yet is on its way there for so long."""
 REFUSED_S = 1.0
 REFUSED_MAX = 5_000
 TRIES = 3
-OPEN = frozenset({"held", "paying"})
 
 
 class Want(Struct, frozen=True, kw_only=True):
@@ -43,11 +39,6 @@ class Want(Struct, frozen=True, kw_only=True):
     product: Product
     units: int
     stocked: int | None
-
-
-def share_of(stocked: int) -> int:
-    """How many units of `stocked` one network may have: a quarter, or ten if that is more, but not above half."""
-    return max(stocked // QUARTER, min(LEAST, -(-stocked // 2)))
 
 
 class Shares:
@@ -112,12 +103,13 @@ class Shares:
     async def _forget_ended(self, network: str, product: Product, counted: Sequence[tuple[str, float]]) -> bool:
         """Take those out of the share that are paid for, given back or never came to be. False if there are none."""
         ids = [each.split(" ")[0] for each, _ in counted]
-        states = {row["hold_id"]: row["state"] for row in await self._truth.fetch(sql("holds_by_id"), ids)}
-        young_ms = self._clock() + self._hold_ms - ON_ITS_WAY_MS
+        rows = await self._truth.fetch(sql("holds_by_id"), ids)
+        states = {row["hold_id"]: HoldState(row["state"]) for row in rows}
+        until_now_ms = self._clock() + self._hold_ms  # of one that is counted this moment
         ended = [
             each
             for (each, until_ms), hold_id in zip(counted, ids, strict=True)
-            if (states[hold_id] not in OPEN if hold_id in states else until_ms < young_ms)
+            if is_over(states.get(hold_id), age_ms=until_now_ms - until_ms)
         ]
         await self._forget(network, product, ended)
         return bool(ended)

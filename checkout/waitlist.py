@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import asyncpg
 
+from checkout.books import bounded
 from checkout.gate import Product
 from checkout.rows import entry_of
 from checkout.shelf import Shelf
@@ -25,7 +26,6 @@ from schema.waitlist import WaitlistEntry, WaitlistPage
 
 MOST = 10_000
 """So many wait for one product at most."""
-PAGE_MOST = 200
 COUNTED_MOST = 200
 """So many ahead are counted for each who asks (waitlist_entry.sql)."""
 LINE_FRESH_S = 1.0
@@ -109,7 +109,7 @@ class Waitlist:
     async def page(self, show_id: ShowId, *, cursor: str | None = None, limit: int = 50) -> WaitlistPage:
         """Who waits in a show, product by product, the head of each line first."""
         variant_id, place = from_cursor(cursor, tuple[str, int]) or ("", 0)
-        limit = min(max(limit, 1), PAGE_MOST)
+        limit = bounded(limit)
         rows = await self._truth.fetch(sql("waitlist"), show_id, variant_id, place, limit + 1)
         items = [entry_of(row) for row in rows[:limit]]
         if len(rows) <= limit:

@@ -7,16 +7,14 @@ from typing import Any, TypedDict
 
 from starlette.routing import BaseRoute
 
-from checkout.books import PAGE_MOST
+from checkout.calls import PAGING, paging_of
 from checkout.webhooks import Webhooks
 from schema.api import Answer, Call, Operation, route
 from schema.errors import BadRequest, Conflict, Forbidden, Invalid, NotFound, Unavailable
 from schema.ids import EndpointId
-from schema.pages import page_size
 from schema.people import Role
 from schema.webhooks import Delivery, DeliveryPage, Endpoint, EndpointList, EndpointRequest, EndpointSwitch
 
-PAGING = {"cursor": "Where the page begins: `next_cursor` of the one before.", "limit": "At most so many; 1 to 200."}
 _ALL = "/api/v1/webhook-endpoints"
 _ONE = f"{_ALL}/{{endpoint}}"
 
@@ -143,9 +141,7 @@ DELIVERIES = Operation(
 
 async def deliveries(call: Call[None]) -> Answer:
     """200 a page."""
-    query = call.request.query_params
-    limit = page_size(query, usual=50, most=PAGE_MOST)
-    return Answer(body=await _webhooks(call).deliveries(_endpoint(call), query.get("cursor"), limit))
+    return Answer(body=await _webhooks(call).deliveries(_endpoint(call), *paging_of(call)))
 
 
 REPLAY = Operation(

@@ -9,7 +9,8 @@ import pytest
 from msgspec.structs import replace
 
 from checkout import shares
-from checkout.shares import Shares, share_of
+from checkout.core.shares import ON_ITS_WAY_MS
+from checkout.shares import Shares
 from schema.errors import LimitReached
 from schema.hold import HoldRequest
 from schema.ids import VariantId
@@ -25,13 +26,6 @@ async def tap(shop, who: str, *, network: str = "campus", quantity: int = 1, var
 
 async def rush(shop, guests: int, **how) -> Counter[str]:
     return Counter(await asyncio.gather(*(shop.outcome(tap(shop, f"g{i}", **how)) for i in range(guests))))
-
-
-@pytest.mark.parametrize(
-    ("stocked", "most"), [(1, 1), (2, 1), (3, 2), (19, 10), (20, 10), (40, 10), (41, 10), (100, 25), (10_000, 2500)]
-)
-def test_a_share_is_a_quarter_or_ten_and_of_little_half(stocked, most):
-    assert share_of(stocked) == most
 
 
 async def test_fresh_guests_of_one_network_hold_their_share_and_the_rest_is_everybody_elses(shop, desk):
@@ -75,7 +69,7 @@ async def test_a_hold_on_its_way_to_the_truth_counts_and_one_that_never_came_doe
     one = shares.Want(product=shares.Product(shop.show_id, "pot"), units=2, stocked=4)
     async with shop.desk._shares.taking("campus", "hold_never", [one]):
         assert await shop.outcome(tap(shop, "ann")) == "limit_reached"
-    now_ms += shares.ON_ITS_WAY_MS - 1
+    now_ms += ON_ITS_WAY_MS - 1
     assert await shop.outcome(tap(shop, "ann")) == "limit_reached"
     now_ms += 2
     assert await shop.outcome(tap(shop, "ann")) == "ok"

@@ -28,7 +28,8 @@ from faults.virtual.removed import REMOVED as VIRTUALLY_REMOVED
 CONTROL_SEEDS = 20
 
 
-def main() -> int:
+def parsed(arguments: list[str]) -> argparse.Namespace:
+    """What is to be done. Ends the process where `--only` names no control: of none nothing would be missed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=["real", "controls", "virtual", "virtual-controls"])
     parser.add_argument("--seeds", type=int, default=40)
@@ -37,7 +38,15 @@ def main() -> int:
     parser.add_argument("--long", action="store_true", help="Postgres down for 60 s, each store frozen for 10 s")
     parser.add_argument("--only", default="", help="one control")
     parser.add_argument("--keep", type=Path, help="keep the folder of a seed that found something there")
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
+    known = {"controls": REMOVED, "virtual-controls": VIRTUALLY_REMOVED}.get(given.what, {})
+    if given.only and given.only not in known:
+        parser.error(f"no control of `{given.what}` is called {given.only!r}; there are {sorted(known)}")
+    return given
+
+
+def main() -> int:
+    given = parsed(sys.argv[1:])
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     if given.what == "virtual":
         return virtual(given, Record(given.resume, VirtualOutcome))

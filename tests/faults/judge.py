@@ -19,7 +19,7 @@ class Told:
     """One answer that a client got."""
 
     op: str
-    """hold, pay, release, refund, restock."""
+    """hold, look, pay, release, refund, restock."""
     who: str
     key: str
     status: int

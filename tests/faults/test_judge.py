@@ -110,6 +110,15 @@ def test_money_that_stays_reserved_without_an_order_is_found():
     assert "charged_without_order" in findings(charges=[CHARGE, left])
 
 
+def test_money_that_stays_reserved_for_a_cancelled_order_is_found():
+    held = CHARGE | {"state": "authorized", "captured": 0, "captures": 0}
+    assert "charged_without_order" in findings(orders=[ORDER | {"state": "cancelled"}], charges=[held])
+
+
+def test_a_cancelled_order_whose_money_was_given_back_is_right():
+    assert findings(orders=[ORDER | {"state": "cancelled"}], charges=[CHARGE | {"refunded": 50}]) == set()
+
+
 @pytest.mark.parametrize("twice", [[CHARGE | {"captures": 2}], [CHARGE, CHARGE | {"payment_id": "p2"}]])
 def test_money_taken_twice_is_found(twice):
     assert "charged_twice" in findings(charges=twice)
@@ -168,6 +177,16 @@ def test_what_was_told_to_be_over_is_not_held():
     assert "lost" in findings(told=told, **(NOTHING | {"holds": [FREE]}))
 
 
+def test_what_its_buyer_gave_back_while_it_was_being_confirmed_is_not_held():
+    told = [WAITING, replace(WAITING, op="release", status=204, state="")]
+    assert findings(told=told, **(NOTHING | {"holds": [FREE]})) == {"lost"}
+    assert findings(told=told, **(NOTHING | {"holds": [FREE | {"state": "released"}]})) == set()
+
+
+def test_who_was_told_to_wait_and_has_something_else_has_lost_it():
+    assert "lost" in findings(told=[WAITING], **(NOTHING | {"holds": [FREE | {"quantity": 2}]}))
+
+
 def test_nobody_who_came_later_is_served_before_somebody_who_waits():
     later = replace(TOLD[0], who="bob", key="k9", hold_id="h9", asked_s=3, told_s=4, expires_at_ms=5000)
     first, second = FREE | {"created_at_ms": 300}, FREE | {"hold_id": "h9", "buyer_id": "bob"}
@@ -203,6 +222,14 @@ def test_a_bundle_of_which_all_parts_are_sold_is_whole():
 @pytest.mark.parametrize("pan", [None, PAN | {"quantity": 1}, PAN | {"state": "released", "order_id": None}])
 def test_a_bundle_of_which_a_part_is_missing_or_otherwise_is_in_pieces(pan):
     assert "in_pieces" in findings(holds=[HOLD | SET, *([pan] if pan else [])], **PARTS)
+
+
+def test_a_part_that_is_due_counts_as_ended_like_the_one_that_ended():
+    free = {"state": "held", "order_id": None}
+    holds = [HOLD | SET | free | {"state": "expired"}, PAN | free]
+    nothing = {"told": [], "orders": [], "payments": [], "charges": []}
+    assert findings(holds=holds, **nothing, **PARTS) == set()
+    assert findings(holds=[holds[0], holds[1] | {"expires_at_ms": 1001}], **nothing, **PARTS) == {"in_pieces"}
 
 
 COUPON = {"code": "TENTH", "used": 1, "uses": 1, "uses_per_buyer": 1}
