@@ -68,11 +68,11 @@ class ClusterBroker(RedisBroker):
         server = self._servers.get(node.name)
         if server is None:
             redis = once(node.connection_class, node.connection_kwargs)
-            server = self._servers[node.name] = Server(redis, self, name=node.name, cluster=True)
+            server = self._servers[node.name] = Server(redis, self, name=node.name, redirect=self._redirect)
             server.start()
         return server
 
-    def redirect(self, call: Call, error: AskError | TryAgainError) -> None:
+    def _redirect(self, call: Call, error: AskError | TryAgainError) -> None:
         """From a sender: MOVED names the server for good, ASK for this once, while a slot is on its way."""
         self.tasks.start(self._pass_on(call, error), "broker-redirect")
 

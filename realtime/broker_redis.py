@@ -16,11 +16,10 @@ from typing import Any, NamedTuple, Protocol, Self, cast
 
 import msgspec
 from redis.asyncio import Redis
-from redis.exceptions import AskError, TryAgainError
 
 from realtime.bus import Bus
 from realtime.core.channel import Kind, Loaded, Publication
-from realtime.sender import Call, Sender, once, read_scripts
+from realtime.sender import Redirect, Sender, once, read_scripts
 from realtime.tasks import Tasks, end
 from schema.errors import BadRequest, Conflict
 from schema.ids import AccountId, MessageId, ShowId
@@ -69,21 +68,24 @@ class Value(NamedTuple):
 
 
 class Server:
-    """One server: what is sent to it, and what is heard of it. `name` tells it from others of a cluster."""
+    """One server: what is sent to it, and what is heard of it. Those of a cluster have a `name`, and a `redirect`."""
 
-    def __init__(self, redis: Redis, broker: "RedisBroker", *, name: str = "", cluster: bool = False) -> None:
+    def __init__(
+        self, redis: Redis, broker: "RedisBroker", *, name: str = "", redirect: Redirect | None = None
+    ) -> None:
+        sharded = redirect is not None
         self.name = name
         self._redis = redis
         self._tasks = broker.tasks
         self._running: list[asyncio.Task[None]] = []
         self.sender = Sender(
             redis,
-            read_scripts("SPUBLISH" if cluster else "PUBLISH"),
+            read_scripts("SPUBLISH" if sharded else "PUBLISH"),
             lose=lambda: broker.lose(f"scripts {name}"),
             find=lambda: broker.find(f"scripts {name}"),
-            redirect=broker.redirect if cluster else None,
+            redirect=redirect,
         )
-        self.bus = Bus(redis, broker, self._tasks, always=broker.to_all, sharded=cluster, name=name)
+        self.bus = Bus(redis, broker, self._tasks, always=broker.to_all, sharded=sharded, name=name)
 
     def start(self) -> None:
         """Send and listen until `aclose`."""
@@ -205,10 +207,6 @@ class RedisBroker:
 
     def _server_of(self, key: str) -> Server:  # noqa: ARG002 - there is one
         return self._only
-
-    def redirect(self, call: Call, error: AskError | TryAgainError) -> None:
-        """From a sender of a cluster."""
-        raise NotImplementedError
 
     # -- the bus ------------------------------------------------------------------------------------------------
 

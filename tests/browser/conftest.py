@@ -189,6 +189,15 @@ async def open_page(browser: Any) -> AsyncIterator[Any]:
 
 
 @pytest.fixture
+async def watch(site: Site, open_page: Any) -> Any:
+    """A viewer of the show, the pot pinned."""
+    await site.pin(POT)
+    page = await open_page(f"{site.base_url}/watch/{SHOW}")
+    await expect(page.get_by_test_id("viewers")).to_have_text("1")
+    return page
+
+
+@pytest.fixture
 def until() -> Any:
     """Wait for what no locator shows: until `await condition()` is true; answers that."""
 

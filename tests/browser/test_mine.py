@@ -3,7 +3,6 @@
 import json
 import re
 
-import pytest
 from playwright.async_api import expect
 
 from checkout.outbox import Outbox
@@ -12,15 +11,6 @@ from checkout.payments import ProviderFailed
 SHOW, POT, KNIFE = "kitchen", "pot-blue", "knife"
 GUEST = f"showfloor.guest.{SHOW}"
 PHONE = (360, 740)
-
-
-@pytest.fixture
-async def watch(site, open_page):
-    """A viewer of the show, the pot pinned."""
-    await site.pin(POT)
-    page = await open_page(f"{site.base_url}/watch/{SHOW}")
-    await expect(page.get_by_test_id("viewers")).to_have_text("1")
-    return page
 
 
 async def guest_of(page):

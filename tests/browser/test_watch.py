@@ -1,21 +1,11 @@
 """The watch page: what a viewer sees, and a purchase by mouse, by keyboard, and through a bad connection."""
 
-import pytest
 from playwright.async_api import expect
 
 from checkout.outbox import Outbox
 from checkout.payments import ProviderFailed
 
 SHOW, POT, KNIFE = "kitchen", "pot-blue", "knife"
-
-
-@pytest.fixture
-async def watch(site, open_page):
-    """A viewer of the show, the pot pinned."""
-    await site.pin(POT)
-    page = await open_page(f"{site.base_url}/watch/{SHOW}")
-    await expect(page.get_by_test_id("viewers")).to_have_text("1")
-    return page
 
 
 async def test_a_purchase_needs_no_mouse(site, watch):

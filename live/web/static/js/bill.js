@@ -52,9 +52,9 @@ export class Bill {
   /** Get back what was kept aside before a reload, and the show's rates. */
   async resume() {
     const rates = this.#askRates();
-    const token = await this.token();
+    await this.token(); // without one nothing is asked, and nothing forgotten
     this.unseen = this.store.get() ?? [];
-    const found = await Promise.all(this.unseen.map((id) => this.#find(id, token)));
+    const found = await Promise.all(this.unseen.map((id) => this.find(id)));
     this.unseen = this.unseen.filter((_, index) => found[index] === undefined);
     found.filter((hold) => hold?.state === "held" && hold.hold_id !== this.hold.value?.hold_id).forEach((hold) => this.keep(hold));
     await rates;
@@ -82,6 +82,11 @@ export class Bill {
   /** True for a hold that is kept aside. */
   has({ hold_id }) {
     return this.kept.value.some((each) => each.hold_id === hold_id);
+  }
+
+  /** A hold as it is now; null: not ours, undefined: no answer. */
+  async find(id) {
+    return api.getHold(id, await this.token()).catch(({ status }) => (status === 403 || status === 404 ? null : undefined));
   }
 
   /** Forget these: they are no longer ours to pay for. */
@@ -128,11 +133,6 @@ export class Bill {
 
   get #applies() {
     return this.kept.value.length > 0 || this.coupon !== null || (this.charges.value?.shipping.length ?? 0) > 0 || this.charges.value?.home_country;
-  }
-
-  /** A hold as it is now; null: not ours, undefined: no answer. */
-  #find(id, token) {
-    return api.getHold(id, token).catch(({ status }) => (status === 403 || status === 404 ? null : undefined));
   }
 
   #others(hold) {
@@ -223,9 +223,8 @@ export class Bill {
 
   /** True if some of what was kept aside is ours no more: then something else is wanted. */
   async #forgetLapsed() {
-    const token = await this.token();
     const asked = this.kept.value;
-    const now = await Promise.all(asked.map(({ hold_id }) => this.#find(hold_id, token)));
+    const now = await Promise.all(asked.map(({ hold_id }) => this.find(hold_id)));
     const gone = new Set(asked.filter((_, index) => now[index] !== undefined && now[index]?.state !== "held"));
     if (gone.size) this.#keep(this.kept.value.filter((hold) => !gone.has(hold)));
     return gone.size > 0;

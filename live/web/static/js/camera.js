@@ -6,6 +6,7 @@ import { listDevices, openDevices, Publisher } from "./whip.js";
 import { explain } from "./words.js";
 
 const LEVEL_MS = 100;
+const DEVICES = { video: "camera", audio: "microphone" };
 
 /** Owns the MediaStream and the Publisher. Signals say what the page shows. */
 export class Camera {
@@ -70,8 +71,9 @@ export class Camera {
     const lost = (this.stream.value?.getTracks() ?? []).filter(({ readyState }) => readyState === "ended");
     if (this.mending || lost.length === 0) return;
     this.mending = true;
-    const what = lost.map(({ kind }) => (kind === "video" ? "camera" : "microphone")).sort().join(" and ");
-    const rest = { ...this.chosen.value, ...Object.fromEntries(lost.map(({ kind }) => [kind === "video" ? "camera" : "microphone", ""])) };
+    const names = lost.map(({ kind }) => DEVICES[kind]).sort();
+    const what = names.join(" and ");
+    const rest = { ...this.chosen.value, ...Object.fromEntries(names.map((name) => [name, ""])) };
     const isMended = (await this.open(rest)) || (await this.open({}));
     if (isMended) toast(`Your ${what} was disconnected. Another one is in use now.`, "bad");
     else this.problem.value = `Your ${what} was disconnected. Plug it in again, or choose another one.`;

@@ -1,5 +1,4 @@
 /** Holds that were made for us, by a comment that buys or by a place in a line: they go to where a tapped one would be. */
-import { api } from "./api.js";
 import { toast } from "./toast.js";
 import { explain } from "./words.js";
 
@@ -14,9 +13,9 @@ export function claimWords({ outcome, choices = [] }) {
 }
 
 /** Take a hold that was made for us: beside one at hand it is kept in the basket. False if the server did not answer. */
-async function adopt({ token, purchase }, id, notice, beside) {
+async function adopt(purchase, id, notice, beside) {
   if (await purchase.adopt(id, notice)) return true;
-  const hold = await api.getHold(id, await token()).catch(({ status }) => (status === 403 || status === 404 ? null : undefined));
+  const hold = await purchase.bill.find(id);
   if (hold?.state !== "held") return hold !== undefined;
   purchase.bill.keep(hold);
   toast(beside);
@@ -24,17 +23,17 @@ async function adopt({ token, purchase }, id, notice, beside) {
 }
 
 /** Answers `hear(event)` for the private event `claim`. */
-export function claims(page) {
+export function claims(purchase) {
   return (event) => {
     const words = claimWords(event);
     const [notice, beside] = ["Held for you, by your comment. Pay before the time is up.", "Held for you too: it is in your basket."];
     if (words) toast(words, "bad");
-    else if (event.hold_id) adopt(page, event.hold_id, notice, beside);
+    else if (event.hold_id) adopt(purchase, event.hold_id, notice, beside);
   };
 }
 
 /** Answers `take(hold_id)` for an offer of the waitlist; true once it is at hand, or in the basket, or gone. */
-export function offers(page) {
+export function offers(purchase) {
   const notice = "One came free, and it was your turn. Pay before the time is up.";
-  return (id) => adopt(page, id, notice, "It was your turn in line: it is in your basket. Pay before its time is up.");
+  return (id) => adopt(purchase, id, notice, "It was your turn in line: it is in your basket. Pay before its time is up.");
 }

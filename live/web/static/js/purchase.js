@@ -52,8 +52,8 @@ export class Purchase {
     return this.#place(tap);
   }
 
-  /** A hold that was made for us: a place in a line came up. False while another purchase is under way. */
-  async adopt(holdId, notice = "One came free, and it was your turn. Pay before the time is up.") {
+  /** A hold that is ours already, by a comment, a place in a line or a tap before. False while another purchase is under way. */
+  async adopt(holdId, notice) {
     if (this.hold.value?.hold_id === holdId && this.stage.value === "held") return true;
     if (!["none", "done", "lapsed"].includes(this.stage.value)) return false;
     this.store.set({ hold_id: holdId });

@@ -80,11 +80,11 @@ const purchase = new Purchase({
   bill: (hold) => new Bill({ show: showId, token, hold, pinned: () => (store.show.value ? (store.show.value.coupon ?? null) : undefined) }),
   answerBank: STRIPE_KEY ? (secret) => answerBank(STRIPE_KEY, secret) : null,
 });
-const hearClaim = claims({ token, purchase });
+const hearClaim = claims(purchase);
 const waiting = new Waiting({
   show: showId,
   token,
-  onOffer: offers({ token, purchase }),
+  onOffer: offers(purchase),
   onPassed: () => toast(explain({ code: "limit_reached" }), "bad"),
 });
 const voice = new Voice({ show: showId, token, socket, slowModeMs: () => store.show.value?.slow_mode_ms ?? 0 });
