@@ -1,7 +1,6 @@
 """What one room declares, made of what another has.
 
-Owns: which event is kept under which key, which version of a show its viewers were told, who is host right now, and
-which variants were last said to be sold out.
+Owns: which event is kept under which key, who is host right now, and which variants were last said to be sold out.
 Invariant: an adapter that is called back from a hot path (stock, host) never waits and never raises.
 """
 
@@ -10,12 +9,12 @@ import time
 from collections.abc import Mapping
 
 import structlog
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from checkout.desk import Desk
 from live.auth import Tokens
 from live.limits import Limiter
+from live.marks import Marks
 from live.recent_shows import RecentShows
 from live.rulebook import Rulebook
 from media.reports import Reports
@@ -47,29 +46,19 @@ RETRY_S = 1.0
 
 
 class HubAnnouncer:
-    """live's `Announcer`, over the hub.
+    """live's `Announcer`, over the hub; `marks` say what was told."""
 
-    The version last told stands in Redis beside the hub's own keys: they are lost together, and the republisher sees
-    both losses as one. Without `redis` they stand in this process, as those of a hub without one.
-    """
-
-    def __init__(self, hub: Hub, redis: Redis | None) -> None:
+    def __init__(self, hub: Hub, marks: Marks) -> None:
         self._hub = hub
-        self._redis = redis
-        self._marks: dict[ShowId, int] = {}
-        if redis is None:
-            hub.on_blank.append(self._forget)
-
-    def _forget(self, show: ShowId) -> None:
-        self._marks.pop(show, None)
+        self.marks = marks
 
     async def announce(self, show: ShowId, version: int, *events: Event) -> None:
         """Publish, then mark the version, if none before it is missing. What fails is left to the republisher."""
         try:
             for event in events:
                 await self._publish(show, event)
-            if version == 1 or await self.told(show) == version - 1:
-                await self.mark(show, version)
+            if version == 1 or await self.marks.told(show) == version - 1:
+                await self.marks.mark(show, version)
         except (ShowfloorError, RedisError, OSError) as error:  # it is stored: whoever asked must hear that
             log.warning("not_announced", show=show, version=version, error=type(error).__name__)
 
@@ -77,7 +66,7 @@ class HubAnnouncer:
         """Publish everything there is to know, then mark the version. Raises Unavailable or RedisError."""
         for event in events:
             await self._publish(show, event)
-        await self.mark(show, version)
+        await self.marks.mark(show, version)
 
     async def _publish(self, show: ShowId, event: Event) -> None:
         match event:
@@ -102,36 +91,6 @@ class HubAnnouncer:
         """The hub keeps what cannot be written now."""
         for key, value in values.items():
             self._hub.set_state(show, key, value)
-
-    async def told(self, show: ShowId) -> int | None:
-        """The version up to which viewers were told everything; None: nothing is known."""
-        if self._redis is None:
-            return self._marks.get(show)
-        return _number(await self._redis.get(_told_key(show)))
-
-    async def all_told(self, shows: list[ShowId]) -> list[int | None]:
-        """`told` of each."""
-        if self._redis is None:
-            return [self._marks.get(show) for show in shows]
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for show in shows:
-                pipe.get(_told_key(show))
-            return [_number(value) for value in await pipe.execute()]
-
-    async def mark(self, show: ShowId, version: int) -> None:
-        """Viewers were told everything up to `version`."""
-        if self._redis is None:
-            self._marks[show] = version
-        else:
-            await self._redis.set(_told_key(show), version)
-
-
-def _told_key(show: ShowId) -> str:
-    return f"sf:{{{show}}}:told"
-
-
-def _number(value: object) -> int | None:
-    return int(value) if isinstance(value, bytes) else None
 
 
 class HostBoard:

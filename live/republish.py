@@ -85,7 +85,7 @@ class Republisher:
     async def compare(self) -> None:
         """Tell again each show whose stored version was not told."""
         stored = await self._versions()
-        told = await self._announcer.all_told(list(stored))
+        told = await self._announcer.marks.all_told(list(stored))
         for (show, version), known in zip(stored.items(), told, strict=True):
             if known != version:
                 await self._attempt(show, self._tell_again)
@@ -113,7 +113,7 @@ class Republisher:
     async def _tell_again(self, show: ShowId) -> None:
         async with self._turns.of(show):
             full = await self._shows.get(show)
-            told = await self._announcer.told(show)
+            told = await self._announcer.marks.told(show)
             if told == full.version:
                 return  # a write was under way, and is told by now
             await self._shows.settle_sales(await self._shows.row(show))

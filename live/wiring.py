@@ -41,6 +41,7 @@ from live.guests import Guests
 from live.health import Health
 from live.limits import Limiter, Strangers
 from live.link_metrics import LinkMetrics
+from live.marks import MemoryMarks, RedisMarks
 from live.metrics import Rooms, make_registry
 from live.moderation import Moderation
 from live.offers import Offers
@@ -158,7 +159,8 @@ async def open_services(
     stack.push_async_callback(pipeline.aclose)
     limiter, tickets = Limiter(pipeline, load=settings.load), Tickets(pipeline)
     teller = SharedStockTeller(hub, pipeline) if place else StockTeller(hub)
-    announcer, hosts = HubAnnouncer(hub, redis if shared else None), HostBoard(hub)
+    announcer = HubAnnouncer(hub, RedisMarks(redis) if shared else MemoryMarks(hub))
+    hosts = HostBoard(hub)
 
     whispers = Whispers(hub)
     desk = await open_desk(stack, settings, stores, (teller, whispers), place)

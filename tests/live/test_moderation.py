@@ -197,7 +197,7 @@ async def test_after_redis_lost_everything_the_message_stands_on_top_again(shop,
     await eventually(lambda: _on_top(shop) is not None)
     await redis.flushdb()
     announcer: HubAnnouncer = shop.services["announcer"]
-    assert await announcer.told(ShowId("demo")) is None
+    assert await announcer.marks.told(ShowId("demo")) is None
     await shop.services["republisher"].look()
     await eventually(lambda: b"free shipping today" in (_on_top(shop) or (0, b""))[1])
 

@@ -9,6 +9,7 @@ import pytest
 from live.adapters import HubAnnouncer
 from live.catalog import ITEMS_MAX
 from live.core.pinboard import PINS_MAX
+from live.marks import MemoryMarks
 from live.republish import REST_MAX_S, Republisher
 from realtime.broker_redis import KEPT_MAX
 from realtime.hub import Hub
@@ -85,14 +86,14 @@ async def test_every_kind_of_write_marks_its_version_as_told(shop):
     ):
         await shop.ask(method, path, body, role)
         version = (await shop.ask("GET", SHOW)).json()["version"]
-        assert await announcer.told("demo") == version, path
+        assert await announcer.marks.told("demo") == version, path
 
 
 async def test_a_version_is_not_marked_over_one_that_is_missing(shop):
     announcer: HubAnnouncer = shop.services["announcer"]
-    told = await announcer.told("demo")
+    told = await announcer.marks.told("demo")
     await announcer.announce("demo", told + 2)
-    assert await announcer.told("demo") == told
+    assert await announcer.marks.told("demo") == told
 
 
 async def open_other(shop):
@@ -120,8 +121,8 @@ async def test_a_show_that_cannot_be_told_keeps_no_other_waiting(shop, republish
     monkeypatch.setattr(HubAnnouncer, "republish", refuse_first)
     await republisher.compare()
     broken, (whole,) = tried[0], {"demo", "other"} - {tried[0]}
-    assert await announcer.told(whole) is not None
-    assert await announcer.told(broken) is None
+    assert await announcer.marks.told(whole) is not None
+    assert await announcer.marks.told(broken) is None
 
 
 async def test_a_show_that_cannot_be_told_is_asked_for_ever_more_rarely(shop, republisher, redis, monkeypatch):
@@ -142,7 +143,7 @@ async def test_a_show_that_cannot_be_told_is_asked_for_ever_more_rarely(shop, re
         broken.undo()
         broken.setattr("live.republish.time.monotonic", lambda: now_s[0] + REST_MAX_S)
         await republisher.compare()
-    assert await shop.services["announcer"].told("demo") is not None
+    assert await shop.services["announcer"].marks.told("demo") is not None
     assert republisher._resting == {}
 
 
@@ -211,9 +212,9 @@ async def test_versions_told_that_outlive_the_broker_leave_it_empty(
     async with run_app(settings, redis_url, database_url) as shop:
         await fill(shop, "demo", {"red": 12})
         await shop.ask("POST", f"{SHOW}/pins", {"variant_id": "red"}, Role.HOST)
-        version = await shop.services["announcer"].told("demo")
+        version = await shop.services["announcer"].marks.told("demo")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(HubAnnouncer, "all_told", lambda *_: _as_told(version))
+        patch.setattr(MemoryMarks, "all_told", lambda *_: _as_told(version))
         async with run_app(alone, redis_url, database_url) as shop:
             assert (await shop.ask("GET", "/readyz")).status_code == 200
             assert (await seen(shop))[0] == []
