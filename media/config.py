@@ -1,10 +1,13 @@
 """The relay's settings, with bounds that suit one machine."""
 
 from pathlib import Path
+from typing import Final
 
 from msgspec import Struct
 
 from media.core.ice_servers import IceServers
+
+FLUSH_MS: Final = 16
 
 
 class LinkConfig(Struct, frozen=True, kw_only=True):
@@ -46,7 +49,7 @@ class RelayConfig(Struct, frozen=True, kw_only=True):
     handshake_ms: int = 15_000
     consent_ms: int = 15_000
     """A peer is dropped this long after its last sign of life: a closed tab sends no farewell."""
-    flush_ms: int = 16
+    flush_ms: int = FLUSH_MS
     """How often the port looks, and what it found leaves: half of it is what a packet waits on average. While somebody
     is brought to live it looks every 10 ms; behind the end of a look that took long, the next one begins after five.
 

@@ -16,7 +16,9 @@ from typing import Final
 import structlog
 
 from media.clock import now_ms
+from media.config import FLUSH_MS
 from media.core import stun
+from media.core.catchup import STEP_MS
 from media.core.demux import Address, Kind, OverTcp, Roster, classify, is_sound_dtls
 from media.core.rtp import Header, parse_header
 from media.dtls import Certificate, Receiver
@@ -28,10 +30,8 @@ log = structlog.get_logger()
 
 MAX_CLAIMS: Final = 64
 """Addresses of one peer that another one claims, and that are being asked."""
-GATHER_MS: Final = 16
 LEAST_GATHER_MS: Final = 5
-HASTE_MS: Final = 10
-"""At most so long between two looks that are gone on with: a newcomer gets a step of what it missed with each."""
+"""Behind the end of a look that took long."""
 EMPTY_LOOKS: Final = 4
 """In a row, and whoever comes next wakes us; between two pictures of a host there is nothing for one or two."""
 _IP_PKTINFO: Final = 8
@@ -41,7 +41,7 @@ _BUFFER_BYTES: Final = 4 << 20
 class MediaPort:
     """One socket on the running loop; `close` it."""
 
-    def __init__(self, host: str, port: int, gather_ms: int = GATHER_MS) -> None:
+    def __init__(self, host: str, port: int, gather_ms: int = FLUSH_MS) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self.socket = socket.socket(family, socket.SOCK_DGRAM)
         self.socket.setblocking(False)  # noqa: FBT003 - the library's signature
@@ -62,7 +62,7 @@ class MediaPort:
         self._loop.add_reader(self.socket.fileno(), self._readable)
         self._next_look: asyncio.Handle | None = None
         self._gather_s, self._least_s = gather_ms / 1000, min(gather_ms, LEAST_GATHER_MS) / 1000
-        self._haste_s = min(gather_ms, HASTE_MS) / 1000
+        self._haste_s = min(gather_ms, STEP_MS) / 1000
         self._empty = 0
         self._is_asleep = True
         """The next datagram wakes us."""

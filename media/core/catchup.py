@@ -29,7 +29,8 @@ from media.core.history import Packet
 from media.core.press import Press, later, signed
 
 STEP_MS: Final = 10
-"""As often as the port looks: a step leaves with its look, where a timer of its own would be another wake."""
+"""So often the port looks while somebody waits: a step leaves with each look, where a timer of its own would be another
+wake."""
 STEP_PACKETS: Final = 40
 """48 Mb/s of full packets; a browser's socket buffer holds about 50 of them."""
 MIN_MS: Final = 150

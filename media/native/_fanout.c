@@ -5,9 +5,11 @@
  * not plain success (a full socket, a path without offload, a cipher that is not ours) is left undone and handed
  * back by its place, for the reference to do.
  *
- *   with the GIL      runs.c: packets by pointer        targets.c: keys, address, shifts
+ *   with the GIL      runs.c: packets by pointer        targets.c: keys, address, shifts; roll.c: those that stay
  *   without           send.c: for each target and run headers, AES-GCM (cipher.c), one sendmsg
  *   with the GIL      targets.c: counters of the lines; what is left
+ *
+ * The intake, inbox.c and opener.c, has its reference in media/intake.py.
  */
 #define TEXTS
 #include "text.h"
@@ -182,7 +184,8 @@ static PyMethodDef methods[] = {
      "knows_no_gso(errno): whether a send that fails so is left for the reference."},
     {NULL},
 };
-static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_fanout", "The egress hot path in C.", -1, methods};
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, "_fanout", "The egress and intake hot paths in C.", -1, methods};
 
 PyMODINIT_FUNC
 PyInit__fanout(void)

@@ -93,6 +93,10 @@ int read_target(Job *job, PyObject *from, Target *target);
 /* 1: to be served; 0: passed over, or left. */
 int read_peer(PyObject *peer, Target *target);
 int read_block(PyObject *line, Line *into);
+/* A view of a line's numbers, for the caller to release. */
+int hold_numbers(PyObject *line, Py_buffer *view);
+/* What there is at `numbers` of a line now. */
+void read_numbers(const int64_t *numbers, Line *line);
 /* What left, back into the numbers of the lines. */
 int count_lines(const Job *job);
 /* -1 with an exception; a number outside 64 bits is one. */
@@ -100,8 +104,6 @@ int get_number(PyObject *of, PyObject *name, long long *out);
 
 /* roll.c: likewise. */
 
-/* What there is at `numbers` of a line now. */
-void read_numbers(const int64_t *numbers, Line *line);
 extern PyTypeObject *roll_type;
 PyTypeObject *make_roll_type(void);
 Py_ssize_t roll_size(PyObject *roll);

@@ -122,21 +122,13 @@ roll_dealloc(Roll *self)
 static int
 keep_line(Held *held, PyObject *line)
 {
-    PyObject *press = PyObject_GetAttr(line, names.press), *numbers = NULL;
+    PyObject *press = PyObject_GetAttr(line, names.press);
     int is_plain = press ? Py_IsNone(press) : -1;
     Py_XDECREF(press);
     if (is_plain <= 0)
         return is_plain;
-    numbers = PyObject_GetAttr(line, names.numbers);
-    int failed = !numbers || PyObject_GetBuffer(numbers, &held->view, PyBUF_WRITABLE) < 0;
-    Py_XDECREF(numbers);
-    if (failed)
+    if (hold_numbers(line, &held->view) < 0)
         return -1;
-    if (held->view.len != NUMBERS * (Py_ssize_t)sizeof(int64_t)) {
-        PyBuffer_Release(&held->view);
-        PyErr_SetString(PyExc_ValueError, "a line has six numbers of 64 bits");
-        return -1;
-    }
     held->line = Py_NewRef(line);
     return 1;
 }

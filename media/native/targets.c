@@ -143,6 +143,20 @@ read_numbers(const int64_t *numbers, Line *line)
     line->ssrc = (uint32_t)numbers[SSRC];
 }
 
+int
+hold_numbers(PyObject *line, Py_buffer *view)
+{
+    PyObject *numbers = PyObject_GetAttr(line, names.numbers);
+    int failed = !numbers || PyObject_GetBuffer(numbers, view, PyBUF_WRITABLE) < 0;
+    Py_XDECREF(numbers);
+    if (!failed && view->len != NUMBERS * (Py_ssize_t)sizeof(int64_t)) {
+        PyBuffer_Release(view);
+        PyErr_SetString(PyExc_ValueError, "a line has six numbers of 64 bits");
+        failed = 1;
+    }
+    return failed ? -1 : 0;
+}
+
 /* The numbers of a line, kept at hand in the seat of its kind; NULL with an exception. */
 static int64_t *
 numbers_of(Seat *seat, PyObject *line)
@@ -150,16 +164,8 @@ numbers_of(Seat *seat, PyObject *line)
     if (seat->line == line)
         return seat->view.buf;
     leave_seat(seat);
-    PyObject *numbers = PyObject_GetAttr(line, names.numbers);
-    int failed = !numbers || PyObject_GetBuffer(numbers, &seat->view, PyBUF_WRITABLE) < 0;
-    Py_XDECREF(numbers);
-    if (failed)
+    if (hold_numbers(line, &seat->view) < 0)
         return NULL;
-    if (seat->view.len != NUMBERS * (Py_ssize_t)sizeof(int64_t)) {
-        PyBuffer_Release(&seat->view);
-        PyErr_SetString(PyExc_ValueError, "a line has six numbers of 64 bits");
-        return NULL;
-    }
     seat->line = Py_NewRef(line);
     return seat->view.buf;
 }
