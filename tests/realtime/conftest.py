@@ -18,6 +18,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Mount
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
@@ -230,7 +231,8 @@ async def serve(
             assert isinstance(error, ShowfloorError)
             return problem(error)
 
-        app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={ShowfloorError: translate})
+        mounted = [*routes, Mount("/inside", routes=routes)]
+        app = Starlette(routes=mounted, lifespan=lifespan, exception_handlers={ShowfloorError: translate})
 
         async def with_principal(scope: Any, receive: Any, send: Any) -> None:
             bearer = dict(scope.get("headers", ())).get(b"authorization", b"").decode().removeprefix("Bearer ")

@@ -119,6 +119,18 @@ async def test_without_a_ticket_nobody_comes_in(running, show):
     assert (await refused(f"ws://127.0.0.1:{running.port}/ws/{show}")).response.status_code == 401
 
 
+async def test_where_the_route_is_mounted_elsewhere_the_application_lets_in_and_refuses(running, show, say):
+    def inside(ticket: str, **more: str) -> str:
+        return running.url(show, ticket, **more).replace("/ws/", "/inside/ws/")
+
+    async with connect(inside(running.tickets.issue())) as raw:
+        assert json.loads(await raw.recv())["snapshot"] is True
+        await say("hello")
+        assert json.loads(await raw.recv())["ev"][0]["text"] == "hello"
+    assert (await refused(inside("nobody's"))).response.status_code == 401
+    assert (await refused(inside(running.tickets.issue(), epoch="e"))).response.status_code == 400
+
+
 async def test_a_ticket_for_another_show_is_refused(running, show):
     assert (await refused(running.url(show, running.tickets.issue(show="other")))).response.status_code == 403
 
