@@ -15,12 +15,12 @@ import statistics
 import tempfile
 import time
 from contextlib import AsyncExitStack
-from types import SimpleNamespace
 
 import asyncpg
 import redis.asyncio
 import structlog
 import uvloop
+from nobody import NobodyPays
 
 from checkout.desk import Desk
 from checkout.gate import Product
@@ -124,18 +124,16 @@ async def offer(desk: Desk, pg: asyncpg.Connection, variant: str, holds: int, wa
     for number in range(waiting):
         await desk.waitlist.join(viewer(f"w{number:05d}"), SHOW, HoldRequest(variant_id=VariantId(variant)))
     await is_over(pg, variant, holds)
-    offers = (
-        "SELECT buyer_id, created_at_ms FROM holds WHERE variant_id = $1 AND buyer_id LIKE 'w%' ORDER BY created_at_ms"
-    )
+    offers = "SELECT buyer_id, created_at_ms FROM holds WHERE variant_id = $1 AND buyer_id LIKE 'w%' ORDER BY buyer_id"
     async with asyncio.timeout(END_S):
         while len(rows := await pg.fetch(offers, variant)) < waiting:
             await asyncio.sleep(0.2)
-    heads = [(row["created_at_ms"], row["buyer_id"]) for row in rows]
-    assert heads == sorted(heads), "the line was served in its order"
+    made_ms = [row["created_at_ms"] for row in rows]  # by their places: one joined after the other
+    assert made_ms == sorted(made_ms), "the line was served in its order"
     stock = await desk.stock_of(SHOW, VariantId(variant))
     assert (stock.available, stock.held) == (holds - waiting, waiting), stock
     due = await pg.fetch("SELECT due_ms FROM ended WHERE variant_id = $1 ORDER BY due_ms LIMIT $2", variant, waiting)
-    return [*percentiles([made - one["due_ms"] for (made, _), one in zip(heads, due, strict=True)])]
+    return [*percentiles([made - one["due_ms"] for made, one in zip(made_ms, due, strict=True)])]
 
 
 async def main() -> None:
@@ -154,8 +152,7 @@ async def main() -> None:
         pg = await asyncpg.connect(stores.database_url)
         stack.push_async_callback(pg.close)
         await pg.execute(PREPARE)
-        provider = SimpleNamespace(name="none")
-        desk = await stack.enter_async_context(Desk(pool, client, provider, listener, hold_ms=HOLD_MS))  # type: ignore[arg-type]
+        desk = await stack.enter_async_context(Desk(pool, client, NobodyPays(), listener, hold_ms=HOLD_MS))  # type: ignore[arg-type]
         lapses, offers = [], []
         for number in range(options.repeats):
             lapses.append(await lapse(desk, pg, listener, f"lapse{number}", options.holds))

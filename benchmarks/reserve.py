@@ -28,11 +28,11 @@ from contextlib import AsyncExitStack
 from dataclasses import asdict
 from itertools import count
 from os import urandom
-from types import SimpleNamespace
 
 import asyncpg
 import redis.asyncio
 import uvloop
+from nobody import NobodyPays
 
 from checkout.desk import Desk
 from live.migrations import migrate
@@ -146,7 +146,7 @@ async def main() -> None:
         client = await stack.enter_async_context(redis.asyncio.from_url(stores.redis_url))
         lines = redis.asyncio.BlockingConnectionPool.from_url(stores.redis_url, max_connections=64, timeout=30)
         peer = await stack.enter_async_context(redis.asyncio.Redis.from_pool(lines))
-        desk = await stack.enter_async_context(Desk(pool, client, SimpleNamespace(name="none"), Silent()))  # type: ignore[arg-type]
+        desk = await stack.enter_async_context(Desk(pool, client, NobodyPays(), Silent()))  # type: ignore[arg-type]
         await desk.allocate(SHOW, POT, STOCK)
         await desk.set_sales(SHOW, open=True)
         await client.hset("peer", "available", STOCK)
