@@ -222,15 +222,21 @@ class Viewer(LightPeer):
             for number in due:
                 line.missing[number] = [now, line.missing[number][1] + 1]
             if due:
-                self.send_rtcp(rtcp.receiver_report(self.ssrc, []) + rtcp.nack(self.ssrc, line.ssrc, sorted(due)[:200]))
+                # With a block, as browsers do: by an empty report Janus cannot tell whose NACK it is.
+                report = rtcp.receiver_report(self.ssrc, [_block(line)])
+                self.send_rtcp(report + rtcp.nack(self.ssrc, line.ssrc, sorted(due)[:200]))
 
     def report(self) -> None:
         """RR and REMB, as a browser sends them once a second."""
         lines = self.lines.values()
-        blocks = [rtcp.ReportBlock(line.ssrc, *line.lost(), line.highest & 0xFFFFFFFF, 20, 0, 0) for line in lines]
+        blocks = [_block(line) for line in lines]
         if blocks:
             remb = rtcp.remb(self.ssrc, 5_000_000, [line.ssrc for line in lines])
             self.send_rtcp(rtcp.receiver_report(self.ssrc, blocks) + remb)
+
+
+def _block(line: Line) -> rtcp.ReportBlock:
+    return rtcp.ReportBlock(line.ssrc, *line.lost(), line.highest & 0xFFFFFFFF, 20, 0, 0)
 
 
 class Load:
