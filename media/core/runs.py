@@ -104,9 +104,9 @@ class _Group:
     def finished(self) -> Run:
         high, packets = self.high, self.packets
         last = packets.pop()
-        packets = [packet if size_of(packet) == high else _padded(packet, high) for packet in packets]
+        packets = [packet if size_of(packet) == high else padded(packet, high) for packet in packets]
         if last.kind is Kind.VIDEO and not last.padded and high - self.last <= NEARLY:
-            last = _padded(last, high)
+            last = padded(last, high)
         return Run((*packets, last), high)
 
 
@@ -127,9 +127,12 @@ def _group(packets: Sequence[Packet]) -> list[_Group]:
     return groups
 
 
-def _padded(packet: Packet, size: int) -> Packet:
-    missing = size - size_of(packet)
-    if missing == 0:
+def padded(packet: Packet, size: int) -> Packet:
+    """The packet as long as `size`; as it is if it lacks more than padding can make up for."""
+    missing, had = size - size_of(packet), packet.payload[-1] if packet.padded and packet.payload else 0
+    if missing <= 0 or missing + had > MAX_PAD or (packet.padded and not had):
         return packet
-    payload = packet.payload + bytes(missing - 1) + bytes((missing,))
+    # The last byte says how many are padding, itself included (RFC 3550 section 5.1).
+    payload = packet.payload[:-1] + b"\0" if had else packet.payload
+    payload += bytes(missing - 1) + bytes((missing + had,))
     return packet_of((*packet[:5], payload, True, *packet[7:]))
