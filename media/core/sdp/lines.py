@@ -78,6 +78,8 @@ def form(whole: str) -> tuple[str, list[str]]:
 
         o=- 1889056845235435617 2 IN IP4 127.0.0.1      o=0
         a=ice-ufrag:4ZcD                                a=ice-ufrag:1
+
+    That a line has a value is not decided here: an empty one stays as it is.
     """
     parts = _OWN_VALUE.split(whole)
     own = parts[2::3]
