@@ -91,10 +91,11 @@ class _Group:
         if packet.padded:
             self.fixed.add(self.last)
 
-    def takes(self, size: int) -> bool:
+    def takes(self, packet: Packet, size: int) -> bool:
         """Whether a packet of this size may stand among the others, all padded to the longest."""
         high = max(self.high, size)
-        return high - min(self.low, size) <= MAX_PAD and self.fixed <= {high}
+        fixed = self.fixed | {size} if packet.padded else self.fixed
+        return high - min(self.low, size) <= MAX_PAD and fixed <= {high}
 
     def has_room(self, size: int) -> bool:
         """For a packet of sound, of this size, at the end."""
@@ -116,7 +117,7 @@ def _group(packets: Sequence[Packet]) -> list[_Group]:
         size, group = size_of(packet), groups[-1] if groups else None
         if group is None or group.is_ended or len(group.packets) >= MAX_SEGMENTS:
             groups.append(_Group(packet, size))
-        elif group.takes(size):
+        elif group.takes(packet, size):
             group.add(packet, size)
             group.low, group.high = min(group.low, size), max(group.high, size)
         elif size < group.high:
