@@ -329,7 +329,9 @@ class Subscriber:
         carried = None
         if rtt_ms is not None:
             carried = self._probe.answered(block.last_sr, rtt_ms, self.bandwidth.shortest_ms)
-        if carried is None:
+        if self._choice.forgives(now_ms):
+            self.bandwidth.forgive()
+        elif carried is None:
             self.bandwidth.reported(loss, jitter_ms, rtt_ms, now_ms, packets=packets)
         else:  # what the train did to loss and delay says nothing about what goes without it
             self._carried(carried, loss, now_ms)

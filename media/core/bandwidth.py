@@ -150,6 +150,10 @@ class Bandwidth:
             self._shortest, self._shortest_ms = [1 << 30, self._shortest[0]], now_ms
         self._shortest[0] = min(self._shortest[0], rtt_ms)
 
+    def forgive(self) -> None:
+        """What did the harm has been left: the losses until now say nothing of what comes."""
+        self.mean_loss, self._lossy, self._queued, self._suspect_ms = 0.0, 0, 0, None
+
     def drained(self, until_ms: int) -> None:
         """A sender report of then has come out at the far end."""
         self.drained_ms = max(self.drained_ms, until_ms)

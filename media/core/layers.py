@@ -32,6 +32,8 @@ IN_A_ROW_MS: Final = 5_000
 """Congestion lasts from report to report; twice in an hour is not twice in a row."""
 LONGEST_DRAIN_MS: Final = 1_500
 """A peer that answers no sender report gets the lower layer without."""
+FORGIVEN_MS: Final = 1_000
+"""So long after it has drained reports still tell of what the full queue has dropped."""
 TRY_AGAIN_MS: Final = 10_000
 """A viewer who gets sound alone is shown the lowest layer again, whatever its reports say or do not say."""
 
@@ -63,11 +65,16 @@ class Choice:
         self._bar_ms = FIRST_BAR_MS
         self._strikes, self._struck_ms = 0, 0
         self._drains_ms: int | None = None
+        self._forgiven_ms = 0
 
     @property
     def drains(self) -> bool:
         """True while it waits for what it has sent too much."""
         return self._drains_ms is not None
+
+    def forgives(self, now_ms: int) -> bool:
+        """True while what reports say about loss is of a layer that has been left."""
+        return self.drains or now_ms < self._forgiven_ms
 
     def decide(
         self, rungs: Sequence[Rung], current: int, bandwidth: Bandwidth, sound_bps: int, now_ms: int
@@ -104,6 +111,7 @@ class Choice:
         since_ms = self._drains_ms or 0
         if bandwidth.drained_ms < since_ms and now_ms - since_ms < LONGEST_DRAIN_MS:
             return None
+        self._forgiven_ms = now_ms + FORGIVEN_MS
         return self._moves(_fitting(rungs, room_bps), now_ms, is_urgent=True)
 
     def _moves(self, rung: Rung | None, now_ms: int, *, is_urgent: bool) -> Move:

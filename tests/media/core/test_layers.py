@@ -11,6 +11,7 @@ from media.core.bandwidth import Bandwidth
 from media.core.layers import (
     CALM_MS,
     FIRST_BAR_MS,
+    FORGIVEN_MS,
     HOLD_MS,
     LONGEST_BAR_MS,
     LONGEST_DRAIN_MS,
@@ -99,6 +100,18 @@ def test_who_does_not_say_that_it_has_drained_gets_the_lower_layer_all_the_same(
     viewer = Viewer(layer=1, reports=False).congested(255_000).for_ms(LONGEST_DRAIN_MS)
     assert viewer.moves == [Move(OFF, True)]
     assert viewer.for_ms(100).moves[1:] == [Move(2, True)]
+
+
+def test_losses_are_forgiven_until_reports_can_tell_of_the_lower_layer():
+    viewer = Viewer(layer=1, reports=False)
+    assert not viewer.choice.forgives(viewer.now_ms)
+    viewer.congested(255_000).for_ms(LONGEST_DRAIN_MS + 100)
+    assert viewer.layer == 2
+    assert [viewer.choice.forgives(viewer.now_ms + ms) for ms in (0, FORGIVEN_MS - 1, FORGIVEN_MS)] == [
+        True,
+        True,
+        False,
+    ]
 
 
 def test_what_is_learned_while_it_drains_counts():
