@@ -35,6 +35,7 @@ from schema.people import Guest, GuestRequest, Role, Ticket
 from schema.show import (
     AllocationRequest,
     ChatSettingsRequest,
+    ChatSwitch,
     Item,
     Pin,
     PinRequest,
@@ -48,6 +49,7 @@ from schema.show import (
     ShowPage,
     ShowRequest,
     StateRequest,
+    VideoSwitch,
 )
 
 
@@ -178,6 +180,54 @@ async def set_sales(call: Call[SalesRequest]) -> Answer:
     call.note.before = {"open": (await shows.row(_show(call))).sales_open}
     show = await shows.set_sales(_show(call), open=call.body.open, versions=versions)
     call.note.after = {"open": show.sales_open}
+    return _tagged(show)
+
+
+SWITCH_CHAT = Operation(
+    name="switchChat",
+    method="PUT",
+    path="/api/v1/shows/{show}/chat",
+    summary="The kill switch for the chat: closed refuses what viewers say and ask; the staff may go on. "
+    "Slow mode and sanctions stay. If-Match is honoured.",
+    role=Role.OPERATOR,
+    body=ChatSwitch,
+    answers={200: Show},
+    errors=(*_BODY, NotFound, PreconditionFailed),
+    tag="chat",
+)
+
+
+async def switch_chat(call: Call[ChatSwitch]) -> Answer:
+    """PUT /api/v1/shows/{show}/chat."""
+    shows: ShowService = call.request.state.shows
+    versions = versions_asked(call.request.headers)
+    call.note.before = ChatSwitch(open=(await shows.row(_show(call))).chat_open)
+    show = await shows.set_chat(_show(call), open=call.body.open, versions=versions)
+    call.request.state.moderation.changed(show.show_id)
+    call.note.after = ChatSwitch(open=show.chat_open)
+    return _tagged(show)
+
+
+SWITCH_VIDEO = Operation(
+    name="switchVideo",
+    method="PUT",
+    path="/api/v1/shows/{show}/video",
+    summary="The kill switch for the video: closed forwards none of it to anybody and lets nobody join; viewers read "
+    "the reason. Those who watched stay, and have it again at once. If-Match is honoured.",
+    role=Role.OPERATOR,
+    body=VideoSwitch,
+    answers={200: Show},
+    errors=(*_BODY, NotFound, PreconditionFailed),
+)
+
+
+async def switch_video(call: Call[VideoSwitch]) -> Answer:
+    """PUT /api/v1/shows/{show}/video."""
+    shows: ShowService = call.request.state.shows
+    versions = versions_asked(call.request.headers)
+    call.note.before = (await shows.row(_show(call))).video
+    show = await shows.set_video(_show(call), call.body, versions)
+    call.note.after = show.video
     return _tagged(show)
 
 
@@ -401,6 +451,8 @@ routes: list[BaseRoute] = [
     route(GET_SHOW, get_show),
     route(SET_STATE, set_state),
     route(SET_SALES, set_sales),
+    route(SWITCH_CHAT, switch_chat),
+    route(SWITCH_VIDEO, switch_video),
     route(SET_CHAT, set_chat),
     route(JOIN_AS_GUEST, join_as_guest),
     route(ISSUE_TICKET, issue_ticket),

@@ -59,6 +59,14 @@ class Item(Struct, frozen=True, kw_only=True):
     """Running now; `price` is its price while some of it is left."""
 
 
+class VideoSwitch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The kill switch for the video: false lets nothing of it reach anybody, and viewers read why."""
+
+    open: bool
+    reason: Annotated[str, Meta(max_length=200)] = ""
+    """For everybody to read; may be empty."""
+
+
 class Show(Struct, frozen=True, kw_only=True):
     """A show as everybody may see it."""
 
@@ -69,6 +77,9 @@ class Show(Struct, frozen=True, kw_only=True):
     starts_at_ms: int
     currency: Currency
     sales_open: bool
+    chat_open: bool = True
+    """False: the chat is paused, for all but the staff."""
+    video: VideoSwitch = VideoSwitch(open=True)
     host_present: bool
     slow_mode_ms: int
     version: int
@@ -162,6 +173,12 @@ class StateRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 class SalesRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The kill switch for sales: false refuses new holds, and touches nothing already promised."""
+
+    open: bool
+
+
+class ChatSwitch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The kill switch for the chat: false refuses what viewers say; slow mode and sanctions stay as they are."""
 
     open: bool
 

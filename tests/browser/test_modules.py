@@ -60,7 +60,7 @@ async def test_every_event_and_state_key_of_the_wire_has_its_effect(page, module
             { t: "price", variant_id: "b", price: euros(3900), o: 6 }, { t: "sold_out", variant_id: "a", o: 7 },
             { t: "show", state: "paused", o: 8 }, { t: "sales", open: false, o: 9 },
             { t: "of a newer server", o: 9 },
-        ], st: { viewers: 3, host: true, slow: 5000, "of a newer server": 1 } });
+        ], st: { viewers: 3, host: true, slow: 5000, chat: false, video: { open: false, reason: "r" }, "of a newer server": 1 } });
         const told = ["show", "pinned", "stock", "chat", "viewers"];
         return Object.fromEntries(told.map((name) => [name, store[name].value]));
         """,
@@ -75,6 +75,7 @@ async def test_every_event_and_state_key_of_the_wire_has_its_effect(page, module
         True,
         5000,
     )
+    assert (show["chat_open"], show["video"]) == (False, {"open": False, "reason": "r"})
     assert state["viewers"] == 3
 
 

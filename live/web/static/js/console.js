@@ -1,4 +1,4 @@
-/** The console: the operator's stock board, orders, open holds, money, moderation, and the switch that stops sales. */
+/** The console: the operator's stock board, orders, open holds, money, moderation, and the switches. */
 import { api, intent } from "./api.js";
 import { ChatForm, ChatList, Voice } from "./chat.js";
 import { tick } from "./clock.js";
@@ -18,6 +18,7 @@ import { joinRoom } from "./room.js";
 import { showOfPath, StaffSession } from "./session.js";
 import { attempt, claimedRole, gateWords, isLockedOut, TokenGate, TopBar } from "./staff.js";
 import { StockButton, StockForms } from "./stockroom.js";
+import { switches } from "./switches.js";
 import { countdown, timeOfDay } from "./time.js";
 import { toast, Toasts } from "./toast.js";
 import { html, render, signal, useRef } from "./view.js";
@@ -55,6 +56,7 @@ function start() {
   const moderator = new Moderator({ show: showId, token, onChange: refetchSanctions });
   const { AudiencePanel } = audiencePanel({ show: showId, token, store, onAir: () => false });
   const SlowMode = slowMode({ show: showId, token, store });
+  const Switches = switches({ show: showId, token, store });
   const ProviderPanel = providerPanel({ show: showId, token });
   const AuditPanel = auditPanel({ show: showId, token });
   const PriceErrorPanel = priceErrorPanel({ show: showId, token, items: store.items, titleOf: (variant) => titleOf(variant) });
@@ -96,24 +98,6 @@ function start() {
       orders.value = [...orders.value, ...page.items];
       moreOrders.value = page.next_cursor;
     });
-
-  function SalesSwitch() {
-    const show = store.show.value;
-    if (!show) return null;
-    const { sales_open: open } = show;
-    const flip = async () => {
-      const yes = await confirm(
-        open
-          ? { title: "Stop all sales?", text: "New buys are refused at once. Holds and paid orders are not touched.", action: "Stop sales" }
-          : { title: "Open sales again?", action: "Open sales", danger: false },
-      );
-      if (yes) await attempt(async () => store.loaded(await api.setSales(showId, await token(), !open)));
-    };
-    return html`<section class="panel switch ${open ? "open" : "closed"}" aria-label="Sales">
-      <p class="status" role="status" data-testid="sales-state" data-open=${String(open)}>${open ? "Sales are open" : "Sales are stopped"}</p>
-      <button type="button" class=${open ? "danger big" : "primary big"} data-testid="sales-switch" onClick=${flip}>${open ? "Stop sales" : "Open sales"}</button>
-    </section>`;
-  }
 
   function Totals() {
     if (totals.value === null) return null;
@@ -286,7 +270,7 @@ function start() {
     if (isLockedOut(problem.value)) return html`<${TokenGate} session=${session} role="operator" refused=${gateWords(session, "operator", problem.value)} />`;
     return html`<${TopBar} title="Console" show=${store.show.value} viewers=${store.viewers.value} status=${status.value} />
       <main class="console">
-        <div class="wide"><${SalesSwitch} /><${Totals} /></div>
+        <div class="wide"><${Switches} /><${Totals} /></div>
         <${Board} />
         <${ProviderPanel} />
         <${MediaPanel} state=${store.show.value?.state} />

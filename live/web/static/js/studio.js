@@ -15,6 +15,7 @@ import { audiencePanel } from "./podium.js";
 import { joinRoom } from "./room.js";
 import { showOfPath, StaffSession } from "./session.js";
 import { attempt, gateWords, isLockedOut, TokenGate, TopBar } from "./staff.js";
+import { SwitchNotes } from "./switches.js";
 import { toast, Toasts } from "./toast.js";
 import { effect, html, render, signal } from "./view.js";
 import { explain } from "./words.js";
@@ -212,9 +213,10 @@ function start() {
     if (isLockedOut(problem.value)) return html`<${TokenGate} session=${session} role="host" refused=${gateWords(session, "host", problem.value)} />`;
     return html`<${TopBar} title="Studio" show=${store.show.value} viewers=${store.viewers.value} status=${status.value} />
       <${RehearsalNote} />
+      <${SwitchNotes} show=${store.show.value} />
       <main class="studio">
         <section class="panel air-panel" aria-label="Camera">
-          <${Preview} camera=${camera} />
+          <${Preview} camera=${camera} unseen=${store.show.value?.video?.open === false} />
           <${AirLine} camera=${camera} elsewhere=${!camera.live && Boolean(store.show.value?.host_present)} />
           ${camera.problem.value && html`<p class="alert" role="alert" data-testid="camera-problem">${camera.problem.value}</p>`}
           <${Controls} />

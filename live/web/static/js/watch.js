@@ -87,7 +87,7 @@ const waiting = new Waiting({
   onOffer: offers(purchase),
   onPassed: () => toast(explain({ code: "limit_reached" }), "bad"),
 });
-const voice = new Voice({ show: showId, token, socket, slowModeMs: () => store.show.value?.slow_mode_ms ?? 0 });
+const voice = new Voice({ show: showId, token, socket, slowModeMs: () => store.show.value?.slow_mode_ms ?? 0, isOpen: () => store.show.value?.chat_open !== false });
 
 // Somebody who has just come has nothing yet; a whole audience must not ask for it.
 const returning = session.id !== null;
@@ -119,10 +119,12 @@ effect(() => {
   const show = store.show.value;
   const mine = player.value;
   if (!mine || !show) return;
-  mine.hostPresent = show.host_present && show.state === "live";
-  mine.hush(show.state !== "live");
+  const flows = show.state === "live" && show.video?.open !== false;
+  mine.hostPresent = show.host_present && flows;
+  mine.hush(!flows);
   if (show.state === "ended" || BANNED.has(problem.value?.code)) mine.stop();
   else mine.start();
+  if (flows) mine.hurry();
 });
 
 async function buy(item, quantity) {
