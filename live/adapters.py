@@ -262,18 +262,18 @@ class Gate:
 
     async def subscriber(self, token: str | None, show: str, *, joining: bool) -> Principal:
         """The viewer behind a token. Raises Unauthenticated, Forbidden, Banned, NotFound, VideoStopped, RateLimited."""
-        principal = await self._admit(token, ShowId(show), Role.VIEWER)
+        principal = await self._admit(token, ShowId(show), Role.VIEWER, Role.ANALYST)
         if joining:
             await self._chat.admit(principal, ShowId(show))
             self._cuts.check(ShowId(show))  # costs none of the viewer's joins: the next one is to succeed at once
             await self._limiter.check("whep", principal.account_id)
         return principal
 
-    async def _admit(self, token: str | None, show: ShowId, needed: Role) -> Principal:
+    async def _admit(self, token: str | None, show: ShowId, needed: Role, *others: Role) -> Principal:
         if not token:
             raise Unauthenticated(headers={"WWW-Authenticate": "Bearer"})
         principal = self._tokens.verify(token)
-        if not principal.role.covers(needed):
+        if not any(principal.role.covers(role) for role in (needed, *others)):
             raise Forbidden(f"This needs the role {needed}; the token's is {principal.role}")
         if principal.show_id not in {None, show}:
             raise Forbidden("The token is for another show")

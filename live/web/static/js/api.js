@@ -166,6 +166,7 @@ export const api = {
   order: (order, token) => body(call(`/api/v1/orders/${id(order)}`, { token })),
 
   setState: (showId, token, state) => body(call(show(showId, "/state"), { method: "PUT", token, body: { state } })),
+  issueToken: (token, asked) => body(call("/api/v1/tokens", { method: "POST", token, body: asked })),
   switchChat: (showId, token, open) => body(call(show(showId, "/chat"), { method: "PUT", token, body: { open } })),
   /** `reason`: what viewers read while it is stopped. */
   switchVideo: (showId, token, open, reason = "") =>
