@@ -3,11 +3,14 @@
 Owns: what each takes and answers. A handler decodes, calls its service, encodes; nothing is decided here.
 """
 
+import time
+from collections.abc import AsyncIterator
 from typing import Any, TypedDict
 
 from starlette.routing import BaseRoute
 
 from live.catalog import Catalog
+from live.core.calendar import calendar
 from live.etags import etag_of, unchanged, versions_asked
 from live.flights import Flights
 from live.guests import Guests
@@ -44,6 +47,7 @@ from schema.show import (
     ProductPage,
     ProductRequest,
     RestockRequest,
+    RunRequest,
     SalesRequest,
     Show,
     ShowPage,
@@ -139,6 +143,42 @@ async def get_show(call: Call[None]) -> Answer:
     return answer
 
 
+GET_CALENDAR = Operation(
+    name="getCalendar",
+    method="GET",
+    path="/api/v1/shows/{show}/calendar",
+    summary="The show as an event for calendars (iCalendar), with a reminder ten minutes before.",
+    answers={200: None},
+    errors=(NotFound,),
+    media_type="text/calendar",
+)
+
+
+async def get_calendar(call: Call[None]) -> Answer:
+    """GET /api/v1/shows/{show}/calendar."""
+    recent: RecentShows = call.request.state.recent
+    row = await recent.row(_show(call))
+    url = str(call.request.base_url.replace(path=f"/watch/{row.show_id}"))
+    text = calendar(
+        uid=f"{row.show_id}@{call.request.base_url.hostname}",
+        title=row.title,
+        description=row.description,
+        url=url,
+        starts_at_ms=row.starts_at_ms,
+        now_ms=time.time_ns() // 1_000_000,
+    )
+    headers = {
+        "Content-Type": "text/calendar; charset=utf-8",
+        "Content-Disposition": f'attachment; filename="{row.show_id}.ics"',
+        "Cache-Control": "no-cache",
+    }
+    return Answer(stream=_once(text), headers=headers)
+
+
+async def _once(text: str) -> AsyncIterator[bytes]:
+    yield text.encode()
+
+
 SET_STATE = Operation(
     name="setShowState",
     method="PUT",
@@ -229,6 +269,25 @@ async def switch_video(call: Call[VideoSwitch]) -> Answer:
     show = await shows.set_video(_show(call), call.body, versions)
     call.note.after = show.video
     return _tagged(show)
+
+
+SET_RUN = Operation(
+    name="setRun",
+    method="PUT",
+    path="/api/v1/shows/{show}/run",
+    summary="The run of the show: in which order the host means to show its items and bundles. If-Match is honoured.",
+    role=Role.HOST,
+    body=RunRequest,
+    answers={200: Show},
+    errors=(*_BODY, NotFound, PreconditionFailed),
+)
+
+
+async def set_run(call: Call[RunRequest]) -> Answer:
+    """PUT /api/v1/shows/{show}/run."""
+    shows: ShowService = call.request.state.shows
+    versions = versions_asked(call.request.headers)
+    return _tagged(await shows.set_run(_show(call), call.body.variant_ids, versions))
 
 
 SET_CHAT = Operation(
@@ -451,8 +510,10 @@ routes: list[BaseRoute] = [
     route(LIST_SHOWS, list_shows),
     route(CREATE_SHOW, create_show),
     route(GET_SHOW, get_show),
+    route(GET_CALENDAR, get_calendar),
     route(SET_STATE, set_state),
     route(SET_SALES, set_sales),
+    route(SET_RUN, set_run),
     route(SWITCH_CHAT, switch_chat),
     route(SWITCH_VIDEO, switch_video),
     route(SET_CHAT, set_chat),

@@ -18,8 +18,8 @@ from live.pins import Pins
 from live.ports import Announcer, Presence, StockBook, VideoTap
 from live.queries import sql
 from live.turns import Connection, Pool, Turns
-from schema.errors import Conflict, NotFound, PreconditionFailed
-from schema.ids import ShowId, new_id
+from schema.errors import Conflict, Invalid, NotFound, PreconditionFailed
+from schema.ids import ShowId, VariantId, new_id
 from schema.pages import to_cursor
 from schema.show import Pin, Show, ShowPage, ShowRequest, ShowState, ShowSummary, VideoSwitch
 from schema.wire import Event, SalesChanged, ShowChanged
@@ -48,6 +48,7 @@ class ShowRow(Struct, frozen=True, kw_only=True):
     chat_open: bool = True
     video_open: bool = True
     video_reason: str = ""
+    run: tuple[VariantId, ...] = ()
     version: int
     rehearsal_of: ShowId | None = None
 
@@ -61,7 +62,7 @@ class ShowRow(Struct, frozen=True, kw_only=True):
     def shown(self) -> dict[str, object]:
         """The state keys every viewer holds."""
         told: dict[str, object] = {"show": self.state, "sales": self.sales_open, "slow": self.slow_mode_ms}
-        return told | {"chat": self.chat_open, "video": self.video}
+        return told | {"chat": self.chat_open, "video": self.video, "run": self.run}
 
     @property
     def video(self) -> VideoSwitch:
@@ -165,6 +166,16 @@ class ShowService:
             after = msgspec.structs.replace(row, video_open=asked.open, video_reason=reason)
             return await self._write(pg, row, after)
 
+    async def set_run(self, show: ShowId, run: list[VariantId], versions: frozenset[int] | None = None) -> Show:
+        """In which order things will be shown. Raises NotFound, Invalid (none of this show's), PreconditionFailed."""
+        items, bundles = await self._catalog.items(show), await self._bundles.of(show)
+        known = {one.variant_id for one in items} | {one.bundle_id for one in bundles}
+        if len(set(run)) < len(run) or not known.issuperset(run):
+            raise Invalid("Each must be an item or a bundle of this show, once", pointer="/variant_ids")
+        async with self._turns.of(show) as pg:
+            row = await self._read(pg, show, versions)
+            return await self._write(pg, row, msgspec.structs.replace(row, run=tuple(run)))
+
     async def set_slow_mode(self, show: ShowId, slow_mode_ms: int, versions: frozenset[int] | None = None) -> Show:
         """The least time between two messages of one account. Raises NotFound, PreconditionFailed."""
         async with self._turns.of(show) as pg:
@@ -181,7 +192,8 @@ class ShowService:
         """Store, then tell: checkout first (it decides about money), the viewers after."""
         if after != before:
             switches = (after.sales_open, after.slow_mode_ms, after.chat_open, after.video_open, after.video_reason)
-            version = await pg.fetchval(sql("show_set"), after.show_id, before.version, after.state, *switches)
+            values = (after.show_id, before.version, after.state, *switches, after.run)
+            version = await pg.fetchval(sql("show_set"), *values)
             # Pins and prices raise the version under the same turn, so nobody can have come between.
             assert version is not None, "the show's turn was not held"
             after = msgspec.structs.replace(after, version=version)
@@ -213,6 +225,7 @@ class ShowService:
             sales_open=row.sales_open,
             chat_open=row.chat_open,
             video=row.video,
+            run=list(row.run),
             host_present=self._presence.host_present(row.show_id),
             slow_mode_ms=row.slow_mode_ms,
             version=row.version,

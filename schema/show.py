@@ -89,6 +89,8 @@ class Show(Struct, frozen=True, kw_only=True):
     items: list[Item]
     bundles: list[Bundle] = []
     coupon: PinnedCoupon | None = None
+    run: list[VariantId] = []
+    """In which order the host means to show items and bundles; what is not named comes after, by its position."""
     rehearsal_of: ShowId | None = None
     """The show that this one rehearses: nothing is really sold here."""
 
@@ -181,6 +183,12 @@ class ChatSwitch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The kill switch for the chat: false refuses what viewers say; slow mode and sanctions stay as they are."""
 
     open: bool
+
+
+class RunRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The run of a show: in which order the host means to show things. Numbers that the chat buys by stay."""
+
+    variant_ids: Annotated[list[VariantId], Meta(max_length=400)]
 
 
 class ChatSettingsRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -12,8 +12,9 @@ State keys: `stock.<variant>` (a `Stock`), `low.<variant>` (since when its stock
 (int), `show` (a `ShowState`), `sales` (bool), `chat` (bool: viewers may write), `video` (a `VideoSwitch`),
 `host` (bool: video is arriving), `slow` (slow mode in ms),
 `stale` (bool: this server is cut off from the others, so what it says may be old and chat waits),
-`flash.<variant>` (a `FlashPrice`, or null when none runs), `coupon` (the `PinnedCoupon`, or null), `reactions` (how
-many of each kind, over the whole show), `poll` (the newest `Poll`, or null), `questions` (a list of `QuestionShown`)
+`flash.<variant>` (a `FlashPrice`, or null when none runs), `coupon` (the `PinnedCoupon`, or null),
+`run` (what the host shows, in order), `reactions` (how many of each kind, over the whole show),
+`poll` (the newest `Poll`, or null), `questions` (a list of `QuestionShown`)
 and `question_votes` (their votes by id).
 """
 

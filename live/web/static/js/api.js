@@ -167,6 +167,7 @@ export const api = {
 
   setState: (showId, token, state) => body(call(show(showId, "/state"), { method: "PUT", token, body: { state } })),
   issueToken: (token, asked) => body(call("/api/v1/tokens", { method: "POST", token, body: asked })),
+  setRun: (showId, token, variant_ids) => body(call(show(showId, "/run"), { method: "PUT", token, body: { variant_ids } })),
   switchChat: (showId, token, open) => body(call(show(showId, "/chat"), { method: "PUT", token, body: { open } })),
   /** `reason`: what viewers read while it is stopped. */
   switchVideo: (showId, token, open, reason = "") =>

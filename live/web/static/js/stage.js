@@ -67,7 +67,8 @@ function Countdown({ show }) {
   return html`<p class="starts">Starts <time datetime=${new Date(show.starts_at_ms).toISOString()}>${dateTime(show.starts_at_ms)}</time></p>
     ${left > 0
       ? html`<p class="clock" role="timer" data-testid="countdown">${countdown(left)}</p>`
-      : html`<p class="clock small" data-testid="countdown">Any moment now</p>`}`;
+      : html`<p class="clock small" data-testid="countdown">Any moment now</p>`}
+    ${left > 0 && html`<a class="button" href="/api/v1/shows/${encodeURIComponent(show.show_id)}/calendar" download="${show.show_id}.ics" data-testid="calendar">Add to calendar</a>`}`;
 }
 
 export function Curtain({ show, playback, problem }) {

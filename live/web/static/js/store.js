@@ -73,6 +73,7 @@ const KEYS = {
   coupon: (state, coupon) => patch(state, { coupon }),
   chat: (state, open) => patch(state, { chat_open: open }),
   video: (state, video) => patch(state, { video }),
+  run: (state, run) => patch(state, { run }),
   slow: (state, ms) => patch(state, { slow_mode_ms: ms }),
 };
 
