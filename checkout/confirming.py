@@ -1,11 +1,12 @@
 """The sale while Postgres does not answer: "confirming", never "yours".
 
 Owns: the undecided taps of this process and their journal.
-Invariant: an entry is on disk before its buyer hears of it; nothing is authorized for one; the truth decides them in
-order and before any later tap on the same product; a unit goes back only after its hold id was fenced.
+Invariant: an entry, and its refusal, is on disk before its buyer hears of it; nothing is authorized for one; the truth
+decides them in order and before any later tap on the same product; a unit goes back only after its hold id was fenced.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -16,6 +17,7 @@ from checkout.counts import Counts
 from checkout.gate import Gate, GateDown, Product
 from checkout.journal import Journal
 from checkout.ports import Line
+from checkout.truth import Decision
 from schema.errors import Unavailable
 from schema.hold import Hold, HoldState
 from schema.ids import HoldId, ShowId, VariantId
@@ -52,6 +54,8 @@ class Confirming:
             self._undecided.add(self._journal.open())
             for hold_id in self._journal.given_back:
                 self._undecided.refuse(hold_id, HoldState.RELEASED)
+            for hold_id in self._journal.refused:
+                self._undecided.refuse(hold_id, HoldState.EXPIRED)
         except OSError as error:
             log.error("journal_not_opened", error=repr(error)[:200])
         if len(self._undecided):
@@ -130,30 +134,57 @@ class Confirming:
         """Tell the truth, in order; fence what took too long. What fails is left for the next round."""
         if not len(self._undecided):
             return
-        await self._tell_no(self._undecided.refuse_due(self._clock()))
+        await self._refuse_due()
         for show_id, variant_id in self._undecided.products():
             try:
                 await self._replay(Product(show_id, variant_id))
             except (Unavailable, GateDown):
                 return
 
+    async def _refuse_due(self) -> None:
+        if not (due := self._undecided.due(self._clock())):
+            return
+        # Where it cannot be written, their time can be read: only a clock that is set back would make them wait again.
+        with suppress(Unavailable):
+            await self._write_refused(due)
+        self._undecided.refuse_all(due)
+        await self._tell_no(due)
+
     async def _replay(self, product: Product) -> None:
         line, names = self._line_of(product), (ShowId(product.show_id), VariantId(product.variant_id))
         while entries := self._undecided.to_replay(names, self._clock(), REPLAY_MOST):
-            codes = await line.decide([entry.tap for entry in entries])
-            refused = [entry for entry, code in zip(entries, codes, strict=True) if code not in _HELD]
-            held = [entry for entry, code in zip(entries, codes, strict=True) if code in _HELD]
-            self._counts.confirmed += len(held)
-            # Fenced below as the others that were told no: the gate may not have heard, and an earlier question that
-            # got no answer may be decided yet.
-            self._undecided.refuse_all(refused)
-            await self._tell_no(refused)
-            await self._let_go(line, held)
-            await self._end(held)
+            decided = list(zip(entries, await line.decide([entry.tap for entry in entries]), strict=True))
+            await self._confirm(line, [each for each in decided if each[1].code in _HELD])
+            await self._refuse(line, [each for each in decided if each[1].code not in _HELD])
         if entries := self._undecided.to_fence(names):
             found = await line.give_up([(entry.tap.hold_id, entry.until_ms, entry.tap.quantity) for entry in entries])
             await self._let_go(line, [entry for entry in entries if entry.tap.hold_id in found])
             await self._end(entries)
+
+    async def _confirm(self, line: Line, held: Sequence[tuple[Entry, Decision]]) -> None:
+        entries = [entry for entry, _ in held]
+        self._counts.confirmed += len(held)
+        await line.say([(entry.tap, decision) for entry, decision in held])
+        await self._let_go(line, entries)
+        await self._end(entries)
+
+    async def _refuse(self, line: Line, refused: Sequence[tuple[Entry, Decision]]) -> None:
+        """The gate says no to a second try, and it is told after the disk: the next desk must not say yes.
+
+        They are fenced as the others that were told no: the gate may not have heard, and an earlier question that got
+        no answer may be decided yet.
+        """
+        if not refused:
+            return
+        entries = [entry for entry, _ in refused]
+        await self._write_refused(entries)
+        self._undecided.refuse_all(entries)
+        await line.say([(entry.tap, decision) for entry, decision in refused])
+        await self._tell_no(entries)
+
+    async def _write_refused(self, entries: Sequence[Entry]) -> None:
+        assert self._journal
+        await self._journal.refuse([entry.tap.hold_id for entry in entries])
 
     async def _let_go(self, line: Line, entries: Sequence[Entry]) -> None:
         """What its buyer gave back while the truth was being asked, or what an earlier question has made a hold of.
@@ -179,8 +210,6 @@ class Confirming:
 
     async def _tell_no(self, entries: Sequence[Entry]) -> None:
         """What was said elsewhere of these is no more; of those the truth has, it need not be: there is a row now."""
-        if not entries:
-            return
         self._counts.unconfirmed += len(entries)
         try:
             await self._gate.share([entry.hold(HoldState.EXPIRED) for entry in entries], SHARE_MS)

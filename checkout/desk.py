@@ -41,6 +41,7 @@ from checkout.shelves import Shelves
 from checkout.stockroom import Stockroom
 from checkout.tasks import Tasks
 from checkout.till import Till
+from checkout.trade import Trade
 from checkout.truth import Truth, sql
 from checkout.upkeep import Upkeep
 from checkout.waitlist import Waitlist, owner
@@ -118,13 +119,14 @@ class Desk:
         self.provider = provider.name
         self.waitlist = Waitlist(self._truth, shelf_of, self.release)
         self.stockroom = Stockroom(self._truth, shelf_of)
-        self._outbox = Outbox(self._truth, provider, self.counts, shelf_of, buyers)
+        trade = Trade(truth=self._truth, provider=provider, counts=self.counts, shelf_of=shelf_of)
+        self._outbox = Outbox(trade, buyers)
         self.bundles = Bundles(self._truth, shelf_of, hold_ms)
         self._shares = Shares(redis, self._truth, hold_ms=hold_ms, clock=clock, is_down=lambda: self._gate.is_down)
         self.charges, self.coupons, self.flashes = ChargesBook(self._truth), Coupons(self._truth), Flashes(self._truth)
         self._baskets = Baskets(self._truth, self.charges)
         self._reconciler = Reconciler(self._truth, provider, self.counts, clock, self._outbox.work.set)
-        self._till = Till(self._truth, provider, self.counts, shelf_of, self._outbox.work.set)
+        self._till = Till(trade, self._outbox.work.set)
         self.books = Books(self._truth, self._outbox, self._reconciler)
         self.upkeep = Upkeep(
             self._truth,

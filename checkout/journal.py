@@ -39,8 +39,14 @@ class GivenBack(Struct, frozen=True, kw_only=True, tag="given_back"):
     hold_ids: list[str]
 
 
+class Refused(Struct, frozen=True, kw_only=True, tag="refused"):
+    """The truth had none for these: whatever it has later, they are not asked about again."""
+
+    hold_ids: list[str]
+
+
 _encode = msgspec.json.Encoder().encode
-_lines = msgspec.json.Decoder(Written | Ended | GivenBack)
+_lines = msgspec.json.Decoder(Written | Ended | GivenBack | Refused)
 
 
 class Journal:
@@ -53,6 +59,8 @@ class Journal:
         self._writing = asyncio.Lock()
         self.given_back: frozenset[str] = frozenset()
         """Which of those that `open` found are not wanted any more."""
+        self.refused: frozenset[str] = frozenset()
+        """Which of them were refused."""
 
     @property
     def is_open(self) -> bool:
@@ -65,7 +73,7 @@ class Journal:
         file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            kept, entries, self.given_back = _read(self._path.read_bytes())
+            kept, entries, self.given_back, self.refused = _read(self._path.read_bytes())
             os.ftruncate(file, kept)
             os.lseek(file, kept, os.SEEK_SET)
             os.fsync(file)
@@ -89,6 +97,10 @@ class Journal:
     async def give_back(self, hold_id: str) -> None:
         """Write down that this one is not wanted any more. Raises Unavailable: then it is."""
         await self._write(_encode(GivenBack(hold_ids=[hold_id])) + b"\n")
+
+    async def refuse(self, hold_ids: list[str]) -> None:
+        """Write down that these were refused, before anybody hears so. Raises Unavailable: then they were not."""
+        await self._write(_encode(Refused(hold_ids=hold_ids)) + b"\n")
 
     async def end(self, hold_ids: list[str], *, nothing_left: bool) -> None:
         """These were decided; with nothing left the file begins anew. What is lost of this is replayed, and known."""
@@ -141,10 +153,11 @@ def _sync_folder(folder: Path) -> None:
         os.close(file)
 
 
-def _read(data: bytes) -> tuple[int, list[Entry], frozenset[str]]:
-    """How much of it is whole lines, what they leave undecided, and what was given back."""
+def _read(data: bytes) -> tuple[int, list[Entry], frozenset[str], frozenset[str]]:
+    """How much of it is whole lines, what they leave undecided, and what of that was given back or refused."""
     entries: dict[str, Entry] = {}
     given_back: set[str] = set()
+    refused: set[str] = set()
     kept = 0
     for line in data.splitlines(keepends=True):
         try:
@@ -159,7 +172,9 @@ def _read(data: bytes) -> tuple[int, list[Entry], frozenset[str]]:
             entries.setdefault(said.entry.tap.hold_id, said.entry)
         elif isinstance(said, GivenBack):
             given_back.update(said.hold_ids)
+        elif isinstance(said, Refused):
+            refused.update(said.hold_ids)
         else:
             for hold_id in said.hold_ids:
                 entries.pop(hold_id, None)
-    return kept, list(entries.values()), frozenset(given_back & entries.keys())
+    return kept, list(entries.values()), frozenset(given_back & entries.keys()), frozenset(refused & entries.keys())

@@ -13,13 +13,13 @@ import structlog
 
 from checkout.core import order as order_core
 from checkout.core.idempotency import derived_id
-from checkout.counts import Counts
-from checkout.givebacks import ShelfOf, give_back
+from checkout.givebacks import give_back
 from checkout.payments import Payment, PaymentProvider, PaymentState, ProviderFailed, ProviderRefused
 from checkout.ports import BuyerListener
 from checkout.rows import Row, order_of, refund_of
 from checkout.side_by_side import side_by_side
-from checkout.truth import Truth, sql
+from checkout.trade import Trade
+from checkout.truth import sql
 from schema.errors import Conflict, IdempotencyMismatch, Invalid, NotFound
 from schema.ids import HoldId, new_id
 from schema.money import Money
@@ -42,16 +42,9 @@ def backoff_ms(attempts: int) -> int:
 class Outbox:
     """Captures, refunds and cancels of one desk. Raises Unavailable when Postgres does not answer."""
 
-    def __init__(
-        self,
-        truth: Truth,
-        provider: PaymentProvider,
-        counts: Counts,
-        shelf_of: ShelfOf,
-        buyers: BuyerListener | None = None,
-    ) -> None:
-        self._truth, self._provider, self._counts, self._shelf_of = truth, provider, counts, shelf_of
-        self._buyers = buyers
+    def __init__(self, trade: Trade, buyers: BuyerListener | None = None) -> None:
+        self._truth, self._provider, self._counts = trade.truth, trade.provider, trade.counts
+        self._shelf_of, self._buyers = trade.shelf_of, buyers
         self.work = asyncio.Event()
         """Set when there is something to say."""
 

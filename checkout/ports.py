@@ -3,9 +3,11 @@
 Owns: the Protocols only.
 """
 
+from collections.abc import Sequence
 from typing import Protocol
 
-from checkout.core.taps import Code, Tap
+from checkout.core.taps import Tap
+from checkout.truth import Decision
 from schema.hold import Hold
 from schema.ids import AccountId, OrderId, ShowId, VariantId
 from schema.show import Stock
@@ -37,8 +39,11 @@ class BuyerListener(Protocol):
 class Line(Protocol):
     """What decides the taps that waited for the truth, in their order."""
 
-    async def decide(self, taps: list[Tap]) -> list[Code]:
-        """What the truth says of each; gate and viewers have been told. Raises Unavailable."""
+    async def decide(self, taps: list[Tap]) -> Sequence[Decision]:
+        """What the truth says of each; viewers have been told, the gate has not. Raises Unavailable."""
+
+    async def say(self, decided: Sequence[tuple[Tap, Decision]]) -> None:
+        """Tell the gate: from now on it says so too."""
 
     async def give_up(self, holds: list[tuple[str, int, int]]) -> list[str]:
         """Fence (hold id, since ms, units), then give the units back of those that nobody committed.

@@ -7,7 +7,7 @@ rebuilt) makes the shelf forget the gate, and taps go straight to Postgres until
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 from msgspec.structs import astuple, replace
@@ -296,7 +296,7 @@ class Shelf:
         if self._confirming.waits(self.product):
             return await self._write_down(taps)
         try:
-            return await self._decide(taps)
+            return await self.decide(taps)
         except Unavailable:
             if not self._can_write_down():
                 raise
@@ -311,13 +311,12 @@ class Shelf:
         told = {hold.hold_id: Decision(code=Code.CONFIRMING, hold=hold, for_gate=Code.CONFIRMING) for hold in holds}
         return [told.get(HoldId(tap.hold_id), _UNDECIDED) for tap in taps]
 
-    async def decide(self, taps: list[Tap]) -> list[Code]:
-        """What the truth says of taps that waited for it; see ports.Line."""
-        decisions = await self._decide(taps)
-        await self._tell_gate(taps, decisions)
-        return [decision.code for decision in decisions]
+    async def say(self, decided: Sequence[tuple[Tap, Decision]]) -> None:
+        """See ports.Line."""
+        await self._tell_gate([tap for tap, _ in decided], [decision for _, decision in decided])
 
-    async def _decide(self, taps: list[Tap]) -> Sequence[Decision]:
+    async def decide(self, taps: list[Tap]) -> Sequence[Decision]:
+        """What the truth says of these; see ports.Line."""
         batch = await self._truth.reserve_many(self.product, taps, self._hold_ms)
         self._counts.truth_decided += len(taps)
         self._counts.holds += sum(decision.code is Code.HELD for decision in batch.decisions)
@@ -362,7 +361,7 @@ class Shelf:
         look = await self._gate.look(self.product)
         sums_agree = not self._must_rebuild and look.epoch == item["epoch"] and drift(look, item) == 0
         # They may agree by chance, where a process died that should have rebuilt this gate.
-        if sums_agree and not await self._counts_others(item, await rebuilding.holds()):
+        if sums_agree and not await self._counts_others(item, rebuilding.holds):
             epoch: int = item["epoch"]
             return epoch
         self._must_rebuild = False
@@ -482,21 +481,27 @@ class Shelf:
         lasts, self._weighed_version = self._weighed_version == item["version"], item["version"]
         if not lasts or self._compared_version == item["version"]:
             return False
-        rows = await self._truth.fetch(sql("holds_out"), self.product.show_id, self.product.variant_id)
         try:
-            differs = await self._counts_others(item, [tuple(row) for row in rows])
+            differs = await self._counts_others(item, self._holds_out)
         except GateDown:
             return False
         if not differs:
             self._compared_version = item["version"]
         return differs
 
-    async def _counts_others(self, item: Row, out: list[tuple[str, str, int]]) -> bool:
-        """Whether the gate counts other holds than the truth's `out`: (id, buyer, units). Their sums are equal."""
+    async def _holds_out(self) -> list[tuple[str, str, int]]:
+        rows = await self._truth.fetch(sql("holds_out"), self.product.show_id, self.product.variant_id)
+        return [tuple(row) for row in rows]
+
+    async def _counts_others(self, item: Row, read: Callable[[], Awaitable[list[tuple[str, str, int]]]]) -> bool:
+        """Whether the gate counts other holds than `read` finds in the truth: (id, buyer, units). Their sums are equal.
+
+        The gate first: it counts them, and where there are too many to be compared none is read.
+        """
         gate = await self._gate.holds(self.product)
         if gate is None or gate.epoch != item["epoch"]:
             return False
-        differ = single_holds_apart(gate.units, gate.pending, {hold_id: units for hold_id, _, units in out})
+        differ = single_holds_apart(gate.units, gate.pending, {hold_id: units for hold_id, _, units in await read()})
         if differ:
             log.info("gate_counts_other_holds", variant=self.product.variant_id, holds=len(differ))
         return bool(differ)

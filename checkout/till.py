@@ -14,13 +14,13 @@ import structlog
 from checkout.baskets import Baskets, Bill
 from checkout.charges import ChargesBook
 from checkout.core.idempotency import fingerprint, may_answer
-from checkout.counts import Counts
-from checkout.givebacks import ShelfOf, give_back, tell
+from checkout.givebacks import give_back, tell
 from checkout.payers import Payers
-from checkout.payments import Payment, PaymentProvider, PaymentState, ProviderFailed, ProviderRefused
+from checkout.payments import Payment, PaymentState, ProviderFailed, ProviderRefused
 from checkout.rows import Row, hold_of, order_of
 from checkout.side_by_side import side_by_side
-from checkout.truth import Truth, sql
+from checkout.trade import Trade
+from checkout.truth import sql
 from schema.basket import BasketPayRequest, PayingBasket, QuoteRequest
 from schema.errors import (
     Conflict,
@@ -64,18 +64,11 @@ class Till:
     Raises Unavailable when Postgres does not answer.
     """
 
-    def __init__(
-        self,
-        truth: Truth,
-        provider: PaymentProvider,
-        counts: Counts,
-        shelf_of: ShelfOf,
-        outbox_has_work: Callable[[], None],
-    ) -> None:
-        self._truth, self._provider, self._counts, self._shelf_of = truth, provider, counts, shelf_of
-        self._outbox_has_work = outbox_has_work
-        self._baskets = Baskets(truth, ChargesBook(truth))
-        self._payers = Payers(truth, counts)
+    def __init__(self, trade: Trade, outbox_has_work: Callable[[], None]) -> None:
+        self._truth, self._provider, self._counts = trade.truth, trade.provider, trade.counts
+        self._shelf_of, self._outbox_has_work = trade.shelf_of, outbox_has_work
+        self._baskets = Baskets(trade.truth, ChargesBook(trade.truth))
+        self._payers = Payers(trade.truth, trade.counts)
 
     # -- paying -------------------------------------------------------------------------------------------------
 

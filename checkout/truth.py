@@ -120,6 +120,15 @@ class Truth:
                 await asyncio.sleep(0.05 * 2**attempt)
         raise AssertionError("unreachable")
 
+    async def answers(self) -> bool:
+        """Whether it does at this moment: asked once."""
+        try:
+            async with self.connection(RESERVE_S) as connection:
+                await connection.fetch(sql("on_sale"), timeout=RESERVE_S)
+        except Unavailable:
+            return False
+        return True
+
     async def one(self, query: str, *args: Any, timeout_s: float = TIMEOUT_S) -> Any:
         """The first row, or None."""
         rows = await self.fetch(query, *args, timeout_s=timeout_s)

@@ -89,10 +89,12 @@ class Upkeep:
         """
         if self._truth.is_down or self._confirming.is_needed:
             return  # nothing can be built yet, and what the gate admits meanwhile is written down (confirming.py)
-        seen, self._retries_seen = self._retries_seen, self._counts.truth_retries
-        if seen != self._retries_seen:
-            for shelf in self._shelves.all():
-                shelf.distrust()
+        retries = self._counts.truth_retries
+        if retries == self._retries_seen or not await self._truth.answers():
+            return  # a shelf that trusts no gate writes no tap down: while the truth is silent it is left its gate
+        self._retries_seen = retries
+        for shelf in self._shelves.all():
+            shelf.distrust()
 
     async def reconcile(self) -> None:
         """Compare each gate with the truth."""

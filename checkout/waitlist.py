@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import asyncpg
 
 from checkout.books import bounded
+from checkout.core.shares import share_of
 from checkout.gate import Product
 from checkout.rows import entry_of
 from checkout.shelf import Shelf
@@ -25,7 +26,7 @@ from schema.people import Principal, Role
 from schema.waitlist import WaitlistEntry, WaitlistPage
 
 MOST = 10_000
-"""So many wait for one product at most."""
+"""So many wait for one product at most; guests of one network have a share of these places (core/shares.py)."""
 COUNTED_MOST = 200
 """So many ahead are counted for each who asks (waitlist_entry.sql)."""
 LINE_FRESH_S = 1.0
@@ -55,7 +56,7 @@ class Waitlist:
         entry_id = WaitlistEntryId(new_id("wait"))
         try:
             row = await self._truth.one(
-                "SELECT * FROM join_waitlist($1, $2, $3, $4, $5, $6, $7)",
+                "SELECT * FROM join_waitlist($1, $2, $3, $4, $5, $6, $7, $8, $9)",
                 show_id,
                 request.variant_id,
                 principal.account_id,
@@ -63,6 +64,8 @@ class Waitlist:
                 request.quantity,
                 entry_id,
                 MOST,
+                principal.network,
+                share_of(MOST),
             )
         except asyncpg.UniqueViolationError:
             # The first answer was lost, and before the call was repeated it was this one's turn.
@@ -130,6 +133,8 @@ def _no_place(code: str) -> ShowfloorError:
             return Conflict("There is stock: tap to buy")
         case "limit":
             return LimitReached()
+        case "network":
+            return LimitReached("Guests of your network have as many places in this line as they may", of="network")
         case "closed":
             return SalesClosed()
         case "full":

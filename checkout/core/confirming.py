@@ -85,11 +85,9 @@ class Undecided:
         """True if its buyer does not want it any more; then it must not stand, whoever committed it."""
         return self._told_no.get(hold_id) is HoldState.RELEASED
 
-    def refuse_due(self, now_ms: int) -> list[Entry]:
-        """Whoever has been in doubt for too long is told no; these are they."""
-        due = [e for e in self._entries.values() if now_ms >= e.until_ms and e.tap.hold_id not in self._told_no]
-        self.refuse_all(due)
-        return due
+    def due(self, now_ms: int) -> list[Entry]:
+        """Who has been in doubt for too long, and was not told no yet."""
+        return [e for e in self._entries.values() if now_ms >= e.until_ms and e.tap.hold_id not in self._told_no]
 
     def refuse_all(self, entries: Iterable[Entry]) -> None:
         """Their buyers do not get it: the truth has said so, or nobody in time."""

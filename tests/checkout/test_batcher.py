@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from checkout.batcher import AT_ONCE, Batcher
+from checkout.batcher import AT_ONCE, TRAILING, Batcher
 from schema.errors import SoldOutError, Unavailable
 
 
@@ -117,6 +117,29 @@ async def test_what_follows_a_batch_keeps_neither_its_answer_nor_the_next_waitin
     go.set()
     await turns_until(lambda: len(followed) == 2)
     await turns_until(lambda: not batcher._away and not batcher._trailing)
+
+
+async def test_while_too_much_follows_the_next_batch_waits(spawn):
+    go, asked, followed = asyncio.Event(), [], []
+
+    async def send(items):
+        asked.append(items)
+        return items
+
+    async def after(items, _):
+        await go.wait()
+        followed.append(items)
+
+    batcher = Batcher(send, spawn=spawn, most=1, after=after)
+    said = [batcher.put(item) for item in range(TRAILING + 2)]
+    await asyncio.gather(*said[:TRAILING])
+    for _ in range(20):
+        await asyncio.sleep(0)
+    asked_before = len(asked)
+    go.set()
+    await asyncio.gather(*said)
+    await turns_until(lambda: len(followed) == TRAILING + 2)
+    assert asked_before == TRAILING
 
 
 async def test_the_next_batch_is_away_before_the_answers_of_one_are_said(spawn):

@@ -13,6 +13,7 @@ from checkout.shelf import Shelf
 from schema.errors import HoldConfirming, NotFound, Unavailable
 
 QUICK = Pace(confirm_s=0.05, reconcile_s=0.05, orphan_ms=0)
+STILL = Pace(sweep_s=3600, confirm_s=3600, poll_s=3600, outbox_s=3600, reconcile_s=3600)
 PAY = "fake_ok"
 
 
@@ -144,6 +145,82 @@ async def test_the_unit_of_one_who_was_refused_comes_back_though_the_gate_was_ro
     await gate_has(gone, 5)
 
 
+@pytest.fixture
+async def refused(shop, pg_wire, journal, monkeypatch):
+    """A buyer who was told no by the truth, which then fell silent: the hold id is not fenced yet."""
+    await shop.open(pool=pg_wire.pool, pace=STILL, journal=journal)
+    await shop.item(stock=5)
+    pg_wire.cut()
+    hold = await shop.tap("ann", key="k")
+    await shop.pg.execute("UPDATE stock SET open = false")
+    pg_wire.mend()
+    await shop.desk._truth.fetch("SELECT 1")
+    monkeypatch.setattr(Shelf, "give_up", silent)
+    await shop.desk._confirming.replay()
+    monkeypatch.undo()
+    return shop, hold
+
+
+async def silent(*_: object) -> list[str]:
+    raise Unavailable
+
+
+async def is_over(shop) -> bool:
+    return not shop.desk._confirming.is_needed
+
+
+async def test_one_who_was_refused_stays_so_when_the_desk_dies(refused, journal):
+    shop, hold = refused
+    assert (await shop.desk.get_hold(shop.viewer("ann"), hold.hold_id)).state == "expired"
+    await shop.desk.abandon()
+    await shop.pg.execute("UPDATE stock SET open = true")  # the next one could have it
+    await shop.open(pace=QUICK, journal=journal)
+    await shop.eventually(lambda: is_over(shop))
+    assert await shop.pg.fetchval("SELECT count(*) FROM holds") == 0
+    assert await shop.pg.fetchval("SELECT array_agg(hold_id) FROM fences") == [hold.hold_id]
+    await gate_has(shop, 5)
+
+
+async def test_a_refusal_that_cannot_be_written_down_is_told_to_nobody(shop, pg_wire, journal, monkeypatch):
+    """Neither in the hold nor by the gate, which is asked first when the buyer tries again."""
+    await shop.open(pool=pg_wire.pool, pace=STILL, journal=journal)
+    await shop.item(stock=5)
+    pg_wire.cut()
+    first, second = await shop.tap("ann"), await shop.tap("bob", key="k")
+    await shop.pg.execute("UPDATE stock SET stocked = 1")
+    pg_wire.mend()
+    await shop.desk._truth.fetch("SELECT 1")
+    with monkeypatch.context() as full:
+        full.setattr("checkout.journal._write_all", no_space)
+        await shop.desk._confirming.replay()
+        await shop.desk._confirming.replay()
+    assert (await shop.desk.get_hold(shop.viewer("ann"), first.hold_id)).state == "held"
+    assert await shop.tap("bob", key="k") == second
+    assert (await shop.desk.get_hold(shop.viewer("bob"), second.hold_id)).state == "confirming"
+    await shop.desk._confirming.replay()
+    assert (await shop.desk.get_hold(shop.viewer("bob"), second.hold_id)).state == "expired"
+    assert not shop.desk._confirming.is_needed
+
+
+async def test_while_the_truth_is_silent_its_gate_is_not_doubted(shop, pg_wire, journal):
+    await shop.open(pool=pg_wire.pool, pace=STILL, journal=journal)
+    await shop.item(stock=5)
+    pg_wire.cut()
+    with pytest.raises(Unavailable):
+        await shop.desk._truth.fetch("SELECT 1")  # repeated, which is a doubt
+    shop.desk._truth._down_until = 0.0  # it has been left alone for long enough
+    await shop.desk.upkeep.doubt()
+    shop.desk._truth._down_until = 0.0
+    assert (await shop.tap("ann")).state == "confirming"
+    pg_wire.mend()
+    await shop.desk._truth.fetch("SELECT 1")
+    await shop.desk._confirming.replay()
+    built, shop.desk._truth._down_until = shop.desk.counts.rebuilds, 0.0
+    await shop.desk.upkeep.doubt()
+    await shop.desk.upkeep.reconcile()
+    assert shop.desk.counts.rebuilds == built + 1
+
+
 async def unheard(*_: object) -> bool:
     raise GateDown
 
@@ -233,6 +310,15 @@ class TestTheBound:
         assert again.hold_id != hold.hold_id
         await becomes(shop, "ann", again, "held")  # at once, unless the other taps of the outage are still being told
         assert (await shop.verify()).problems == []
+
+    async def test_who_was_told_no_stays_so_for_the_next_desk_though_the_clock_is_set_back(self, late, journal):
+        shop, hold = late
+        await becomes(shop, "ann", hold, "expired")
+        await shop.desk.abandon()
+        await shop.open(pace=QUICK, journal=journal, clock=lambda: hold.created_at_ms)
+        await shop.eventually(lambda: is_over(shop))
+        assert await shop.pg.fetchval("SELECT count(*) FROM holds") == 0
+        assert await shop.pg.fetchval("SELECT array_agg(hold_id) FROM fences") == [hold.hold_id]
 
     async def test_one_that_was_committed_after_all_is_left_to_its_buyer(self, late, pg_wire):
         shop, hold = late

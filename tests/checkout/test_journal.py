@@ -144,6 +144,19 @@ async def test_what_was_given_back_stays_so(path):
     again.close()
 
 
+async def test_what_was_refused_stays_so(path):
+    journal = Journal(path)
+    journal.open()
+    await journal.append([entry("h1"), entry("h2"), entry("h3")])
+    await journal.refuse(["h1", "h3"])
+    await journal.end(["h3"], nothing_left=False)
+    journal.close()
+    again = Journal(path)
+    assert [each.tap.hold_id for each in again.open()] == ["h1", "h2"]
+    assert (again.refused, again.given_back) == ({"h1"}, frozenset())
+    again.close()
+
+
 async def test_closed_it_takes_nothing(path):
     with pytest.raises(Unavailable):
         await Journal(path).append([entry("h1")])

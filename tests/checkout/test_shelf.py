@@ -16,7 +16,7 @@ from checkout.counts import Counts
 from checkout.desk import Pace
 from checkout.gate import SCRIPTS, Gate, Product
 from checkout.shelf import Shelf
-from checkout.truth import Truth
+from checkout.truth import Rebuilding, Truth, sql
 from schema.errors import Unavailable
 from schema.hold import Hold, HoldRequest
 from schema.ids import VariantId
@@ -563,6 +563,35 @@ class TestEqualSums:
         await shop.eventually(lambda: self.is_counted(shop, hold))
         assert await shop.gate_available() == 9
         assert first.counts.drift_units == 0
+
+    async def test_where_the_gate_has_too_many_none_is_read(self, shop, monkeypatch):
+        monkeypatch.setattr("checkout.gate.HOLDS_MOST", 1)
+        read, fetch, holds = [], Truth.fetch, Rebuilding.holds
+
+        async def told(self, query, *args, **how):
+            read.extend([query] * (query == sql("holds_out")))
+            return await fetch(self, query, *args, **how)
+
+        async def told_of_all(self):
+            read.append(self)
+            return await holds(self)
+
+        await shop.open(pace=shop.idle)
+        await shop.item(stock=10)
+        await shop.tap("ann")
+        monkeypatch.setattr(Truth, "fetch", told)
+        monkeypatch.setattr(Rebuilding, "holds", told_of_all)
+        second = await shop.open(pace=shop.idle)
+        for _ in range(3):
+            await second.upkeep.reconcile()
+        assert len(read) >= 2  # one hold is not too many: read at the start, and as nothing moves
+        await shop.tap("bob")
+        await second.abandon()
+        read.clear()
+        await shop.open(pace=shop.idle)
+        for _ in range(3):
+            await shop.desk.upkeep.reconcile()
+        assert read == []
 
     async def test_by_sums_alone_it_stays_unknown(self, shop, monkeypatch):
         monkeypatch.setattr("checkout.shelf.single_holds_apart", lambda *_: set())

@@ -7,6 +7,7 @@ import pytest
 from checkout.counts import Counts
 from checkout.desk import Pace
 from checkout.till import Till
+from checkout.trade import Trade
 from checkout.truth import Truth
 from schema.errors import Conflict, PaymentDeclined
 from schema.hold import Hold
@@ -130,7 +131,7 @@ class TestSettlingOnce:
             settled = await shop.pg.fetchrow("SELECT * FROM settle_payment($1, $2, 'ord_again')", payment_id, outcome)
             assert settled["code"] == "settled"
             assert await self.rows(shop) == before
-        till = Till(Truth(shop.pg, Counts()), shop.provider, Counts(), shop.desk._shelves.of, lambda: None)
+        till = another_till(shop)
         await till.check(payment_id)
         assert await self.rows(shop) == before
         assert (await shop.verify()).problems == []
@@ -204,11 +205,17 @@ class TestSettlingOnce:
 
 
 async def test_an_event_that_comes_again_is_not_looked_into_again(shop, desk):
-    till = Till(Truth(shop.pg, Counts()), shop.provider, Counts(), desk._shelves.of, lambda: None)
+    till = another_till(shop)
     body, headers = shop.pay.signed("evt_1", "pay_1")
     assert await till.webhook(body, headers) == "pay_1"
     assert await till.webhook(body, headers) is None
     assert await till.webhook(*shop.pay.signed("evt_2", "pay_1")) == "pay_1"
+
+
+def another_till(shop) -> Till:
+    truth, counts = Truth(shop.pg, Counts()), Counts()
+    trade = Trade(truth=truth, provider=shop.provider, counts=counts, shelf_of=shop.desk._shelves.of)
+    return Till(trade, lambda: None)
 
 
 class TestClockSetBack:

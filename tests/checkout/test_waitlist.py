@@ -4,6 +4,7 @@ import asyncio
 import itertools
 
 import pytest
+from msgspec.structs import replace
 
 from checkout import waitlist
 from schema.errors import Conflict, LimitReached, NotFound, SalesClosed, SoldOutError, Unavailable
@@ -50,6 +51,26 @@ async def test_a_unit_that_comes_back_is_offered_to_the_head_and_then_to_the_nex
     got = await become(shop, cat, WaitlistState.OFFERED)
     order = await shop.pay_for("cat", await desk.get_hold(shop.viewer("cat"), got.hold_id))
     assert order.buyer_id == "cat"
+    await sound(shop)
+
+
+async def test_fresh_guests_of_one_network_have_a_share_of_the_places(shop, desk, monkeypatch):
+    monkeypatch.setattr(waitlist, "MOST", 8)
+    await shop.item(stock=1)
+    await shop.tap("ann")
+
+    async def join(number: int, network: str) -> str:
+        guest = replace(shop.viewer(f"{network}{number}"), network=network)
+        return await shop.outcome(desk.waitlist.join(guest, shop.show_id, HoldRequest(variant_id=POT, quantity=1)))
+
+    said = [await join(number, "campus") for number in range(6)]
+    assert said == ["ok"] * 4 + ["limit_reached"] * 2
+    assert await join(0, "campus") == "ok"  # who has a place keeps it
+    assert await join(0, "elsewhere") == "ok"
+    await wait_for(shop, "account")
+    place = await shop.pg.fetchval("SELECT entry_id FROM waitlist WHERE buyer_id = 'campus0'")
+    await desk.waitlist.leave(shop.viewer("campus0"), place)
+    assert await join(9, "campus") == "ok"
     await sound(shop)
 
 

@@ -52,9 +52,11 @@ def test_the_hold_shown_is_confirming_with_price_and_total():
 
 def test_after_the_bound_one_is_told_no_and_never_replayed():
     undecided = line(entry("h1", until_ms=50_000), entry("h2"))
-    assert undecided.refuse_due(49_999) == []
-    assert ids(undecided.refuse_due(50_000)) == ["h1"]
-    assert undecided.refuse_due(50_000) == []  # told once
+    assert undecided.due(49_999) == []
+    due = undecided.due(50_000)
+    assert ids(due) == ["h1"]
+    undecided.refuse_all(due)
+    assert undecided.due(50_000) == []  # told once
     assert undecided.hold("h1").state is HoldState.EXPIRED
     assert ids(undecided.to_replay(POT, 0, 9)) == ["h2"]
     assert ids(undecided.to_fence(POT)) == ["h1"]
@@ -69,7 +71,7 @@ def test_whom_the_truth_refused_is_told_no_once_and_fenced_and_holds_nobody_up()
     assert undecided.waits(*POT)
     undecided.refuse_all([entry("h1")])
     assert undecided.hold("h1").state is HoldState.EXPIRED
-    assert undecided.refuse_due(99_999) == []
+    assert undecided.due(99_999) == []
     assert undecided.to_replay(POT, 0, 9) == []
     assert ids(undecided.to_fence(POT)) == ["h1"]
     assert not undecided.waits(*POT)
@@ -86,6 +88,6 @@ def test_one_given_back_is_released_and_to_be_fenced():
     undecided.refuse("h1", HoldState.RELEASED)
     undecided.refuse("h2", HoldState.RELEASED)
     assert undecided.hold("h1").state is HoldState.RELEASED
-    assert undecided.refuse_due(99_999) == []
+    assert undecided.due(99_999) == []
     assert undecided.hold("h1").state is HoldState.RELEASED
     assert ids(undecided.to_fence(POT)) == ["h1"]

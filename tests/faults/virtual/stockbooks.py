@@ -240,7 +240,7 @@ class StockBooks:
 
     # -- waitlist -------------------------------------------------------------------------------------------------
 
-    def join_waitlist(self, show, variant, buyer, name, quantity, entry_id, most) -> Row:
+    def join_waitlist(self, show, variant, buyer, name, quantity, entry_id, most, network="", share=0) -> Row:
         item = self._item(show, variant)
         if item is None:
             return {"code": "none", "entry": None, "item": None}
@@ -256,6 +256,9 @@ class StockBooks:
             code = "stock"
         else:
             code = "full" if item["waiting"] >= most else "waiting"
+            neighbours = [each for each in self._waiting(show, variant) if each["network"] == network]
+            if code == "waiting" and network and len(neighbours) >= share:
+                code = "network"
         if code != "waiting":
             return {"code": code, "entry": None, "item": item}
         if entry_id in self.waitlist:
@@ -263,7 +266,7 @@ class StockBooks:
         entry = self.waitlist[entry_id] = {
             "entry_id": entry_id, "place": len(self.waitlist) + 1, "show_id": show, "variant_id": variant,
             "buyer_id": buyer, "buyer_name": name, "quantity": quantity, "state": "waiting", "hold_id": None,
-            "created_at_ms": self.clock(),
+            "created_at_ms": self.clock(), "network": network,
         }  # fmt: skip
         self._move(item, waiting=1)
         return {"code": "waiting", "entry": dict(entry), "item": self._item(show, variant)}
