@@ -179,5 +179,6 @@ async def test_next_shows_what_the_order_says_and_the_order_can_be_changed(site,
     for name in before[:2]:
         await studio.get_by_test_id("next").click()
         await expect(studio.get_by_test_id(name.replace("item-", "unpin-"))).to_be_visible()
+    await expect(studio.get_by_test_id(before[0].replace("item-", "pin-"))).to_be_visible()
     assert (await site.show())["pins"] == [before[1].removeprefix("item-")]
     assert studio.problems == []

@@ -27,7 +27,11 @@ async def test_a_stopped_video_is_a_curtain_with_its_reason_and_comes_back_at_on
     late = await open_page(f"{site.base_url}/watch/{SHOW}")
     await expect(late.get_by_test_id("curtain")).to_contain_text("A wrong label on the pot")
     frozen = await viewer.evaluate(FRAMES)
-    await until(lambda: any("409" in line for line in late.problems), "the join is refused")
+
+    async def is_refused():
+        return any("409" in line for line in late.problems)
+
+    await until(is_refused, "the join is refused")
     assert await late.evaluate("window.__showfloor.firstFrameMs") is None
     assert await viewer.evaluate(FRAMES) == frozen
 
