@@ -279,8 +279,8 @@ async def serving(folder: Path) -> AsyncIterator[tuple[subprocess.Popen[bytes], 
 PROGRAM = (sys.executable, "-m", "live")
 
 
-def token(folder: Path) -> str:
-    line = [*PROGRAM, "token", "--role", "operator", "--data-dir", str(folder / "data")]
+def token(folder: Path, role: str = "operator") -> str:
+    line = [*PROGRAM, "token", "--role", role, "--data-dir", str(folder / "data")]
     return subprocess.run(line, check=True, capture_output=True, text=True).stdout.strip()
 
 

@@ -51,7 +51,8 @@ class RelayConfig(Struct, frozen=True, kw_only=True):
     """A peer is dropped this long after its last sign of life: a closed tab sends no farewell."""
     flush_ms: int = FLUSH_MS
     """How often the port looks, and what it found leaves: half of it is what a packet waits on average. While somebody
-    is brought to live it looks every 10 ms; behind the end of a look that took long, the next one begins after five.
+    is brought to live it looks every 16 ms or sooner; behind the end of a look that took long, the next one begins
+    after five.
 
     A picture of 2 Mb/s, which a browser spreads over some 16 ms, is two sends. Each look of a process that
     slept costs some 80 us before it has done anything, and each send to a viewer some 5 us before its first byte.

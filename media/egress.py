@@ -54,6 +54,14 @@ class Target(Protocol):
         ...
 
 
+class Strip(Protocol):
+    """Packets in order, which many targets get one after the other: a reel."""
+
+    packets: list[Packet]
+    twin: object | None
+    """Belongs to media.native."""
+
+
 class _Repairs:
     """A target as its retransmissions see it."""
 
@@ -86,9 +94,9 @@ class Egress:
                 for run in runs:
                     self._run(target, sender, address, run)
 
-    def hurry(self, target: Target, packets: Sequence[Packet]) -> None:
-        """Send packets of one track, whose padding is decided, to one target."""
-        self.send([target], regroup(packets))
+    def hurry(self, target: Target, reel: Strip, begin: int, end: int) -> None:
+        """Send the packets between two places of a reel, all of one track, to one target."""
+        self.send([target], regroup(reel.packets[begin:end]))
 
     def resend(self, target: Target, packets: Sequence[Packet]) -> None:
         """Send packets that left before once more: as RTX where the target takes it, else the same bits again."""

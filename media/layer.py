@@ -67,12 +67,12 @@ class Layer:
     def begin(self) -> None:
         """Another source begins."""
         self.track.begin()
-        self.newcomers.gop.clear()
+        self.newcomers.reel.clear()
 
     def rest(self) -> None:
         """There is no source any more."""
         self.arrived_ms, self.meter, self.size = 0, Meter(), (0, 0)
-        self.newcomers.gop.clear()
+        self.newcomers.reel.clear()
 
     def put(self, packet: Packet, now_ms: int) -> None:
         """Take a packet for the next flush."""

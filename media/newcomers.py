@@ -5,14 +5,15 @@ Invariant: a video packet reaches a subscriber by one way, this or the fan-out: 
 other's ends.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from media.core.catchup import CatchUp
 from media.core.formats import Kind
-from media.core.gop import Gop
 from media.core.history import Packet
+from media.core.reel import Reel
 from media.core.rewrite import Line
+from media.core.runs import regroup
 from media.core.track import Track
 from media.egress import Egress
 from media.span import View
@@ -29,22 +30,21 @@ class Newcomers:
     """One layer's newcomers."""
 
     def __init__(self, track: Track, egress: Egress, gop_packets: int) -> None:
-        self.gop = Gop(gop_packets)
+        self.reel = Reel(gop_packets)
         self.served = 0
         """How many were shown the cached pictures."""
         self._track = track
         self._egress = egress
         self._ahead: dict[Subscriber, View] = {}
         self._behind: dict[Subscriber, None] = {}
-        self._highest = 0
 
     def welcome(self, subscriber: Subscriber, now_ms: int, rate_bps: int = 0) -> bool:
         """Begin its picture with the cached ones, no faster than `rate_bps`; False if there are none for it."""
-        line, packets = subscriber.lines[Kind.VIDEO], self.gop.packets
-        if line is None or not packets or packets[0].codec not in line.payload_types:
+        line, head = subscriber.lines[Kind.VIDEO], self.reel.head
+        if line is None or head is None or head.codec not in line.payload_types:
             return False
-        subscriber.catch_up = CatchUp(packets, self._track.edge(now_ms), now_ms, rate_bps)
-        line.reserve(packets[0].sequence)
+        subscriber.catch_up = CatchUp(self.reel, self._track.edge(now_ms), now_ms, rate_bps)
+        line.reserve(head.sequence)
         self._ahead[subscriber] = _ahead(subscriber, line, subscriber.catch_up)
         self._behind[subscriber] = None
         self.served += 1
@@ -57,29 +57,32 @@ class Newcomers:
         Without this a herd that joins at once, more than there is room for in a group of pictures, is never live:
         each who waits needs more the longer it waits, and gets it seconds late.
         """
-        packets, line = self.gop.packets, subscriber.video
-        if line is None or not packets or not catch_up.is_overtaken(packets[0].sequence, SKIPPED_PACKETS):
+        key, line = self.reel.key, subscriber.video
+        if line is None or key is None or not catch_up.is_overtaken(key, SKIPPED_PACKETS):
             return
-        fresh = CatchUp(packets, self._track.edge(now_ms), now_ms, catch_up.rate_bps)
+        fresh = CatchUp(self.reel, self._track.edge(now_ms), now_ms, catch_up.rate_bps)
         subscriber.skipped(fresh)
         self._ahead[subscriber] = _ahead(subscriber, line, fresh)
 
     def take(self, packets: Sequence[Packet]) -> None:
         """Note what goes to the fan-out now; those who are behind get it from here."""
-        late = False
         for packet in packets:
-            self.gop.put(packet)
-            late = late or packet.sequence < self._highest
-            self._highest = max(self._highest, packet.sequence)
-        if late:  # those who are live may have got the rest of its picture from here, with other timestamps
-            self._behind.update(dict.fromkeys(self._ahead))
-        for subscriber in self._behind:
-            if subscriber.catch_up is not None:
-                subscriber.catch_up.add(self._not_by_fan_out(subscriber, packets))
+            if packet.begins_keyframe:
+                self._forget_unused()
+            if self.reel.put(packet, is_followed=bool(self._ahead)):
+                self._late(packet)
 
-    def _not_by_fan_out(self, subscriber: Subscriber, packets: Sequence[Packet]) -> Iterator[Packet]:
-        line = subscriber.lines[Kind.VIDEO]
-        return (packet for packet in packets if line is not None and packet.sequence < line.first)
+    def _late(self, packet: Packet) -> None:
+        """Who got the rest of its picture from here, with other timestamps, gets it from here, live or not."""
+        for subscriber in self._ahead:
+            line, catch_up = subscriber.lines[Kind.VIDEO], subscriber.catch_up
+            if line is None or catch_up is None or packet.sequence >= line.first:
+                continue
+            if catch_up.missed(packet):
+                self._behind[subscriber] = None
+
+    def _forget_unused(self) -> None:
+        self.reel.forget(min((one.catch_up.first for one in self._ahead if one.catch_up is not None), default=None))
 
     @property
     def is_waited_for(self) -> bool:
@@ -97,18 +100,22 @@ class Newcomers:
         catch_up, ahead = subscriber.catch_up, self._ahead.get(subscriber)
         if catch_up is None or ahead is None:
             return 0
-        packets = catch_up.step(now_ms)
-        if packets:
-            self._send(subscriber, ahead, packets)
+        late, begin, end = catch_up.step(now_ms)
+        if late:
+            self._send(subscriber, ahead, late)
         line = subscriber.lines[Kind.VIDEO]
+        if end > begin:
+            self._egress.hurry(ahead, self.reel, begin, end)
+            if line is not None:
+                ahead.settle(line)
         if catch_up.is_done and line is not None:
             self._behind.pop(subscriber, None)
             if not line.has_begun:
                 line.go_on(catch_up.last + 1)
-        return len(packets)
+        return len(late) + end - begin
 
     def _send(self, subscriber: Subscriber, ahead: View, packets: Sequence[Packet]) -> None:
-        self._egress.hurry(ahead, packets)
+        self._egress.send([ahead], regroup(packets))
         line = subscriber.lines[Kind.VIDEO]
         if line is not None:
             ahead.settle(line)
@@ -118,6 +125,7 @@ class Newcomers:
         for subscriber in list(self._ahead):
             if subscriber.catch_up is None or subscriber.catch_up.is_over(now_ms):
                 self.forget(subscriber)
+        self._forget_unused()
 
     def again(self, subscriber: Subscriber) -> bool:
         """Send the first picture once more; True if that may be what it misses, which it is once.

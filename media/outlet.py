@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from media.core.formats import Kind
-from media.core.gop import MAX_BYTES
 from media.core.linkwire import Begin, Granted, Message, Packets, Told
 from media.core.payloads import begins_keyframe
+from media.core.reel import MAX_BYTES
 from media.core.valve import Piece, Valve
 from media.feed import Feed, Incoming, Stream
 from media.show import Show

@@ -294,7 +294,7 @@ class Show:
             self._place(subscriber, layer)
             subscriber.report(clock())
             self._hurry()
-            if layer.newcomers.gop.is_whole:
+            if layer.newcomers.reel.is_whole:
                 return
         else:
             self._wish(subscriber, layer)
@@ -471,7 +471,7 @@ class Show:
 
     def pictures(self) -> Sequence[Packet]:
         """What the lowest layer on air has shown since its last keyframe, that first; empty if none is kept."""
-        kept = (self.layers[rung.layer].newcomers.gop.packets for rung in self.rungs)
+        kept = (self.layers[rung.layer].newcomers.reel.group for rung in self.rungs)
         return next((packets for packets in kept if packets), ())
 
     def want_picture(self) -> None:

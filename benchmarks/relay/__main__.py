@@ -2,6 +2,7 @@
 
     python benchmarks/relay                                        # ours and the limit at 50 viewers, a minute
     python benchmarks/relay --viewers 200 --whep NAME=WHEP,WHIP,PID --janus NAME=HTTP,AUDIO,VIDEO,PID
+    python benchmarks/relay --loss 2 --delay 25 --seed 7           # behind the project's impairment relay
     python benchmarks/relay --capacity native --viewers 500 600 700
 
 Ours run as they would, with the pure egress and, where it is built, the native. A peer is any server on this machine:
@@ -13,6 +14,11 @@ viewers over real ICE, DTLS and SRTP, with NACK, RTX, RR and REMB. The server ha
 `overflow` counts datagrams that found a full socket, on the whole machine. `latency` is from the host's stamp to the
 kernel's, at a viewer's socket. `first` is from the POST until all packets of a keyframe are there. The limit is
 limit.c: the same rate to as many sockets, encrypted and sent by GSO in C, with nothing else.
+
+`--loss` (percent) and `--delay` (ms) are of each direction between server and viewers, from a seed, the same for all
+servers; nobody joins through loss. `us` then counts what was resent among the packets that came, `resent` is its share
+of them, and `lost` what had not come two seconds after the window either. The delay is in `latency`. The impairment
+relay is Python on the load's core: up to some hundred viewers.
 """
 
 import argparse
@@ -36,6 +42,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from media.native.loader import load
 from relay import Figures, limit, pin
 from relay.host import publish, publish_plain
+from relay.network import Way
 from relay.report import CAPACITY_HEAD, Windows, print_capacity, report
 from relay.server import serve
 from relay.window import Server, watch
@@ -49,7 +56,7 @@ def _us(role: str, *more: str) -> list[str]:
     return [sys.executable, str(HERE), "--role", role, *more]
 
 
-def one_window(server: Server, viewers: int, window: float) -> Figures:
+def one_window(server: Server, viewers: int, given: argparse.Namespace) -> Figures:
     """A host, the viewers, a window; on the core that is not the server's."""
     pin(server.pid, server=True)
     plain = ["--plain", *map(str, server.ports)] if server.janus else []
@@ -57,8 +64,9 @@ def one_window(server: Server, viewers: int, window: float) -> Figures:
     try:
         if not host.stdout.readline():
             raise ConnectionError(f"{server.name} does not take the host")
-        arguments = ["--server", json.dumps(server), "--viewers", str(viewers), "--window", str(window)]
-        return _run("watch", *arguments, "--host", str(host.pid))
+        arguments = ["--server", json.dumps(server), "--viewers", str(viewers), "--window", str(given.window)]
+        way = ["--loss", str(given.loss), "--delay", str(given.delay), "--seed", str(given.seed)]
+        return _run("watch", *arguments, *way, "--host", str(host.pid))
     finally:
         host.kill()
         host.wait()
@@ -107,7 +115,7 @@ def compare(given: argparse.Namespace, peers: list[Server]) -> None:
         for _ in range(given.repeats):
             for viewers in given.viewers:
                 for server in [*own, *peers]:
-                    _measure(windows, server, viewers, given.window)
+                    _measure(windows, server, viewers, given)
                 if library:
                     row = windows.setdefault(("limit: C, GCM and GSO of 4", viewers), [])
                     row.append(_run("bare", "--library", str(library), "--viewers", str(viewers)))
@@ -116,11 +124,11 @@ def compare(given: argparse.Namespace, peers: list[Server]) -> None:
     report(windows, given, before)
 
 
-def _measure(windows: Windows, server: Server, viewers: int, window: float) -> None:
+def _measure(windows: Windows, server: Server, viewers: int, given: argparse.Namespace) -> None:
     row = windows.setdefault((server.name, viewers), [])
     try:
         for _ in range(TRIES):
-            found = one_window(server, viewers, window)
+            found = one_window(server, viewers, given)
             if found["foreign"] < FOREIGN:
                 break
             print(f"{server.name}, {viewers}: again, others took {found['foreign']:.0%} of a core", file=sys.stderr)
@@ -138,7 +146,8 @@ def _brief(of: Figures) -> str:
         "load",
         "rate",
         "share",
-        "missing",
+        "never",
+        "dropped",
         "resent",
         "overflow",
         "reads",
@@ -157,7 +166,7 @@ def capacity(given: argparse.Namespace) -> None:
         for viewers in given.viewers:
             windows: Windows = {}
             for _ in range(given.repeats):
-                _measure(windows, server, viewers, given.window)
+                _measure(windows, server, viewers, given)
             row = windows[server.name, viewers]
             if row:
                 print_capacity(viewers, row)
@@ -186,6 +195,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--janus", action="append", default=[], metavar="NAME=HTTP,AUDIO,VIDEO,PID")
     parser.add_argument("--capacity", metavar="EGRESS[@FLUSH_MS]")
     parser.add_argument("--no-limit", action="store_true")
+    parser.add_argument("--loss", type=float, default=0.0, help="%% lost each way between server and viewers")
+    parser.add_argument("--delay", type=float, default=0.0, help="ms each way")
+    parser.add_argument("--seed", type=int, default=7, help="of what is lost")
     for hidden in ("--role", "--url", "--server", "--library", "--egress"):
         parser.add_argument(hidden, default="", help=argparse.SUPPRESS)
     parser.add_argument("--host", type=int, default=0, help=argparse.SUPPRESS)
@@ -205,11 +217,8 @@ def main() -> None:
     elif given.role == "publish":
         asyncio.run(publish(given.url))
     elif given.role == "watch":
-        print(
-            json.dumps(
-                asyncio.run(watch(Server(*json.loads(given.server)), given.viewers[0], given.window, given.host))
-            )
-        )
+        server, way = Server(*json.loads(given.server)), Way(given.loss, given.delay, given.seed)
+        print(json.dumps(asyncio.run(watch(server, given.viewers[0], given.window, given.host, way))))
     elif given.role == "bare":
         limit.bare(given.library, _us("sink", "--viewers", str(given.viewers[0])), given.window)
     elif given.role == "sink":

@@ -5,13 +5,14 @@ from typing import Any, Protocol
 
 import httpx2
 
+from relay.network import Network
 from relay.viewers import Viewer, answer_to
 
 
 class Door(Protocol):
     """`enter` until media can flow, `leave` when all is counted."""
 
-    async def enter(self, viewer: Viewer, name: str) -> None: ...
+    async def enter(self, viewer: Viewer, number: int) -> None: ...
 
     async def leave(self) -> None: ...
 
@@ -19,15 +20,15 @@ class Door(Protocol):
 class Whep:
     """Any WHEP address."""
 
-    def __init__(self, http: httpx2.AsyncClient, url: str) -> None:
-        self._http, self._url = http, url
+    def __init__(self, http: httpx2.AsyncClient, url: str, network: Network) -> None:
+        self._http, self._url, self._network = http, url, network
 
-    async def enter(self, viewer: Viewer, name: str) -> None:
+    async def enter(self, viewer: Viewer, number: int) -> None:
         offer, viewer.posted_ns = viewer.offer("opus", "VP8"), time.time_ns()
-        headers = {"Content-Type": "application/sdp", "Authorization": f"Bearer {name}"}
+        headers = {"Content-Type": "application/sdp", "Authorization": f"Bearer viewer-{number}"}
         answer = await self._http.post(self._url, content=offer, headers=headers)
         answer.raise_for_status()
-        await viewer.connect(answer.text)
+        await viewer.connect(await self._network.through(answer.text, number))
 
     async def leave(self) -> None:
         """DTLS's farewell was said already."""
@@ -36,11 +37,11 @@ class Whep:
 class Janus:
     """Mountpoint 1 of a Janus; a session for each viewer, over long polls."""
 
-    def __init__(self, http: httpx2.AsyncClient, url: str) -> None:
-        self._http, self._url = http, url
+    def __init__(self, http: httpx2.AsyncClient, url: str, network: Network) -> None:
+        self._http, self._url, self._network = http, url, network
         self._sessions: list[int] = []
 
-    async def enter(self, viewer: Viewer, name: str) -> None:  # noqa: ARG002 - Janus asks no name
+    async def enter(self, viewer: Viewer, number: int) -> None:
         viewer.posted_ns = time.time_ns()
         session = (await self._post("", janus="create"))["data"]["id"]
         self._sessions.append(session)
@@ -51,7 +52,7 @@ class Janus:
         answer = {"type": "answer", "sdp": answer_to(offer, viewer)}
         await self._post(at, janus="message", body={"request": "start"}, jsep=answer)
         await self._post(at, janus="trickle", candidate={"completed": True})
-        await viewer.connect(offer)
+        await viewer.connect(await self._network.through(offer, number))
 
     async def _event(self, session: int) -> dict[str, Any]:
         for _ in range(10):

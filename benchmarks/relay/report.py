@@ -8,11 +8,15 @@ from collections.abc import Sequence
 
 from media.native.loader import load
 from relay import Figures
+from relay.network import Way
 from relay.window import share_of
 
 Windows = dict[tuple[str, int], list[Figures]]
 """By name and number of viewers."""
-_HEAD = "| what | viewers | us a packet | user, sys | core used | lost | latency ms: p50, p99 | first ms: p50, p95 |"
+_HEAD = (
+    "| what | viewers | us a packet | user, sys | core used | resent | lost "
+    "| latency ms: p50, p99 | first ms: p50, p95 |"
+)
 CAPACITY_HEAD = (
     "| viewers | windows | worst loss | median | us a packet | core used | p50 ms | p99 ms | overflow | load |"
 )
@@ -28,9 +32,11 @@ def report(windows: Windows, given: argparse.Namespace, before: Sequence[float])
     print("\n## Relay: CPU per delivered packet\n")
     print(f"{platform.system()} {platform.release()}, {os.cpu_count()} cores, Python {platform.python_version()},")
     print(f"load before {before[0]:.2f}, after {os.getloadavg()[0]:.2f}; native: {load().reason};")
+    if given.loss or given.delay:
+        print(f"between server and viewers {Way(given.loss, given.delay, given.seed)};")
     print(f"{given.repeats} interleaved windows of {given.window:g} s: median (range); others took at most ", end="")
     print(f"{max((one.get('foreign', 0) for row in windows.values() for one in row), default=0):.0%} of a core\n")
-    print(_HEAD + "\n" + "|---" * 8 + "|")
+    print(_HEAD + "\n" + "|---" * 9 + "|")
     for (name, viewers), row in windows.items():
         if row:
             print(f"| {name} | {viewers} | {spread([one['us'] for one in row], 2)} | {_rest(row)} |")
@@ -43,11 +49,12 @@ def _rest(row: list[Figures]) -> str:
 
     times = f"{middle('user'):.1f}, {middle('sys'):.1f}"
     if "lost" not in row[0]:
-        return f"{times} | | | |"
+        return f"{times} | | | | |"
     first = sorted(ms for one in row for ms in one["first_ms"])
     latency = f"{spread([one['p50'] for one in row])}, {spread([one['p99'] for one in row])}"
     soon, late = share_of(first, 0.5), share_of(first, 0.95)
-    return f"{times} | {middle('busy'):.0%} | {middle('lost'):.3%} | {latency} | {soon:.0f}, {late:.0f}"
+    lost = f"{middle('resent'):.2%} | {middle('lost'):.3%}"
+    return f"{times} | {middle('busy'):.0%} | {lost} | {latency} | {soon:.0f}, {late:.0f}"
 
 
 def _ratios(windows: Windows) -> None:

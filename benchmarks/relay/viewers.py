@@ -41,12 +41,13 @@ _FEEDBACK = "".join(f"a=rtcp-fb:{VIDEO} {kind}\r\n" for kind in ("goog-remb", "n
 class Line:
     """What came of one track."""
 
-    __slots__ = ("came", "highest", "missing", "resent", "ssrc", "twice")
+    __slots__ = ("_first", "_told", "came", "highest", "missing", "resent", "ssrc", "twice")
 
     def __init__(self, ssrc: int, first: int) -> None:
         self.ssrc, self.highest, self.came = ssrc, first, 1
         self.resent = self.twice = 0
         self.missing: dict[int, list[float]] = {}
+        self._first, self._told = first, (0, 0)
 
     def odd(self, number: int) -> bool:
         """Not the next one: whether there is a gap to ask for."""
@@ -66,16 +67,29 @@ class Line:
             self.came += 1
             self.resent += 1
 
+    def never(self, since: int, until: int) -> int:
+        """How many of the numbers after `since`, and up to `until`, have not come to this day."""
+        return sum(since < number <= until for number in self.missing)
+
+    def lost(self) -> tuple[int, int]:
+        """The share since the last call, of 256, and the count of all: before any repair, as a receiver report says."""
+        expected = self.highest - self._first + 1
+        lost = max(0, expected - (self.came - self.resent))
+        share = 256 * (lost - self._told[1]) // max(1, expected - self._told[0])
+        self._told = expected, lost
+        return max(0, min(255, share)), lost
+
 
 class Viewer(LightPeer):
     """One of them."""
 
-    def __init__(self, certificate: Certificate, *, is_scout: bool) -> None:
+    def __init__(self, certificate: Certificate, *, is_scout: bool, round_trip_s: float = 0.0) -> None:
         super().__init__(certificate, on_media=self._before_the_sweep)
         self.is_scout = is_scout
+        self._ask_again_s = _NACK_EVERY_S + round_trip_s
         self.ssrc = secrets.randbits(31)
         self.lines: dict[int, Line] = {}
-        self.types = {"rtx": RTX}
+        """By payload type; what is resent belongs to the track's own."""
         self.posted_ns = self.first_ns = self.decodable_ns = 0
         self.keyframe: tuple[int, int, int | None] | None = None
         """Timestamp, first and last sequence number."""
@@ -138,17 +152,15 @@ class Viewer(LightPeer):
             if line is not None and line.highest + 1 & 0xFFFF == number:
                 line.highest += 1
                 line.came += 1
+            elif kind & 127 == RTX:
+                self._retransmission(bytes(_VIEW[at : min(at + step, size)]))
             elif line is None:
                 self._begin(kind & 127, at, number)
-            elif kind & 127 == self.types["rtx"]:
-                self._retransmission(bytes(_VIEW[at : min(at + step, size)]))
             elif line.odd(number):
                 self.ask(time.monotonic())
         return count
 
     def _begin(self, kind: int, at: int, number: int) -> None:
-        if kind == self.types["rtx"]:
-            self._retransmission(bytes(_VIEW[at : at + 2048]))
         self.lines[kind] = Line(int.from_bytes(_BUFFER[at + 8 : at + 12], "big"), number)
         self.first_ns = self.first_ns or time.time_ns()
 
@@ -203,21 +215,28 @@ class Viewer(LightPeer):
     # What a viewer says
 
     def ask(self, now: float) -> None:
-        """NACK what is missing, again every 100 ms and at most eight times."""
+        """NACK what is missing, again 100 ms after an answer could have come, and at most eight times."""
         for line in self.lines.values():
-            due = [n for n, (at, tries) in line.missing.items() if now - at > _NACK_EVERY_S and tries < _NACK_TRIES]
+            missing = line.missing.items()
+            due = [n for n, (at, tries) in missing if now - at > self._ask_again_s and tries < _NACK_TRIES]
             for number in due:
                 line.missing[number] = [now, line.missing[number][1] + 1]
             if due:
-                self.send_rtcp(rtcp.receiver_report(self.ssrc, []) + rtcp.nack(self.ssrc, line.ssrc, sorted(due)[:200]))
+                # With a block, as browsers do: by an empty report Janus cannot tell whose NACK it is.
+                report = rtcp.receiver_report(self.ssrc, [_block(line)])
+                self.send_rtcp(report + rtcp.nack(self.ssrc, line.ssrc, sorted(due)[:200]))
 
     def report(self) -> None:
         """RR and REMB, as a browser sends them once a second."""
-        lines = [line for kind, line in self.lines.items() if kind != self.types["rtx"]]
-        blocks = [rtcp.ReportBlock(line.ssrc, 0, 0, line.highest & 0xFFFFFFFF, 20, 0, 0) for line in lines]
+        lines = self.lines.values()
+        blocks = [_block(line) for line in lines]
         if blocks:
             remb = rtcp.remb(self.ssrc, 5_000_000, [line.ssrc for line in lines])
             self.send_rtcp(rtcp.receiver_report(self.ssrc, blocks) + remb)
+
+
+def _block(line: Line) -> rtcp.ReportBlock:
+    return rtcp.ReportBlock(line.ssrc, *line.lost(), line.highest & 0xFFFFFFFF, 20, 0, 0)
 
 
 class Load:
@@ -263,12 +282,12 @@ class Load:
             for fd, _ in ready:
                 self.packets += self._by_fd[fd].read()
             self.reads += len(ready)
-            if len(ready) < 8:
+            if len(ready) <= len(self._by_fd) // 8:  # the few can wait for the next sweep, if they are few
                 return
 
     def tally(self) -> dict[str, int]:
         """What came and what never did, of all tracks so far."""
-        lines = [line for viewer in self.viewers for kind, line in viewer.lines.items() if kind != RTX]
+        lines = [line for viewer in self.viewers for line in viewer.lines.values()]
         return {
             "came": sum(line.came for line in lines),
             "missing": sum(len(line.missing) for line in lines),
@@ -277,6 +296,10 @@ class Load:
             "packets": self.packets,
             "reads": self.reads,
         }
+
+    def places(self) -> dict[Line, int]:
+        """How far each track has come."""
+        return {line: line.highest for viewer in self.viewers for line in viewer.lines.values()}
 
     def delays_ms(self) -> list[float]:
         """Of the scouts since the last call, sorted."""

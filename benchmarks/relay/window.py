@@ -11,6 +11,7 @@ import httpx2
 from media.dtls import Certificate
 from relay import PACKETS_A_SECOND, Figures, busy, cores, cpu_seconds, user_and_system
 from relay.doors import Door, Janus, Whep
+from relay.network import Network, Way
 from relay.viewers import Load, Viewer, scouts
 
 JOINING = 8
@@ -18,6 +19,8 @@ JOINING = 8
 SETTLE_S, LONGEST_SETTLE_S = 0.5, 40.0
 CALM = 0.12
 LIVE_NS = 500_000_000
+WORSE_S, REPAIR_S = 1.0, 2.0
+"""Behind a bad network: of loss before the window, and what a packet of the window has to come yet."""
 
 
 class Server(NamedTuple):
@@ -31,29 +34,29 @@ class Server(NamedTuple):
     ports: tuple[int, int] = (0, 0)
 
 
-async def watch(server: Server, viewers: int, window: float, host: int) -> Figures:
+async def watch(server: Server, viewers: int, window: float, host: int, way: Way) -> Figures:
     """Join, settle, count for a window, leave."""
-    load_, certificate = Load(), Certificate.generateCertificate()
-    async with httpx2.AsyncClient(timeout=30) as http:
-        door: Door = Janus(http, server.janus) if server.janus else Whep(http, server.whep)
+    load_ = Load()
+    async with httpx2.AsyncClient(timeout=30) as http, Network(way) as network:
+        door: Door = Janus(http, server.janus, network) if server.janus else Whep(http, server.whep, network)
         joined = sum(user_and_system(server.pid))
-        await _join_all(door, load_, certificate, viewers)
+        await _join_all(door, load_, viewers, way)
         joined = sum(user_and_system(server.pid)) - joined
         await _settle(load_)
-        figures = await _count(load_, server.pid, host, window)
+        figures = await _count(load_, network, server.pid, host, window)
         first = sorted((v.decodable_ns - v.posted_ns) / 1e6 for v in load_.viewers if v.decodable_ns)
         await load_.close()
         await door.leave()
     return figures | {"first_ms": first, "join_ms": joined / viewers * 1e3}
 
 
-async def _join_all(door: Door, load_: Load, certificate: Certificate, viewers: int) -> None:
-    places, names = scouts(viewers), iter(range(viewers))
+async def _join_all(door: Door, load_: Load, viewers: int, way: Way) -> None:
+    places, numbers, certificate = scouts(viewers), iter(range(viewers)), Certificate.generateCertificate()
 
     async def some() -> None:
-        for number in names:
-            viewer = Viewer(certificate, is_scout=number in places)
-            await door.enter(viewer, f"viewer-{number}")
+        for number in numbers:
+            viewer = Viewer(certificate, is_scout=number in places, round_trip_s=way.delay_ms / 500)
+            await door.enter(viewer, number)
             load_.add(viewer)
 
     async with asyncio.timeout(60):
@@ -75,18 +78,25 @@ def _is_live(load_: Load) -> bool:
     return all(one.delays_ns[-1] < LIVE_NS for one in load_.viewers if one.delays_ns)
 
 
-async def _count(load_: Load, pid: int, host: int, window: float) -> Figures:
+async def _count(load_: Load, network: Network, pid: int, host: int, window: float) -> Figures:
+    if network.is_bad:
+        network.worsen()
+        await asyncio.sleep(WORSE_S)
     load_.delays_ms()
+    since, dropped = load_.places(), network.dropped()
     before, overflow, worked = load_.tally(), _overflows(), load_.busy_s
     own, all_ = (cpu_seconds(pid), cpu_seconds(host) + time.process_time()), [busy(core) for core in cores()]
     cpu, at = user_and_system(pid), time.monotonic()
     await asyncio.sleep(window)
     after, seconds = load_.tally(), time.monotonic() - at
+    until, dropped = load_.places(), network.dropped() - dropped
     own = cpu_seconds(pid) - own[0], cpu_seconds(host) + time.process_time() - own[1]
     foreign = [busy(core) - was - ours for core, was, ours in zip(cores(), all_, own, strict=True)]
     cpu = [later - earlier for later, earlier in zip(user_and_system(pid), cpu, strict=True)]
     gone = {key: after[key] - before[key] for key in after}
     delays = load_.delays_ms()
+    await asyncio.sleep(REPAIR_S if network.is_bad else 0)
+    never = sum(line.never(at, until[line]) for line, at in since.items())
     return {
         "us": sum(cpu) / gone["packets"] * 1e6,
         "user": cpu[0] / gone["packets"] * 1e6,
@@ -94,9 +104,10 @@ async def _count(load_: Load, pid: int, host: int, window: float) -> Figures:
         "busy": sum(cpu) / seconds,
         "rate": gone["packets"] / seconds,
         "share": gone["packets"] / seconds / (PACKETS_A_SECOND * len(load_.viewers)),
-        "lost": gone["missing"] / (gone["came"] + max(0, gone["missing"])),
-        "missing": gone["missing"],
-        "resent": gone["resent"],
+        "lost": never / max(1, sum(until[line] - at for line, at in since.items())),
+        "never": never,
+        "dropped": dropped / max(1, gone["packets"] + dropped),
+        "resent": gone["resent"] / max(1, gone["came"]),
         "overflow": _overflows() - overflow,
         "reads": gone["packets"] / max(1, gone["reads"]),
         "load": (load_.busy_s - worked) / seconds,

@@ -5,7 +5,7 @@
  * not plain success (a full socket, a path without offload, a cipher that is not ours) is left undone and handed
  * back by its place, for the reference to do.
  *
- *   with the GIL      runs.c: packets by pointer        targets.c: keys, address, shifts; roll.c: those that stay
+ *   with the GIL      runs.c: packets by pointer        targets.c: keys, address, shifts; roll.c: those that stay; reel.c: newcomers' packets
  *   without           send.c: for each target and run headers, AES-GCM (cipher.c), one sendmsg
  *   with the GIL      targets.c: counters of the lines; what is left
  *
@@ -43,7 +43,7 @@ result_of(const Job *job)
 static void
 dispose(Job *job)
 {
-    for (Py_ssize_t i = 0; job->lines && i < job->target_count * job->track_count; i++)
+    for (Py_ssize_t i = 0; job->lines && i < job->target_count * job->tracks.count; i++)
         Py_XDECREF(job->lines[i].line);
     for (Py_ssize_t i = 0; job->targets && i < job->target_count; i++)
         Py_XDECREF((PyObject *)job->targets[i].cipher);
@@ -115,27 +115,28 @@ end:
 static PyObject *
 hurry(PyObject *Py_UNUSED(module), PyObject *args)
 {
-    PyObject *target, *given, *result = NULL;
+    PyObject *target, *reel, *result = NULL;
+    Py_ssize_t begin, end;
     int fd, level, kind;
-    if (!PyArg_ParseTuple(args, "iiiOO", &fd, &level, &kind, &target, &given))
+    if (!PyArg_ParseTuple(args, "iiiOO!nn", &fd, &level, &kind, &target, reel_type, &reel, &begin, &end))
         return NULL;
-    /* A tuple of our own: everything pointed at outlives the call. */
-    PyObject *packets = PySequence_Tuple(given), *targets = Py_BuildValue("(O)", target);
-    Job *job = packets && targets ? new_job(fd, level, kind) : NULL;
+    PyObject *targets = Py_BuildValue("(O)", target);
+    Job *job = targets ? new_job(fd, level, kind) : NULL;
     if (job) {
         job->target_count = 1;
-        if (regroup(job, packets, (int)PyTuple_Size(packets)) == 0 && read_targets(job, targets) == 0)
+        Py_INCREF(reel);    /* everything pointed at outlives the call */
+        if (read_reel(job, reel, begin, end) == 0 && read_targets(job, targets) == 0)
             result = done(job);
+        Py_DECREF(reel);
         dispose(job);
     }
     Py_XDECREF(targets);
-    Py_XDECREF(packets);
     return result;
 }
 
 #define EACH_TEXT(DO) \
     DO(_fanout, c) DO(cipher, c) DO(cipher, h) DO(crypto, c) DO(crypto, h) DO(inbox, c) DO(inbox, h) DO(job, h) \
-    DO(opener, c) DO(opener, h) DO(roll, c) DO(runs, c) DO(send, c) DO(targets, c) DO(text, h)
+    DO(opener, c) DO(opener, h) DO(reel, c) DO(roll, c) DO(runs, c) DO(send, c) DO(targets, c) DO(text, h)
 #define DECLARE(name, kind) \
     extern const char text_##name##_##kind[] __attribute__((visibility("hidden"))); \
     extern const char text_##name##_##kind##_end[] __attribute__((visibility("hidden")));
@@ -178,7 +179,8 @@ static PyMethodDef methods[] = {
      "fan(fd, pktinfo_level, pktinfo_type, targets, runs): (left, packets, octets, sends, failed).\n\n"
      "`left` holds (target, run, segment) from which on a target's runs are still to be sent."},
     {"hurry", hurry, METH_VARARGS,
-     "hurry(fd, pktinfo_level, pktinfo_type, target, packets): as fan, for one target and its packets regrouped."},
+     "hurry(fd, pktinfo_level, pktinfo_type, target, reel, begin, end): as fan, for one target and the packets between\n"
+     "two places of a reel, regrouped."},
     {"sources", sources, METH_NOARGS, "sources(): the files that this was built from, by name."},
     {"knows_no_gso", tells_no_gso, METH_O,
      "knows_no_gso(errno): whether a send that fails so is left for the reference."},
@@ -214,6 +216,7 @@ PyInit__fanout(void)
         {"Cipher", (PyObject *)make_cipher_type()},
         {"Opener", (PyObject *)make_opener_type()},
         {"Inbox", make_inbox_type()},
+        {"Reel", (PyObject *)make_reel_type()},
         {"Roll", (PyObject *)make_roll_type()},
     };
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)

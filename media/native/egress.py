@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from media.core.audience import Row
-from media.core.history import Packet
 from media.core.runs import Run, regroup
-from media.egress import Egress, Target
+from media.egress import Egress, Strip, Target
 from media.native import _fanout
 
 _NOWHERE: Final = (-1, -1)
@@ -31,15 +30,19 @@ class NativeEgress(Egress):
         for place, run, segment in self._count(done):
             self._rest(targets[place], runs[run:], segment)
 
-    def hurry(self, target: Target, packets: Sequence[Packet]) -> None:
-        """Send packets of one track, whose padding is decided, to one target."""
+    def hurry(self, target: Target, reel: Strip, begin: int, end: int) -> None:
+        """Send the packets between two places of a reel, all of one track, to one target."""
         if len(self._backlog):
-            super().hurry(target, packets)
+            super().hurry(target, reel, begin, end)
             return
+        twin = reel.twin
+        if not isinstance(twin, _fanout.Reel):
+            twin = reel.twin = _fanout.Reel()
+        twin.follow(reel.packets)
         level, kind = self._port.pktinfo or _NOWHERE
-        done = _fanout.hurry(self._port.socket.fileno(), level, kind, target, packets)
+        done = _fanout.hurry(self._port.socket.fileno(), level, kind, target, twin, begin, end)
         for _, run, segment in self._count(done):
-            self._rest(target, regroup(packets)[run:], segment)
+            self._rest(target, regroup(reel.packets[begin:end])[run:], segment)
 
     def _count(self, done: tuple[_Left, int, int, int, int]) -> _Left:
         left, packets, octets, sends, failed = done

@@ -33,6 +33,11 @@ typedef struct {
 } Track;
 
 typedef struct {
+    Track each[MAX_TRACKS];
+    int count;
+} Tracks;
+
+typedef struct {
     PyObject *line;     /* owned; NULL where the target takes no such track, or it is kept in a roll */
     Seat *seat;         /* where its numbers were; of the target's cipher */
     int64_t *numbers;   /* of a line in a roll */
@@ -58,8 +63,7 @@ typedef struct {
     Packet *packets;
     Run *runs;
     int run_count;
-    Track tracks[MAX_TRACKS];
-    int track_count;
+    Tracks tracks;
     int has_blocks;
     Target *targets;
     Line *lines;
@@ -82,8 +86,10 @@ extern struct Names {
 
 /* Of media.core.runs.Run; `held` gets the tuples of packets, so that everything pointed at outlives the call. */
 int read_runs(Job *job, PyObject *runs, PyObject *held);
-/* Runs of one track's packets as media.core.runs.regroup makes them. */
-int regroup(Job *job, PyObject *packets, int count);
+/* Runs of the job's packets, of one track, as media.core.runs.regroup makes them. */
+int regroup(Job *job, int count);
+/* A media.core.history.Packet; its track is put to the others. */
+int read_packet(Tracks *tracks, PyObject *item, Packet *packet);
 
 /* targets.c: likewise. */
 
@@ -108,6 +114,13 @@ extern PyTypeObject *roll_type;
 PyTypeObject *make_roll_type(void);
 Py_ssize_t roll_size(PyObject *roll);
 int read_roll(Job *job, PyObject *roll);
+
+/* reel.c: likewise. */
+
+extern PyTypeObject *reel_type;
+PyTypeObject *make_reel_type(void);
+/* The packets between two places, and their runs, into a job. */
+int read_reel(Job *job, PyObject *reel, Py_ssize_t begin, Py_ssize_t end);
 
 /* send.c: without the interpreter. */
 

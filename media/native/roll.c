@@ -237,8 +237,8 @@ fill(Job *job, Roll *self, Py_ssize_t i)
         return 0;
     target->cipher = (Cipher *)Py_NewRef((PyObject *)place->cipher);
     target->uses_gso = place->uses_gso;
-    for (int at = 0; at < job->track_count; at++)
-        if (fill_line(job, place, self->held[i], &job->tracks[at], &target->lines[at]) < 0)
+    for (int at = 0; at < job->tracks.count; at++)
+        if (fill_line(job, place, self->held[i], &job->tracks.each[at], &target->lines[at]) < 0)
             return -1;
     return 0;
 }

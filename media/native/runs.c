@@ -5,22 +5,22 @@
 TEXT_OF(runs_c)
 
 static int
-track_of(Job *job, long kind, PyObject *codec)
+track_of(Tracks *tracks, long kind, PyObject *codec)
 {
-    for (int i = 0; i < job->track_count; i++)
-        if (job->tracks[i].codec == codec && job->tracks[i].kind == kind)
+    for (int i = 0; i < tracks->count; i++)
+        if (tracks->each[i].codec == codec && tracks->each[i].kind == kind)
             return i;
-    if (job->track_count == MAX_TRACKS || kind < 0 || kind >= KINDS) {
+    if (tracks->count == MAX_TRACKS || kind < 0 || kind >= KINDS) {
         PyErr_SetString(PyExc_ValueError, "too many tracks in one send, or of no kind");
         return -1;
     }
-    job->tracks[job->track_count] = (Track){kind, codec};
-    return job->track_count++;
+    tracks->each[tracks->count] = (Track){kind, codec};
+    return tracks->count++;
 }
 
 /* `item` is a media.core.history.Packet: kind, codec, sequence, timestamp, marker, payload, padded, begins, capture. */
-static int
-read_packet(Job *job, PyObject *item, Packet *packet)
+int
+read_packet(Tracks *tracks, PyObject *item, Packet *packet)
 {
     char *payload;
     Py_ssize_t size;
@@ -31,13 +31,12 @@ read_packet(Job *job, PyObject *item, Packet *packet)
     long kind = PyLong_AsLong(PyTuple_GetItem(item, 0));
     if (kind == -1 && PyErr_Occurred())
         return -1;
-    packet->track = track_of(job, kind, PyTuple_GetItem(item, 1));
+    packet->track = track_of(tracks, kind, PyTuple_GetItem(item, 1));
     packet->sequence = PyLong_AsLongLong(PyTuple_GetItem(item, 2));
     packet->timestamp = (uint32_t)PyLong_AsUnsignedLongLongMask(PyTuple_GetItem(item, 3));
     packet->marker = PyObject_IsTrue(PyTuple_GetItem(item, 4));
     packet->padded = PyObject_IsTrue(PyTuple_GetItem(item, 6));
     packet->capture = PyLong_AsUnsignedLongLong(PyTuple_GetItem(item, 8));
-    job->has_blocks |= packet->capture != 0;
     if (packet->track < 0 || PyErr_Occurred() || PyBytes_AsStringAndSize(PyTuple_GetItem(item, 5), &payload, &size) < 0)
         return -1;
     packet->payload = (const uint8_t *)payload;
@@ -50,20 +49,19 @@ size_of(const Packet *packet)
 {
     return packet->size + (packet->capture ? BLOCK : 0);
 }
+
 int
-regroup(Job *job, PyObject *packets, int count)
+regroup(Job *job, int count)
 {
-    job->packets = PyMem_Calloc(count + 1, sizeof(Packet));
     job->runs = PyMem_Calloc(count + 1, sizeof(Run));
-    if (!job->packets || !job->runs) {
+    if (!job->runs) {
         PyErr_NoMemory();
         return -1;
     }
     for (int i = 0; i < count; i++) {
-        Packet *packet = &job->packets[i];
-        if (read_packet(job, PyTuple_GetItem(packets, i), packet) < 0)
-            return -1;
+        const Packet *packet = &job->packets[i];
         int size = size_of(packet);
+        job->has_blocks |= packet->capture != 0;
         Run *run = job->run_count ? &job->runs[job->run_count - 1] : NULL;
         if (size + HEADER + TAG > BUFFER / MAX_SEGMENTS) {
             PyErr_SetString(PyExc_ValueError, "a packet is longer than a datagram");
@@ -84,8 +82,9 @@ read_run(Job *job, Run *run, PyObject *packets)
     Py_ssize_t bytes = 0;
     for (int i = 0; i < run->count; i++) {
         Packet *packet = &job->packets[run->first + i];
-        if (read_packet(job, PyTuple_GetItem(packets, i), packet) < 0)
+        if (read_packet(&job->tracks, PyTuple_GetItem(packets, i), packet) < 0)
             return -1;
+        job->has_blocks |= packet->capture != 0;
         bytes += HEADER + BLOCK + packet->size + TAG;
     }
     if (bytes > BUFFER || run->payload_bytes < 0 || run->payload_bytes > BUFFER - HEADER - TAG) {

@@ -258,8 +258,8 @@ read_target(Job *job, PyObject *from, Target *target)
         return up;
     PyObject *lines = PyObject_GetAttr(from, names.lines);
     int failed = !lines;
-    for (int i = 0; i < job->track_count && !failed; i++)
-        failed = read_line(job, &job->tracks[i], target->cipher, lines, &target->lines[i]) < 0;
+    for (int i = 0; i < job->tracks.count && !failed; i++)
+        failed = read_line(job, &job->tracks.each[i], target->cipher, lines, &target->lines[i]) < 0;
     Py_XDECREF(lines);
     return failed ? -1 : 0;
 }
@@ -268,13 +268,13 @@ int
 read_targets(Job *job, PyObject *targets)
 {
     job->targets = PyMem_Calloc(job->target_count + 1, sizeof(Target));
-    job->lines = PyMem_Calloc(job->target_count * job->track_count + 1, sizeof(Line));
+    job->lines = PyMem_Calloc(job->target_count * job->tracks.count + 1, sizeof(Line));
     if (!job->targets || !job->lines) {
         PyErr_NoMemory();
         return -1;
     }
     for (Py_ssize_t i = 0; i < job->target_count; i++) {
-        job->targets[i].lines = job->lines + i * job->track_count;
+        job->targets[i].lines = job->lines + i * job->tracks.count;
         if (PyTuple_Check(targets) && read_target(job, PyTuple_GetItem(targets, i), &job->targets[i]) < 0)
             return -1;
     }
@@ -285,7 +285,7 @@ read_targets(Job *job, PyObject *targets)
 int
 count_lines(const Job *job)
 {
-    for (Py_ssize_t i = 0; i < job->target_count * job->track_count; i++) {
+    for (Py_ssize_t i = 0; i < job->target_count * job->tracks.count; i++) {
         const Line *line = &job->lines[i];
         int64_t *numbers = line->packets ? line->numbers : NULL;
         if (line->packets && !numbers)

@@ -11,6 +11,7 @@ from media.core.formats import Codec, Kind
 from media.core.history import Packet
 from media.core.press import Press
 from media.core.reception import ntp
+from media.core.reel import Reel
 from media.core.rewrite import Line, Repair
 from media.core.rtp import extension, parse_header, strip_padding
 from media.core.runs import plan
@@ -330,13 +331,20 @@ def test_a_codec_without_a_retransmission_format_goes_as_the_same_bits(egress, i
     assert received(inbox, 1) == first
 
 
+def hurry(egress, target, packets):
+    reel = Reel(100)
+    for number, each in enumerate(packets):
+        reel.put(each._replace(begins_keyframe=number == 0))
+    egress.hurry(target, reel, 0, len(packets))
+
+
 def test_a_newcomers_packets_go_in_one_message_with_the_times_of_its_press(egress, inbox, target):
     target.lines[1].extensions = template(BOTH, least_ms=0, most_ms=1000)
     target.lines[1].press = Press(90_000, 9_000, 90_000)
     shift = target.lines[1].timestamp_shift
     pictures = [one._replace(timestamp=n * 45_000) for n, one in enumerate(video(500, 500, 500, 500))]
     pictures[0] = pictures[0]._replace(payload=b"k" * 480, capture=CAPTURE)
-    egress.hurry(target, pictures)
+    hurry(egress, target, pictures)
     headers = [parse_header(datagram) for datagram in received(inbox, 4)]
     assert (egress.sends, egress.packets, target.lines[1].packets) == (1, 4, 4)
     assert [header.timestamp - shift & 0xFFFFFFFF for header in headers] == [81_000, 85_500, 90_000, 135_000]
@@ -347,8 +355,8 @@ def test_a_newcomers_packets_go_in_one_message_with_the_times_of_its_press(egres
 async def test_a_newcomers_packets_wait_for_room_each_once_and_in_order(egress, narrow, target, wait_until):
     target.peer.uses_gso = False
     narrow.read_fillers(3)
-    egress.hurry(target, video(*[500] * 20))
-    egress.hurry(target, video(*[500] * 20, first=1020))
+    hurry(egress, target, video(*[500] * 20))
+    hurry(egress, target, video(*[500] * 20, first=1020))
     assert 0 < len(egress._backlog) < 40
     narrow.read_fillers()
     await wait_until(lambda: not len(egress._backlog), "they leave when there is room")
@@ -359,7 +367,7 @@ async def test_a_newcomers_packets_wait_for_room_each_once_and_in_order(egress, 
 def test_the_fallback_cipher_hurries_newcomers_too(egress, inbox):
     target = Target(inbox.getsockname(), CmSender(KEY, bytes(14)))
     target.lines[1].press = Press(90_000, 9_000, 90_000)
-    egress.hurry(target, video(500, 500))
+    hurry(egress, target, video(500, 500))
     headers = [parse_header(datagram) for datagram in received(inbox, 2)]
     assert [h.timestamp - target.lines[1].timestamp_shift & 0xFFFFFFFF for h in headers] == [81_000, 81_000]
 

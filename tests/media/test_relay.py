@@ -493,7 +493,7 @@ async def test_a_wish_for_a_picture_is_one_request_and_there_is_none_to_show_unt
     def asked():
         return [one for data in host.compounds for one in rtcp.parse(data) if isinstance(one, rtcp.KeyframeRequest)]
 
-    floor.relay.shows["demo"].layers[0].newcomers.gop.clear()  # as a group that outgrew its bounds
+    floor.relay.shows["demo"].layers[0].newcomers.reel.clear()  # as a group that outgrew its bounds
     assert floor.relay.keyframes() == {"demo": ()}
     before = len(asked())
     floor.relay.want_picture("demo")

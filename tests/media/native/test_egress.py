@@ -114,6 +114,13 @@ def build(description):
     return made
 
 
+class Strip:
+    """A reel of just these."""
+
+    def __init__(self, packets):
+        self.packets, self.twin = packets, None
+
+
 @st.composite
 def presses(draw):
     pressed = draw(st.integers(0, 60_000))
@@ -122,22 +129,46 @@ def presses(draw):
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(case=cases(), press=presses())
-def test_a_newcomers_packets_leave_in_the_same_messages_with_the_same_bytes_in_both(port, inbox, case, press):
+@given(case=cases(), press=presses(), cut=st.tuples(st.integers(0, 9), st.integers(0, 9)))
+def test_a_newcomers_packets_leave_in_the_same_messages_with_the_same_bytes_in_both(port, inbox, case, press, cut):
     found, described, key = case
     pictures, seen = [packet for packet in found if packet.kind is Kind.VIDEO], []
+    stretch = min(cut[0], len(pictures)), max(min(cut[0], len(pictures)), len(pictures) - cut[1])
     for native in (False, None):
-        egress = egress_for(port, native=native)
+        egress, strip = egress_for(port, native=native), Strip(pictures)
         targets = [Target(inbox.getsockname(), (build(a), build(v)), key, gso) for a, v, gso in described]
         for target in targets:
             if target.lines[1]:
                 target.lines[1].press = press
-            egress.hurry(target, pictures)
+            egress.hurry(target, strip, *stretch)
         counts = egress.packets, egress.octets, egress.sends, egress.gso_refused, egress.dropped_packets
         lines = [(one.packets, one.octets) for target in targets for one in target.lines if one]
         seen.append((waiting(inbox), counts, lines))
     assert seen[0] == seen[1]
     assert len(seen[0][0]) == seen[0][1][0]
+
+
+def test_a_reel_follows_what_is_added_and_knows_its_places(port, inbox):
+    line = Line(7, {Codec.VP8: 96}, 0, 0)
+    line.begin(0)
+    target = Target(inbox.getsockname(), (None, line))
+    packets = [Packet(Kind.VIDEO, Codec.VP8, n, 0, True, b"x") for n in range(300)]
+    for fanout in FANOUTS:
+        reel, fd = fanout.Reel(), port.socket.fileno()
+        for so_many in (0, 1, 2, 300):
+            reel.follow(packets[:so_many])
+        fanout.hurry(fd, -1, -1, target, reel, 297, 300)
+        assert [int.from_bytes(datagram[2:4], "big") for datagram in waiting(inbox)] == [297, 298, 299]
+        for begin, end in ((-1, 1), (2, 1), (0, 301), (300, 301)):
+            with pytest.raises(IndexError):
+                fanout.hurry(fd, -1, -1, target, reel, begin, end)
+        with pytest.raises((TypeError, SystemError)):
+            reel.follow((packets[0],))
+        with pytest.raises(TypeError):
+            reel.follow([*packets, (1, 2)])
+        with pytest.raises(TypeError):
+            fanout.hurry(fd, -1, -1, target, packets, 0, 1)
+    assert waiting(inbox) == []
 
 
 @pytest.mark.parametrize("press", [(1, 2), (1, 0, 0), (1, 3, 2), (1, -1, 2), "abc", 7])
@@ -147,8 +178,10 @@ def test_a_press_that_makes_no_sense_is_refused(port, inbox, press):
     video.press = press
     target, one = Target(inbox.getsockname(), (None, video)), Packet(Kind.VIDEO, Codec.VP8, 0, 0, True, b"x")
     for fanout in FANOUTS:
+        reel = fanout.Reel()
+        reel.follow([one])
         with pytest.raises((TypeError, ValueError)):
-            fanout.hurry(port.socket.fileno(), -1, -1, target, [one])
+            fanout.hurry(port.socket.fileno(), -1, -1, target, reel, 0, 1)
     assert waiting(inbox) == []
 
 
