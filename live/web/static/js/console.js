@@ -61,7 +61,7 @@ function start() {
   const { AudiencePanel } = audiencePanel({ show: showId, token, store, onAir: () => false });
   const SlowMode = slowMode({ show: showId, token, store });
   const Switches = switches({ show: showId, token, store });
-  const ProviderPanel = providerPanel({ show: showId, token });
+  const ProviderPanel = acts ? providerPanel({ show: showId, token }) : () => null; // it asks from the beginning
   const AuditPanel = auditPanel({ show: showId, token });
   const PriceErrorPanel = priceErrorPanel({ show: showId, token, items: store.items, titleOf: (variant) => titleOf(variant) });
 
@@ -276,7 +276,7 @@ function start() {
       <main class="console">
         <div class="wide">${acts ? html`<${Switches} />` : html`<${SwitchNotes} show=${store.show.value} />`}<${Totals} /></div>
         <${Board} />
-        ${acts && html`<${ProviderPanel} />`}
+        <${ProviderPanel} />
         <${MediaPanel} state=${store.show.value?.state} />
         ${acts && html`<${PriceErrorPanel} />`}
         <${Orders} />
