@@ -7,6 +7,8 @@ checks of our own to another that has not answered one; of its DTLS datagrams 64
 generations of ICE credentials hold; a bad handshake packet never ends the peer, the deadline does.
 """
 
+import functools
+import os
 import secrets
 from array import array
 from collections.abc import Callable
@@ -69,7 +71,8 @@ class Credentials(NamedTuple):
 
 
 def _fresh(remote_ufrag: str, remote_password: str) -> Credentials:
-    return Credentials(secrets.token_hex(4), secrets.token_hex(16), remote_ufrag, remote_password)
+    random = os.urandom(20).hex()
+    return Credentials(random[:8], random[8:], remote_ufrag, remote_password)
 
 
 class Probe(NamedTuple):
@@ -114,7 +117,6 @@ class Peer:
         self.ended: Callable[[], None] = lambda: None
         """Called once, at the end."""
         self._previous: Credentials | None = None
-        self._tie_breaker = secrets.token_bytes(8)
         self._wire = wire
         self._links: set[OverTcp] = set()
         self._probes: dict[Address, Probe] = {}
@@ -252,6 +254,11 @@ class Peer:
         user = f"{held.remote_ufrag}:{held.ufrag}"
         request = stun.request(probe.transaction, user, self._tie_breaker, held.remote_password.encode())
         self._wire.sendto(request, address)
+
+    @functools.cached_property
+    def _tie_breaker(self) -> bytes:
+        """The same in each of our checks (RFC 8445 section 7.1.3)."""
+        return secrets.token_bytes(8)
 
     def confirmed(self, address: Address, reply: stun.Reply) -> bool:
         """Move to `address` if the reply is the peer's, to what we asked there; else False."""

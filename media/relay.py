@@ -8,7 +8,6 @@ about ten milliseconds by a fan-out.
 
 import asyncio
 import functools
-import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
@@ -329,7 +328,7 @@ class Relay:
             addresses=self.config.addresses,
             port=self.udp_port,
             tcp_port=self.tcp_port,
-            session=secrets.randbits(62),
+            session=int(peer.credentials.ufrag, 16),
         )
 
     def _keep(

@@ -17,13 +17,13 @@ FRAGMENT_TYPE = "application/trickle-ice-sdpfrag"
 
 def relay_of(request: Request) -> Relay:
     """The relay of the lifespan state."""
-    relay: Relay = request.state.relay
+    relay: Relay = request.scope["state"]["relay"]  # for each join: Starlette's `request.state` is two objects more
     return relay
 
 
 def gate_of(request: Request) -> MediaGate:
     """The gate of the lifespan state."""
-    gate: MediaGate = request.state.media_gate
+    gate: MediaGate = request.scope["state"]["media_gate"]
     return gate
 
 

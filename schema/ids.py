@@ -3,7 +3,7 @@
 Owns: the prefixes. Show and variant ids may also be slugs chosen by the merchant.
 """
 
-import secrets
+import os
 import struct
 import time
 from typing import Annotated, NewType
@@ -52,4 +52,4 @@ def ulid_of(sixteen: bytes) -> str:
 
 def new_id(prefix: str) -> str:
     """A fresh id such as `hold_01k...`; unguessable in its last 80 bits."""
-    return f"{prefix}_{ulid(time.time_ns() // 1_000_000, secrets.randbits(80))}"
+    return f"{prefix}_{ulid(time.time_ns() // 1_000_000, int.from_bytes(os.urandom(10)))}"

@@ -122,6 +122,41 @@ async def test_a_body_that_does_not_come_to_its_end_is_refused_in_time(monkeypat
     assert api.BODY_DEADLINE_S < 60
 
 
+async def test_a_body_is_read_whole_whether_it_waits_before_any_of_its_parts_or_before_none():
+    for waits in ((0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 1)):
+        parts = list(zip(waits, (b"a", b"b", b"c"), (True, True, False), strict=True))
+
+        async def come(parts=parts):
+            wait, body, more = parts.pop(0)
+            if wait:
+                async with asyncio.timeout(10):
+                    came = asyncio.get_running_loop().create_future()
+                    asyncio.get_running_loop().call_soon(came.set_result, None)
+                    await came
+            return {"type": "http.request", "body": body, "more_body": more}
+
+        assert await api.read_body(Request({"type": "http", "method": "POST", "headers": []}, come)) == b"abc"
+
+
+async def test_who_gives_up_while_a_body_is_read_is_heard():
+    waiting, ended = asyncio.Event(), []
+
+    async def never():
+        try:
+            waiting.set()
+            await asyncio.get_running_loop().create_future()
+        finally:
+            ended.append(True)
+
+    reading = asyncio.create_task(api.read_body(Request({"type": "http", "method": "POST", "headers": []}, never)))
+    async with asyncio.timeout(10):
+        await waiting.wait()
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+    assert ended == [True]
+
+
 async def test_a_token_for_one_show_reaches_no_operation_on_all_of_them():
     called = []
 

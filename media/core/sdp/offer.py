@@ -12,7 +12,7 @@ from typing import Final
 from msgspec import Struct
 
 from media.core.formats import CLOCK_HZ, Codec, Kind
-from media.core.sdp.lines import TOKEN, Attributes, Block, blocks, number, text
+from media.core.sdp.lines import TOKEN, Attributes, Block, blocks, form, number, text
 from schema.errors import BadRequest
 
 MAX_RIDS: Final = 8
@@ -36,8 +36,8 @@ _WANTED: Final = {
 _NO_MEDIA: Final = frozenset({"rtx", "red", "ulpfec", "flexfec-03", "telephone-event", "cn"})
 _NAME_CHARACTERS, _MOST_NAMES = 20, 12
 _REMEMBERED: Final = 64
-"""Sections, of `_REMEMBERED_CHARACTERS` at most; a browser's have three thousand."""
-_REMEMBERED_CHARACTERS: Final = 8192
+"""Offers, and sections by themselves, of `_REMEMBERED_CHARACTERS` at most; a browser's offer has seven thousand."""
+_REMEMBERED_CHARACTERS: Final = 16_384
 _DIRECTIONS: Final = ("sendrecv", "sendonly", "recvonly", "inactive")
 
 
@@ -103,9 +103,34 @@ class _Described(Struct, frozen=True, kw_only=True):
     setup: str | None
 
 
+class _Form(Struct, frozen=True, kw_only=True):
+    """What the offers of one browser have in common, and where in each stands what is its own."""
+
+    sections: tuple[Section, ...]
+    setup: str
+    ufrag: str | None
+    """Its number among the offer's own values; likewise the next two."""
+    password: str | None
+    fingerprint: str | None
+
+
 def parse_offer(body: bytes) -> Offer:
     """The offer in a request's body. Raises BadRequest, saying what is wrong."""
-    session, found = blocks(text(body))
+    whole, own = form(text(body))
+    found = (_understand if len(whole) <= _REMEMBERED_CHARACTERS else _understand.__wrapped__)(whole)
+    return Offer(
+        ufrag=_required(own, found.ufrag, "ice-ufrag"),
+        password=_required(own, found.password, "ice-pwd"),
+        fingerprint=_fingerprint(own, found.fingerprint),
+        setup=found.setup,
+        sections=found.sections,
+    )
+
+
+@functools.lru_cache(_REMEMBERED)
+def _understand(whole: str) -> _Form:
+    """Of two hundred lines all but a handful are a browser's, and its viewers are many."""
+    session, found = blocks(whole)
     direction = tuple(name for name in _DIRECTIONS if f"\na={name}\n" in session.body + "\n")
     described = [_describe(block, direction, index) for index, block in enumerate(found)]
     sections = tuple(one.section for one in described)
@@ -113,12 +138,12 @@ def parse_offer(body: bytes) -> Offer:
         raise BadRequest("SDP: two sections share one mid")
     whose = [at for at, one in enumerate(described) if one.carries] or range(len(found))
     own = [found[at].own for at in whose] + [session.own]
-    return Offer(
-        ufrag=_required(own, "ice-ufrag"),
-        password=_required(own, "ice-pwd"),
-        fingerprint=_fingerprint(own),
-        setup=_setup([described[at].setup for at in whose], session),
+    return _Form(
         sections=sections,
+        setup=_setup([described[at].setup for at in whose], session),
+        ufrag=_first(own, "ice-ufrag"),
+        password=_first(own, "ice-pwd"),
+        fingerprint=_first(own, "fingerprint"),
     )
 
 
@@ -253,18 +278,21 @@ def _rids(block: Attributes) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _required(own: Sequence[Mapping[str, str]], name: str) -> str:
-    value = next((held[name] for held in own if name in held), None)
-    if value is None or not TOKEN.match(value):
+def _first(own: Sequence[Mapping[str, str]], name: str) -> str | None:
+    return next((held[name] for held in own if name in held), None)
+
+
+def _required(own: Sequence[str], at: str | None, name: str) -> str:
+    value = own[int(at)].strip() if at else ""
+    if not TOKEN.match(value):
         raise BadRequest(f"SDP: no usable a={name}")
     return value
 
 
-def _fingerprint(own: Sequence[Mapping[str, str]]) -> Fingerprint:
-    value = next((held["fingerprint"] for held in own if "fingerprint" in held), None)
-    if value is None:
+def _fingerprint(own: Sequence[str], at: str | None) -> Fingerprint:
+    if at is None:
         raise BadRequest("SDP: no a=fingerprint")
-    match = _FINGERPRINT.match(" ".join(value.split()))
+    match = _FINGERPRINT.match(" ".join(own[int(at)].split()) if at else "")
     if match is None:
         raise BadRequest("SDP: a=fingerprint must be sha-256, sha-384 or sha-512 and its bytes")
     return Fingerprint(match[1].lower(), match[2].upper())

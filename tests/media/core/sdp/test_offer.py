@@ -140,3 +140,13 @@ def test_a_short_mangled_offer_is_refused(sample, cuts, data):
 def test_any_text_is_refused(data):
     with pytest.raises(BadRequest):
         sdp.parse_offer(data)
+
+
+def test_each_offer_of_one_browser_keeps_what_is_its_own(sample):
+    text = sample.text(sample.AUDIO, sample.VIDEO)
+    first = sdp.parse_offer(text.encode())
+    other = text.replace("theirs", "another").replace("secret", "hidden").replace(sample.PRINT, sample.PRINT[::-1])
+    second = sdp.parse_offer(other.encode())
+    assert (first.ufrag, first.password, first.fingerprint.value) == ("theirs", "secret", sample.PRINT)
+    assert (second.ufrag, second.password, second.fingerprint.value) == ("another", "hidden", sample.PRINT[::-1])
+    assert second.sections is first.sections, "the browser's part was read once"
