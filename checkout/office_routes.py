@@ -42,6 +42,7 @@ LIST = Operation(
     summary="What was tapped at a wrong price: open holds, and orders with something to give back; the oldest first.",
     answers={200: AffectedPage},
     role=Role.OPERATOR,
+    for_analysts=True,
     query={
         "variant": "Which variant.",
         "amount": "The wrong price of one unit, in minor units.",
@@ -95,6 +96,7 @@ EXPORT = Operation(
     summary="A show's orders as CSV, a line an item, the oldest first; `paid` and `refunded` add up to the totals.",
     answers={200: None},
     role=Role.OPERATOR,
+    for_analysts=True,
     errors=(NotFound, Conflict, Unavailable),
     tag="checkout",
     media_type="text/csv",

@@ -64,6 +64,7 @@ OPERATIONS: list[tuple[Operation, Callable[[Call[Any]], Awaitable[Answer]]]] = [
             summary="Who waits in a show, the head of each product's line first.",
             answers={200: WaitlistPage},
             role=Role.OPERATOR,
+            for_analysts=True,
             query=PAGING,
             errors=(Invalid, Unavailable),
             tag="checkout",

@@ -82,7 +82,7 @@ def token(
     data_dir: DataDir = None,
     config: ConfigFile = None,
 ) -> int:
-    """Print a token for a host, an operator or a viewer."""
+    """Print a token for a host, an operator, an admin or any other role."""
 
     async def issue(settings: Settings) -> int:
         from live.auth import issue_token

@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 
 from checkout.desk import Desk
 from live.auth import Tokens
+from live.cuts import Cuts
 from live.limits import Limiter
 from live.marks import Marks
 from live.recent_shows import RecentShows
@@ -248,29 +249,31 @@ class DeskBook:
 class Gate:
     """media's `MediaGate`: the same tokens as everywhere; a viewer's joins are limited."""
 
-    def __init__(self, tokens: Tokens, shows: RecentShows, limiter: Limiter, chat: ChatService) -> None:
+    def __init__(self, tokens: Tokens, shows: RecentShows, limiter: Limiter, chat: ChatService, cuts: Cuts) -> None:
         self._tokens = tokens
         self._shows = shows
         self._limiter = limiter
         self._chat = chat
+        self._cuts = cuts
 
     async def publisher(self, token: str | None, show: str) -> Principal:
         """The host behind a token. Raises Unauthenticated, Forbidden or NotFound."""
         return await self._admit(token, ShowId(show), Role.HOST)
 
     async def subscriber(self, token: str | None, show: str, *, joining: bool) -> Principal:
-        """The viewer behind a token. Raises Unauthenticated, Forbidden, Banned, NotFound or RateLimited."""
-        principal = await self._admit(token, ShowId(show), Role.VIEWER)
+        """The viewer behind a token. Raises Unauthenticated, Forbidden, Banned, NotFound, VideoStopped, RateLimited."""
+        principal = await self._admit(token, ShowId(show), Role.VIEWER, Role.ANALYST)
         if joining:
             await self._chat.admit(principal, ShowId(show))
+            self._cuts.check(ShowId(show))  # costs none of the viewer's joins: the next one is to succeed at once
             await self._limiter.check("whep", principal.account_id)
         return principal
 
-    async def _admit(self, token: str | None, show: ShowId, needed: Role) -> Principal:
+    async def _admit(self, token: str | None, show: ShowId, needed: Role, *others: Role) -> Principal:
         if not token:
             raise Unauthenticated(headers={"WWW-Authenticate": "Bearer"})
         principal = self._tokens.verify(token)
-        if not principal.role.covers(needed):
+        if not any(principal.role.covers(role) for role in (needed, *others)):
             raise Forbidden(f"This needs the role {needed}; the token's is {principal.role}")
         if principal.show_id not in {None, show}:
             raise Forbidden("The token is for another show")

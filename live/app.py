@@ -32,6 +32,7 @@ from live import (
     offer_routes,
     rehearsal_routes,
     routes,
+    staff_routes,
     stockroom_routes,
     thumbnail,
 )
@@ -107,6 +108,7 @@ def api_routes() -> list[BaseRoute]:
         *checkout.open_books_routes.routes,
         *stockroom_routes.routes,
         *rehearsal_routes.routes,
+        *staff_routes.routes,
         *health.routes,
         *metrics.routes,
         *thumbnail.routes,

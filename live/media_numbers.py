@@ -33,6 +33,7 @@ GET_SHOW_MEDIA = Operation(
     path="/api/v1/shows/{show}/media",
     summary="How a show's video fares: bitrates, layers, loss, delay and freezes now, and the last ten minutes.",
     role=Role.HOST,
+    for_analysts=True,
     answers={200: ShowMedia},
     errors=(NotFound,),
     tag="media",
@@ -59,6 +60,7 @@ LIST_MEDIA_SESSIONS = Operation(
     path="/api/v1/shows/{show}/media/sessions",
     summary="The WHIP and WHEP sessions of a show; with `order=worst` the viewers who fare worst, without a next page.",
     role=Role.OPERATOR,
+    for_analysts=True,
     answers={200: SessionMediaPage},
     query={
         "cursor": "next_cursor of the page before",

@@ -101,6 +101,10 @@ class Moderation:
             raise NotFound(f"There is no show {show}") from None
         self._room.rules_changed(show)
 
+    def changed(self, show: ShowId) -> None:
+        """The chat of a show was paused, or goes on: the next message meets that."""
+        self._room.rules_changed(show)
+
     # -- the message on top -------------------------------------------------------------------------------------
 
     async def pinned(self, show: ShowId) -> Chat | None:

@@ -115,6 +115,7 @@ LIST_COUPONS = Operation(
     path="/api/v1/shows/{show}/coupons",
     summary="A show's coupons with how often each was used, the newest first.",
     role=Role.HOST,
+    for_analysts=True,
     answers={200: CouponPage},
     errors=(Unavailable,),
     tag="checkout",

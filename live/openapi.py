@@ -87,7 +87,8 @@ def _operation(operation: Operation, refs: dict[type, Json]) -> Json:
     }
     if operation.role is not None:
         document["security"] = [{"bearer": []}]
-        document["description"] = f"Needs a token of the role {operation.role} or above."
+        also = ", or of an analyst" if operation.for_analysts else ""
+        document["description"] = f"Needs a token of the role {operation.role} or above{also}."
     else:
         document["security"] = []
     if operation.body is not None:

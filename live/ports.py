@@ -76,6 +76,13 @@ class StockBook(Protocol):
         """Take new holds, or refuse them; what is promised stays promised."""
 
 
+class VideoTap(Protocol):
+    """What lets a show's video through."""
+
+    def set_video(self, show: ShowId, *, open: bool, reason: str) -> None:  # noqa: A002 - the word of the interface
+        """Let it through, or not; the reason is for everybody to read."""
+
+
 class Presence(Protocol):
     """What media knows of a host."""
 

@@ -14,7 +14,7 @@ from live.batch import Batch
 from live.ports import Limiter, Room
 from live.queries import sql
 from live.turns import Pool
-from realtime.core.chat import clean, may_be_said, may_speak
+from realtime.core.chat import clean, is_open_to, may_be_said, may_speak
 from schema.audience import QUESTION_MAX_CHARS, Question, QuestionPage, QuestionShown, QuestionState
 from schema.errors import Conflict, Invalid, NotFound
 from schema.ids import AccountId, QuestionId, ShowId, new_id
@@ -38,12 +38,14 @@ class Questions:
     async def ask(self, who: Principal, show: ShowId, text: str) -> Question:
         """Ask the host.
 
-        Raises NotFound, Invalid, Muted, Banned, MessageBlocked, LinksNotAllowed, RateLimited, Conflict (too many open).
+        Raises NotFound, Invalid, ChatClosed, Muted, Banned, MessageBlocked, LinksNotAllowed, RateLimited, Conflict (too
+        many open).
         """
         asked = " ".join(clean(text).split())
         if len(asked) > QUESTION_MAX_CHARS:
             raise Invalid(f"A question may have {QUESTION_MAX_CHARS} characters", pointer="/text")
         rules, now_ms = await self._room.rules(show), time.time_ns() // 1_000_000
+        is_open_to(who.role, rules)
         ruling = rules.ruling(who.account_id, who.role, now_ms)
         may_speak(ruling, now_ms)
         may_be_said(asked, who.role, rules)

@@ -3,11 +3,14 @@
 Owns: what each takes and answers. A handler decodes, calls its service, encodes; nothing is decided here.
 """
 
+import time
+from collections.abc import AsyncIterator
 from typing import Any, TypedDict
 
 from starlette.routing import BaseRoute
 
 from live.catalog import Catalog
+from live.core.calendar import calendar
 from live.etags import etag_of, unchanged, versions_asked
 from live.flights import Flights
 from live.guests import Guests
@@ -35,6 +38,7 @@ from schema.people import Guest, GuestRequest, Role, Ticket
 from schema.show import (
     AllocationRequest,
     ChatSettingsRequest,
+    ChatSwitch,
     Item,
     Pin,
     PinRequest,
@@ -43,11 +47,13 @@ from schema.show import (
     ProductPage,
     ProductRequest,
     RestockRequest,
+    RunRequest,
     SalesRequest,
     Show,
     ShowPage,
     ShowRequest,
     StateRequest,
+    VideoSwitch,
 )
 
 
@@ -137,6 +143,42 @@ async def get_show(call: Call[None]) -> Answer:
     return answer
 
 
+GET_CALENDAR = Operation(
+    name="getCalendar",
+    method="GET",
+    path="/api/v1/shows/{show}/calendar",
+    summary="The show as an event for calendars (iCalendar), with a reminder ten minutes before.",
+    answers={200: None},
+    errors=(NotFound,),
+    media_type="text/calendar",
+)
+
+
+async def get_calendar(call: Call[None]) -> Answer:
+    """GET /api/v1/shows/{show}/calendar."""
+    recent: RecentShows = call.request.state.recent
+    row = await recent.row(_show(call))
+    url = str(call.request.base_url.replace(path=f"/watch/{row.show_id}"))
+    text = calendar(
+        uid=f"{row.show_id}@{call.request.base_url.hostname}",
+        title=row.title,
+        description=row.description,
+        url=url,
+        starts_at_ms=row.starts_at_ms,
+        now_ms=time.time_ns() // 1_000_000,
+    )
+    headers = {
+        "Content-Type": "text/calendar; charset=utf-8",
+        "Content-Disposition": f'attachment; filename="{row.show_id}.ics"',
+        "Cache-Control": "no-cache",
+    }
+    return Answer(stream=_once(text), headers=headers)
+
+
+async def _once(text: str) -> AsyncIterator[bytes]:
+    yield text.encode()
+
+
 SET_STATE = Operation(
     name="setShowState",
     method="PUT",
@@ -179,6 +221,73 @@ async def set_sales(call: Call[SalesRequest]) -> Answer:
     show = await shows.set_sales(_show(call), open=call.body.open, versions=versions)
     call.note.after = {"open": show.sales_open}
     return _tagged(show)
+
+
+SWITCH_CHAT = Operation(
+    name="switchChat",
+    method="PUT",
+    path="/api/v1/shows/{show}/chat",
+    summary="The kill switch for the chat: closed refuses what viewers say and ask; the staff may go on. "
+    "Slow mode and sanctions stay. If-Match is honoured.",
+    role=Role.OPERATOR,
+    body=ChatSwitch,
+    answers={200: Show},
+    errors=(*_BODY, NotFound, PreconditionFailed),
+    tag="chat",
+)
+
+
+async def switch_chat(call: Call[ChatSwitch]) -> Answer:
+    """PUT /api/v1/shows/{show}/chat."""
+    shows: ShowService = call.request.state.shows
+    versions = versions_asked(call.request.headers)
+    call.note.before = ChatSwitch(open=(await shows.row(_show(call))).chat_open)
+    show = await shows.set_chat(_show(call), open=call.body.open, versions=versions)
+    call.request.state.moderation.changed(show.show_id)
+    call.note.after = ChatSwitch(open=show.chat_open)
+    return _tagged(show)
+
+
+SWITCH_VIDEO = Operation(
+    name="switchVideo",
+    method="PUT",
+    path="/api/v1/shows/{show}/video",
+    summary="The kill switch for the video: closed forwards none of it to anybody and lets nobody join; viewers read "
+    "the reason. Those who watched stay, and have it again at once. If-Match is honoured.",
+    role=Role.OPERATOR,
+    body=VideoSwitch,
+    answers={200: Show},
+    errors=(*_BODY, NotFound, PreconditionFailed),
+)
+
+
+async def switch_video(call: Call[VideoSwitch]) -> Answer:
+    """PUT /api/v1/shows/{show}/video."""
+    shows: ShowService = call.request.state.shows
+    versions = versions_asked(call.request.headers)
+    call.note.before = (await shows.row(_show(call))).video
+    show = await shows.set_video(_show(call), call.body, versions)
+    call.note.after = show.video
+    return _tagged(show)
+
+
+SET_RUN = Operation(
+    name="setRun",
+    method="PUT",
+    path="/api/v1/shows/{show}/run",
+    summary="The run of the show: in which order the host means to show its items and bundles. If-Match is honoured.",
+    role=Role.HOST,
+    body=RunRequest,
+    answers={200: Show},
+    errors=(*_BODY, NotFound, PreconditionFailed),
+)
+
+
+async def set_run(call: Call[RunRequest]) -> Answer:
+    """PUT /api/v1/shows/{show}/run."""
+    shows: ShowService = call.request.state.shows
+    versions = versions_asked(call.request.headers)
+    return _tagged(await shows.set_run(_show(call), call.body.variant_ids, versions))
 
 
 SET_CHAT = Operation(
@@ -233,6 +342,7 @@ ISSUE_TICKET = Operation(
     path="/api/v1/shows/{show}/tickets",
     summary="A ticket that opens one socket, once, within 30 s.",
     role=Role.VIEWER,
+    for_analysts=True,
     answers={201: Ticket},
     errors=(Banned, NotFound, RateLimited, Unavailable),
     tag="people",
@@ -361,6 +471,7 @@ LIST_PRODUCTS = Operation(
     path="/api/v1/products",
     summary="The catalogue, by product id.",
     role=Role.OPERATOR,
+    for_analysts=True,
     answers={200: ProductPage},
     query=_PAGE,
     errors=(Invalid,),
@@ -399,8 +510,12 @@ routes: list[BaseRoute] = [
     route(LIST_SHOWS, list_shows),
     route(CREATE_SHOW, create_show),
     route(GET_SHOW, get_show),
+    route(GET_CALENDAR, get_calendar),
     route(SET_STATE, set_state),
     route(SET_SALES, set_sales),
+    route(SET_RUN, set_run),
+    route(SWITCH_CHAT, switch_chat),
+    route(SWITCH_VIDEO, switch_video),
     route(SET_CHAT, set_chat),
     route(JOIN_AS_GUEST, join_as_guest),
     route(ISSUE_TICKET, issue_ticket),

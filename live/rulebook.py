@@ -90,6 +90,7 @@ class Rulebook:
                 raise NotFound(f"There is no show {show_id}")
             found = await pg.fetch(sql("sanctions_now"), show_id, time.time_ns() // 1_000_000, SANCTIONS_MAX)
         return Rules(
+            is_open=row["chat_open"],
             slow_mode_ms=row["slow_mode_ms"],
             links_from=Role(row["links_from"] or _USUAL.links_from),
             languages=tuple(_USUAL.languages if row["languages"] is None else row["languages"]),

@@ -1,4 +1,4 @@
-"""Shows: scheduled, run, paused, ended; and the switch that stops sales.
+"""Shows: scheduled, run, paused, ended; and the switches that stop sales, chat and video.
 
 Owns: the `shows` rows. The table of moves is `live/core/lifecycle.py`'s.
 Invariant: checkout sells exactly while `lifecycle.sells` says so of the stored row; what viewers were told last is
@@ -15,13 +15,13 @@ from live.catalog import Catalog
 from live.core import lifecycle
 from live.offers import Offers
 from live.pins import Pins
-from live.ports import Announcer, Presence, StockBook
+from live.ports import Announcer, Presence, StockBook, VideoTap
 from live.queries import sql
 from live.turns import Connection, Pool, Turns
-from schema.errors import Conflict, NotFound, PreconditionFailed
-from schema.ids import ShowId, new_id
+from schema.errors import Conflict, Invalid, NotFound, PreconditionFailed
+from schema.ids import ShowId, VariantId, new_id
 from schema.pages import to_cursor
-from schema.show import Pin, Show, ShowPage, ShowRequest, ShowState, ShowSummary
+from schema.show import Pin, Show, ShowPage, ShowRequest, ShowState, ShowSummary, VideoSwitch
 from schema.wire import Event, SalesChanged, ShowChanged
 
 log = structlog.get_logger()
@@ -45,6 +45,10 @@ class ShowRow(Struct, frozen=True, kw_only=True):
     currency: str
     slow_mode_ms: int
     sales_open: bool
+    chat_open: bool = True
+    video_open: bool = True
+    video_reason: str = ""
+    run: tuple[VariantId, ...] = ()
     version: int
     rehearsal_of: ShowId | None = None
 
@@ -57,7 +61,13 @@ class ShowRow(Struct, frozen=True, kw_only=True):
     @property
     def shown(self) -> dict[str, object]:
         """The state keys every viewer holds."""
-        return {"show": self.state, "sales": self.sales_open, "slow": self.slow_mode_ms}
+        told: dict[str, object] = {"show": self.state, "sales": self.sales_open, "slow": self.slow_mode_ms}
+        return told | {"chat": self.chat_open, "video": self.video, "run": self.run}
+
+    @property
+    def video(self) -> VideoSwitch:
+        """The switch for its video."""
+        return VideoSwitch(open=self.video_open, reason=self.video_reason)
 
 
 class ShowService:
@@ -73,6 +83,7 @@ class ShowService:
         bundles: BundleBook,
         offers: Offers,
         stock: StockBook,
+        video: VideoTap,
         presence: Presence,
         announcer: Announcer,
     ) -> None:
@@ -82,6 +93,7 @@ class ShowService:
         self._pins = pins
         self._bundles, self._offers = bundles, offers
         self._stock = stock
+        self._video = video
         self._presence = presence
         self._announcer = announcer
 
@@ -140,6 +152,30 @@ class ShowService:
             after = msgspec.structs.replace(row, sales_open=open)
             return await self._write(pg, row, after, SalesChanged(open=open))
 
+    async def set_chat(self, show: ShowId, *, open: bool, versions: frozenset[int] | None = None) -> Show:  # noqa: A002
+        """Pause the chat, or let it go on. Raises NotFound, PreconditionFailed."""
+        async with self._turns.of(show) as pg:
+            row = await self._read(pg, show, versions)
+            return await self._write(pg, row, msgspec.structs.replace(row, chat_open=open))
+
+    async def set_video(self, show: ShowId, asked: VideoSwitch, versions: frozenset[int] | None = None) -> Show:
+        """Stop the video, or let it go on. Raises NotFound, PreconditionFailed."""
+        reason = "" if asked.open else asked.reason.strip()
+        async with self._turns.of(show) as pg:
+            row = await self._read(pg, show, versions)
+            after = msgspec.structs.replace(row, video_open=asked.open, video_reason=reason)
+            return await self._write(pg, row, after)
+
+    async def set_run(self, show: ShowId, run: list[VariantId], versions: frozenset[int] | None = None) -> Show:
+        """In which order things will be shown. Raises NotFound, Invalid (none of this show's), PreconditionFailed."""
+        items, bundles = await self._catalog.items(show), await self._bundles.of(show)
+        known = {one.variant_id for one in items} | {one.bundle_id for one in bundles}
+        if len(set(run)) < len(run) or not known.issuperset(run):
+            raise Invalid("Each must be an item or a bundle of this show, once", pointer="/variant_ids")
+        async with self._turns.of(show) as pg:
+            row = await self._read(pg, show, versions)
+            return await self._write(pg, row, msgspec.structs.replace(row, run=tuple(run)))
+
     async def set_slow_mode(self, show: ShowId, slow_mode_ms: int, versions: frozenset[int] | None = None) -> Show:
         """The least time between two messages of one account. Raises NotFound, PreconditionFailed."""
         async with self._turns.of(show) as pg:
@@ -155,13 +191,14 @@ class ShowService:
     async def _write(self, pg: Connection, before: ShowRow, after: ShowRow, *events: Event) -> Show:
         """Store, then tell: checkout first (it decides about money), the viewers after."""
         if after != before:
-            version = await pg.fetchval(
-                sql("show_set"), after.show_id, before.version, after.state, after.sales_open, after.slow_mode_ms
-            )
+            switches = (after.sales_open, after.slow_mode_ms, after.chat_open, after.video_open, after.video_reason)
+            values = (after.show_id, before.version, after.state, *switches, after.run)
+            version = await pg.fetchval(sql("show_set"), *values)
             # Pins and prices raise the version under the same turn, so nobody can have come between.
             assert version is not None, "the show's turn was not held"
             after = msgspec.structs.replace(after, version=version)
         # Said again even if nothing changed: asking twice mends what a crash left half done.
+        self._video.set_video(after.show_id, open=after.video_open, reason=after.video_reason)
         await self.settle_sales(after)
         self._announcer.state(after.show_id, after.shown)
         if after != before:
@@ -186,6 +223,9 @@ class ShowService:
             starts_at_ms=row.starts_at_ms,
             currency=row.currency,
             sales_open=row.sales_open,
+            chat_open=row.chat_open,
+            video=row.video,
+            run=list(row.run),
             host_present=self._presence.host_present(row.show_id),
             slow_mode_ms=row.slow_mode_ms,
             version=row.version,

@@ -75,6 +75,7 @@ GET_LOW = Operation(
     path="/api/v1/shows/{show}/low-stock",
     summary="The low-stock alerts of a show: each item's threshold, and since when it is below.",
     role=Role.HOST,
+    for_analysts=True,
     answers={200: LowStocks},
     errors=(Unavailable,),
     tag="items",

@@ -33,9 +33,10 @@ def anyone_may_watch(recent: RecentShows) -> Callable[[ShowId], Awaitable[bool]]
 
     async def allowed(show: ShowId) -> bool:
         try:
-            return (await recent.row(show)).state is ShowState.LIVE
+            row = await recent.row(show)
         except (ShowfloorError, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
             return False
+        return row.state is ShowState.LIVE and row.video_open
 
     return allowed
 

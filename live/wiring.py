@@ -36,6 +36,7 @@ from live.boards import Boards
 from live.bundles import BundleBook
 from live.catalog import Catalog
 from live.claims import Claims
+from live.cuts import Cuts
 from live.flights import Flights
 from live.guests import Guests
 from live.health import Health
@@ -174,6 +175,7 @@ async def open_services(
     links = await open_links(stack, settings, hosts, place) if place else None
     presence = links or hosts
     bundles, offers = BundleBook(pool, turns, book, announcer), Offers(pool, catalog, announcer)
+    cuts = Cuts(pool)
     shows = ShowService(
         pool,
         turns,
@@ -182,12 +184,14 @@ async def open_services(
         bundles=bundles,
         offers=offers,
         stock=book,
+        video=cuts,
         presence=presence,
         announcer=announcer,
     )
     recent, reads = RecentShows(shows.row), Flights(shows.get)
     stack.push_async_callback(reads.aclose)
     relay = await stack.enter_async_context(Relay(relay_config(settings, place), links or hosts, links))
+    await cuts.follow(relay.cut)
     hub.on_dismissed.append(relay.end_watching)  # who is banned sees nothing more, either
     republisher = Republisher(pool, turns, shows, announcer, teller)
     await republisher.look()
@@ -208,6 +212,7 @@ async def open_services(
     statistics = Statistics(relay, reports)
     jobs = {
         "republisher": republisher.run(),
+        "cuts": cuts.run(),
         "offers": offers.run(),
         "boards": boards.run(),
         "poll-votes": polls.votes.run(),
@@ -257,7 +262,7 @@ async def open_services(
         boards=boards,
         audience=Audience(reactions, polls, questions),
         relay=relay,
-        media_gate=Gate(tokens, recent, limiter, chat),
+        media_gate=Gate(tokens, recent, limiter, chat, cuts),
         thumbnails=thumbnails,
         statistics=statistics,
         reports=PageReports(reports),

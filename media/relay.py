@@ -95,6 +95,7 @@ class Relay:
         self._sessions: dict[SessionId, Session] = {}
         self._watched_by: dict[AccountId, dict[SessionId, Session]] = {}
         """Each account's sessions as a viewer, the oldest first."""
+        self._cut: frozenset[ShowId] = frozenset()
         self._loud: set[SessionId] = set()
         """Those that sent more reports than are heard; they are told of once."""
         self._joining: dict[SessionId, Session] = {}
@@ -268,6 +269,12 @@ class Relay:
             if session.show_id == show_id:
                 self.end(session)
 
+    def cut(self, shows: frozenset[ShowId]) -> None:
+        """Of these shows nothing goes to anybody, of all others it does; sessions stay, to have it again at once."""
+        self._cut = shows
+        for show in self.shows.values():
+            show.cut(is_cut=show.show_id in shows)
+
     def _open(self, show_id: ShowId, offer: sdp.Offer, spare: int = 0) -> tuple[Show, Peer]:
         if not self._is_open:
             raise GoingAway(retry_after_ms=_RETRY_MS)
@@ -290,6 +297,7 @@ class Relay:
                 size=self.config.history_packets,
                 gop_packets=self.config.gop_packets,
             )
+            show.cut(is_cut=show_id in self._cut)
         return show
 
     def _make_room(self, account_id: AccountId) -> None:

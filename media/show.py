@@ -55,6 +55,8 @@ class ShowStats(Struct, frozen=True, kw_only=True):
     keyframes: int
     packets_dropped: int
     """Pending packets given up because the fan-out fell behind."""
+    packets_withheld: int
+    """Those that arrived while the show was cut."""
     plis_up: int
     nacked_up: int
     nacked_down: int
@@ -100,6 +102,8 @@ class Show:
         self.listeners: Audience[Subscriber] = Audience()
         """Those who get sound alone, or wait for their first picture."""
         self.host_present = False
+        self.is_cut = False
+        """True: what arrives goes to nobody."""
         self.quiet_since_ms = 0
         self._egress = egress
         self._listener = listener
@@ -115,7 +119,7 @@ class Show:
         self._unreported: set[Subscriber] = set()
         self._awaiting_sound: set[Subscriber] = set()
         self._media_ms = self._ranked_ms = self._took_over_ms = 0
-        self._packets = self._octets = self._dropped = self._publishers = 0
+        self._packets = self._octets = self._dropped = self._withheld = self._publishers = 0
         self._parted = [0, 0]
         self._upstream = [0, 0]
         self._layer(0)
@@ -172,6 +176,11 @@ class Show:
 
     def ingest(self, stream: Stream, packet: Incoming) -> None:
         """Take a packet of the feed on air."""
+        if self.is_cut:
+            self._withheld += 1
+            self._media_ms = packet.now_ms
+            self._set_present(present=True)
+            return
         layer = self._layer(stream.layer) if stream.kind is Kind.VIDEO else None
         track = layer.track if layer is not None else self.sound
         placed = track.place(
@@ -249,6 +258,25 @@ class Show:
             return round(newest)
         return round(meant)
 
+    def cut(self, *, is_cut: bool) -> None:
+        """Let nothing through to anybody, or everything again: from a keyframe on, as if another host had come."""
+        if is_cut is self.is_cut:
+            return
+        self.is_cut = is_cut
+        self._pending_sound.clear()
+        self._waiting = 0
+        self.sound.begin()
+        for layer in self.layers:
+            layer.pending.clear()
+            for subscriber in [*layer.viewers]:  # with what it was still to catch up with
+                self._wish(subscriber, layer)
+                subscriber.leave()
+                self._place(subscriber, None)
+            layer.rest()
+            layer.begin()
+            self._pictures.begin(layer.number)
+            self._ask(layer.number)
+
     # The subscribers' side
 
     def joined(self, subscriber: Subscriber) -> None:
@@ -298,7 +326,7 @@ class Show:
             layer.wished[subscriber] = None
 
     def _ask(self, layer: int, *, patiently: bool = False) -> None:
-        if self.feed is not None:
+        if self.feed is not None and not self.is_cut:
             self.feed.want_keyframe(layer, patiently=patiently)
 
     def want_keyframe(self, subscriber: Subscriber) -> None:
@@ -462,6 +490,7 @@ class Show:
             octets_in=self._octets,
             keyframes=sum(layer.keyframes for layer in self.layers),
             packets_dropped=self._dropped,
+            packets_withheld=self._withheld,
             plis_up=self._upstream[0] + (feed.plis if feed else 0),
             nacked_up=self._upstream[1] + (feed.nacks if feed else 0),
             nacked_down=self._parted[0] + sum(subscriber.nacked for subscriber in self.subscribers),

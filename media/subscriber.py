@@ -128,6 +128,8 @@ class Subscriber:
         self._spans: list[Span] = []
         self._first = 0
         self._next: int | None = None
+        self._forgone = 0
+        """What has a lower number was of a layer far too large, and is not sent again."""
         self._reported_to: int | None = None
         """The highest number that its last report was about."""
         self._stage = stage
@@ -252,7 +254,10 @@ class Subscriber:
         move = self._choice.decide(rungs, at, self.bandwidth, sound_bps, now_ms)
         if move is not None:
             self._stage.move(self, move)
-        elif self.wish is None and self.bandwidth.is_steady and self._probe.is_due(now_ms):
+        if self._choice.drains:
+            self._forgone = self._next or 0
+            self._report_on(Kind.VIDEO, now_ms)  # whose answer says that what went before it has come out
+        elif move is None and self.wish is None and self.bandwidth.is_steady and self._probe.is_due(now_ms):
             wanted = self._choice.wanted_bps(rungs, at, self.bandwidth, sound_bps, now_ms)
             if wanted:
                 self._ask(line, now_ms)
@@ -319,11 +324,16 @@ class Subscriber:
         packets = packets if packets < 1 << 31 else 0  # it came late, behind a newer one
         if packets or self._reported_to is None:
             self._reported_to = block.highest
+        ago_ms = rtcp.answers_of_ms_ago(block, ntp(now_ms))
+        if ago_ms is not None:
+            self.bandwidth.drained(now_ms - ago_ms)
         rtt_ms = rtcp.round_trip_ms(block, ntp(now_ms))
         carried = None
         if rtt_ms is not None:
             carried = self._probe.answered(block.last_sr, rtt_ms, self.bandwidth.shortest_ms)
-        if carried is None:
+        if self._choice.forgives(now_ms):
+            self.bandwidth.forgive()
+        elif carried is None:
             self.bandwidth.reported(loss, jitter_ms, rtt_ms, now_ms, packets=packets)
         else:  # what the train did to loss and delay says nothing about what goes without it
             self._carried(carried, loss, now_ms)
@@ -382,7 +392,7 @@ class Subscriber:
         for number in numbers:
             for span in spans:
                 index = nearest(number, span.last)
-                sent = span.sent(index) if span.has(index) else None
+                sent = span.sent(index) if span.has(index) and index >= self._forgone else None
                 if sent is not None and self._may_resend(sent, index, now_ms):
                     self.resent += 1
                     self._stage.resend_of(self, span, sent)

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
-from realtime.core.chat import clean, may_be_said, may_speak, slowed
+from realtime.core.chat import clean, is_open_to, may_be_said, may_speak, slowed
 from realtime.hub import Hub
 from realtime.ports import ChatRules, Claims, Limiter
 from schema.errors import Banned, Forbidden, Invalid, NotFound, RateLimited, Unavailable
@@ -72,7 +72,7 @@ class ChatService:
     async def say(self, principal: Principal, show_id: ShowId, text: str, reply_to: str = "") -> ChatAccepted:
         """Publish a message.
 
-        Raises NotFound (no such show), Invalid (the text), Muted, Banned, MessageBlocked, LinksNotAllowed,
+        Raises NotFound (no such show), Invalid (the text), ChatClosed, Muted, Banned, MessageBlocked, LinksNotAllowed,
         RateLimited, Unavailable.
         """
         async with self._turn(principal.role):
@@ -83,6 +83,7 @@ class ChatService:
         await self._find(show_id)
         await self._limiter.check("chat", principal.account_id)
         rules, now_ms = await self._rules.rules(show_id), _now_ms()
+        is_open_to(principal.role, rules)
         ruling = rules.ruling(principal.account_id, principal.role, now_ms)
         may_speak(ruling, now_ms)
         may_be_said(said, principal.role, rules)

@@ -12,9 +12,9 @@ import structlog
 
 from realtime.ports import Audience, Reports, Talk
 from realtime.tasks import Tasks
-from schema.errors import BadRequest, Invalid, RateLimited, ShowfloorError, Unavailable
+from schema.errors import BadRequest, Forbidden, Invalid, RateLimited, ShowfloorError, Unavailable
 from schema.ids import PollId, QuestionId, ShowId
-from schema.people import Principal
+from schema.people import Principal, Role
 from schema.wire import AnyCommand, Ask, Ping, React, Reply, Say, Vote, Want, Watched, WireError
 
 if TYPE_CHECKING:
@@ -81,6 +81,8 @@ class Commands:
         return _encode(Reply(re=command.ref, ok=ok), binary=binary)
 
     async def _obey(self, command: AnyCommand, principal: Principal, show: ShowId) -> dict[str, Any]:
+        if principal.role is Role.ANALYST and not isinstance(command, Ping | Watched):
+            raise Forbidden("An analyst reads, and changes nothing")
         if isinstance(command, Say):
             accepted = await self._talk.say(principal, show, command.text, command.reply_to)
             return {"offset": accepted.offset, "id": accepted.id}

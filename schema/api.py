@@ -103,6 +103,8 @@ class Operation(Struct, frozen=True, kw_only=True):
     """Of its answers; another one has no struct."""
     of_others: bool = False
     """True: the staff may do to anybody's what a viewer may do to their own. Then it is audited."""
+    for_analysts: bool = False
+    """True: an analyst may as well, besides `role` and above; it changes nothing."""
 
     @property
     def audited(self) -> bool:
@@ -131,7 +133,7 @@ def route(operation: Operation, handler: Callable[[Call[Any]], Awaitable[Answer]
     """A Starlette route for `operation`. `route.operation` leads back to the record, for the OpenAPI document."""
 
     async def endpoint(request: Request) -> Response:
-        principal = admit(request, operation.role)
+        principal = admit(request, operation.role, for_analysts=operation.for_analysts)
         if operation.of_all_shows and principal is not None and principal.show_id is not None:
             raise Forbidden("The token is for one show; this needs one for all shows")
         key = request.headers.get("idempotency-key", "")
@@ -151,7 +153,7 @@ def route(operation: Operation, handler: Callable[[Call[Any]], Awaitable[Answer]
     return made
 
 
-def admit(request: Request, needed: Role | None) -> Principal | None:
+def admit(request: Request, needed: Role | None, *, for_analysts: bool = False) -> Principal | None:
     """The principal behind the request, put into the scope by the authentication middleware.
 
     Raises Unauthenticated without one where `needed` asks for it, Forbidden where the role or the show differ.
@@ -161,7 +163,7 @@ def admit(request: Request, needed: Role | None) -> Principal | None:
         return principal
     if principal is None:
         raise Unauthenticated(headers={"WWW-Authenticate": "Bearer"})
-    if not principal.role.covers(needed):
+    if not (principal.role.covers(needed) or (for_analysts and principal.role is Role.ANALYST)):
         raise Forbidden(f"This needs the role {needed}; the token's is {principal.role}")
     show = request.path_params.get("show")
     if show is not None and principal.show_id is not None and principal.show_id != show:

@@ -121,6 +121,16 @@ class SalesClosed(ShowfloorError):
     title = "Sales are closed"
 
 
+class ChatClosed(ShowfloorError):
+    code, status, close_code = "chat_closed", 409, 4534
+    title = "The chat of this show is paused"
+
+
+class VideoStopped(ShowfloorError):
+    code, status, close_code = "video_stopped", 409, 4535
+    title = "The video of this show is stopped"
+
+
 class HoldLapsed(ShowfloorError):
     code, status, close_code = "hold_lapsed", 409, 4511
     title = "The hold has lapsed"

@@ -59,6 +59,14 @@ class Item(Struct, frozen=True, kw_only=True):
     """Running now; `price` is its price while some of it is left."""
 
 
+class VideoSwitch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The kill switch for the video: false lets nothing of it reach anybody, and viewers read why."""
+
+    open: bool
+    reason: Annotated[str, Meta(max_length=200)] = ""
+    """For everybody to read; may be empty."""
+
+
 class Show(Struct, frozen=True, kw_only=True):
     """A show as everybody may see it."""
 
@@ -69,6 +77,9 @@ class Show(Struct, frozen=True, kw_only=True):
     starts_at_ms: int
     currency: Currency
     sales_open: bool
+    chat_open: bool = True
+    """False: the chat is paused, for all but the staff."""
+    video: VideoSwitch = VideoSwitch(open=True)
     host_present: bool
     slow_mode_ms: int
     version: int
@@ -78,6 +89,8 @@ class Show(Struct, frozen=True, kw_only=True):
     items: list[Item]
     bundles: list[Bundle] = []
     coupon: PinnedCoupon | None = None
+    run: list[VariantId] = []
+    """In which order the host means to show items and bundles; what is not named comes after, by its position."""
     rehearsal_of: ShowId | None = None
     """The show that this one rehearses: nothing is really sold here."""
 
@@ -164,6 +177,18 @@ class SalesRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """The kill switch for sales: false refuses new holds, and touches nothing already promised."""
 
     open: bool
+
+
+class ChatSwitch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The kill switch for the chat: false refuses what viewers say; slow mode and sanctions stay as they are."""
+
+    open: bool
+
+
+class RunRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The run of a show: in which order the host means to show things. Numbers that the chat buys by stay."""
+
+    variant_ids: Annotated[list[VariantId], Meta(max_length=400)]
 
 
 class ChatSettingsRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -9,10 +9,12 @@ Three lanes. *Must* and *chat* events carry an offset `o`, one sequence for both
 *State* (`st`) is the last value of a key and has none.
 
 State keys: `stock.<variant>` (a `Stock`), `low.<variant>` (since when its stock is low, in ms, or null), `viewers`
-(int), `show` (a `ShowState`), `sales` (bool), `host` (bool: video is arriving), `slow` (slow mode in ms),
+(int), `show` (a `ShowState`), `sales` (bool), `chat` (bool: viewers may write), `video` (a `VideoSwitch`),
+`host` (bool: video is arriving), `slow` (slow mode in ms),
 `stale` (bool: this server is cut off from the others, so what it says may be old and chat waits),
-`flash.<variant>` (a `FlashPrice`, or null when none runs), `coupon` (the `PinnedCoupon`, or null), `reactions` (how
-many of each kind, over the whole show), `poll` (the newest `Poll`, or null), `questions` (a list of `QuestionShown`)
+`flash.<variant>` (a `FlashPrice`, or null when none runs), `coupon` (the `PinnedCoupon`, or null),
+`run` (what the host shows, in order), `reactions` (how many of each kind, over the whole show),
+`poll` (the newest `Poll`, or null), `questions` (a list of `QuestionShown`)
 and `question_votes` (their votes by id).
 """
 

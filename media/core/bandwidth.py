@@ -53,6 +53,8 @@ class Bandwidth:
         self.jitter_ms = 0.0
         self.congested_ms: int | None = None
         """When congestion was last seen."""
+        self.drained_ms = 0
+        """What was sent until then is under way no more."""
         self._heard_ms = 0
         self._sent: list[tuple[int, int]] = []
         self._sent_before_bps = 0
@@ -147,6 +149,14 @@ class Bandwidth:
         if now_ms - self._shortest_ms > _FORGET_MS:
             self._shortest, self._shortest_ms = [1 << 30, self._shortest[0]], now_ms
         self._shortest[0] = min(self._shortest[0], rtt_ms)
+
+    def forgive(self) -> None:
+        """What did the harm has been left: the losses until now say nothing of what comes."""
+        self.mean_loss, self._lossy, self._queued, self._suspect_ms = 0.0, 0, 0, None
+
+    def drained(self, until_ms: int) -> None:
+        """A sender report of then has come out at the far end."""
+        self.drained_ms = max(self.drained_ms, until_ms)
 
     def proved(self, bps: int) -> None:
         """So much was carried."""

@@ -3,7 +3,9 @@
 Owns: when it last moved, and how long it must wait after a move up that failed. Reads no clock: `now_ms` comes in.
 Invariant: up only to what the estimate clears by `MARGIN` for `HOLD_MS`, and not while barred; down at once with
 congestion, to what fits, and never below the lowest but to nothing (`OFF`: sound alone), which takes congestion twice
-in a row on the lowest.
+in a row on the lowest. Out of a layer that is twice too much it goes by way of nothing, until what it sent has drained:
+the keyframe of the lower one would wait behind it, or be lost where the queue is full, and the picture stand for
+seconds.
 
     estimate (kb/s)   150 ......... 1900 ......... 270 . 270 ...... 1900 ......... 1900
     layers            l:150 m:500 h:1500
@@ -28,6 +30,10 @@ CALM_MS: Final = 3_000
 """After congestion, before a train may be sent: the queue must be empty for it."""
 IN_A_ROW_MS: Final = 5_000
 """Congestion lasts from report to report; twice in an hour is not twice in a row."""
+LONGEST_DRAIN_MS: Final = 1_500
+"""A peer that answers no sender report gets the lower layer without."""
+FORGIVEN_MS: Final = 1_000
+"""So long after it has drained reports still tell of what the full queue has dropped."""
 TRY_AGAIN_MS: Final = 10_000
 """A viewer who gets sound alone is shown the lowest layer again, whatever its reports say or do not say."""
 
@@ -58,6 +64,17 @@ class Choice:
         self._barred_ms = 0
         self._bar_ms = FIRST_BAR_MS
         self._strikes, self._struck_ms = 0, 0
+        self._drains_ms: int | None = None
+        self._forgiven_ms = 0
+
+    @property
+    def drains(self) -> bool:
+        """True while it waits for what it has sent too much."""
+        return self._drains_ms is not None
+
+    def forgives(self, now_ms: int) -> bool:
+        """True while what reports say about loss is of a layer that has been left."""
+        return self.drains or now_ms < self._forgiven_ms
 
     def decide(
         self, rungs: Sequence[Rung], current: int, bandwidth: Bandwidth, sound_bps: int, now_ms: int
@@ -69,6 +86,8 @@ class Choice:
         if place is None and current != OFF:
             return self._moves(_fitting(rungs, bandwidth.estimate_bps - sound_bps), now_ms, is_urgent=True)
         at = OFF if place is None else place
+        if self._drains_ms is not None and at == OFF:
+            return self._drained(rungs, bandwidth, bandwidth.estimate_bps - sound_bps, now_ms)
         if bandwidth.congested_ms is not None and bandwidth.congested_ms > self._moved_ms:
             return self._down(rungs, at, bandwidth, bandwidth.estimate_bps - sound_bps, now_ms)
         if self._raised_ms is not None and now_ms - self._raised_ms > SETTLED_MS:
@@ -88,8 +107,15 @@ class Choice:
         wanted = int(rungs[place + 1].rate_bps * MARGIN) + sound_bps
         return wanted if wanted > bandwidth.estimate_bps else 0
 
+    def _drained(self, rungs: Sequence[Rung], bandwidth: Bandwidth, room_bps: int, now_ms: int) -> Move | None:
+        since_ms = self._drains_ms or 0
+        if bandwidth.drained_ms < since_ms and now_ms - since_ms < LONGEST_DRAIN_MS:
+            return None
+        self._forgiven_ms = now_ms + FORGIVEN_MS
+        return self._moves(_fitting(rungs, room_bps), now_ms, is_urgent=True)
+
     def _moves(self, rung: Rung | None, now_ms: int, *, is_urgent: bool) -> Move:
-        self._moved_ms, self._clear_ms = now_ms, None
+        self._moved_ms, self._clear_ms, self._drains_ms = now_ms, None, None
         return Move(OFF if rung is None else rung.layer, is_urgent)
 
     def _down(self, rungs: Sequence[Rung], at: int, bandwidth: Bandwidth, room_bps: int, now_ms: int) -> Move | None:
@@ -97,8 +123,11 @@ class Choice:
         self._bar(now_ms)
         if at > 0:
             self._strikes = 0
-            rung = _fitting(rungs[:at], room_bps)
-            return self._moves(rung, now_ms, is_urgent=rungs[at].rate_bps > 2 * max(1, room_bps))
+            if rungs[at].rate_bps <= 2 * max(1, room_bps):
+                return self._moves(_fitting(rungs[:at], room_bps), now_ms, is_urgent=False)
+            move = self._moves(None, now_ms, is_urgent=True)
+            self._drains_ms = now_ms
+            return move
         if at == OFF or room_bps * 2 > rungs[0].rate_bps or bandwidth.carries:
             return None
         self._strikes = self._strikes + 1 if now_ms - self._struck_ms <= IN_A_ROW_MS else 1

@@ -133,7 +133,16 @@ def round_trip_ms(block: ReportBlock, now_ntp: int) -> int | None:
     """
     if not block.last_sr:
         return None
-    units = (now_ntp >> 16) - block.last_sr - block.delay_since_sr & 0xFFFFFFFF
+    return _passed_ms((now_ntp >> 16) - block.last_sr - block.delay_since_sr)
+
+
+def answers_of_ms_ago(block: ReportBlock, now_ntp: int) -> int | None:
+    """How long ago the sender report left that it answers: all that was sent before has come, or never will."""
+    return _passed_ms((now_ntp >> 16) - block.last_sr) if block.last_sr else None
+
+
+def _passed_ms(units: int) -> int | None:
+    units &= 0xFFFFFFFF
     if units >= 1 << 31:  # a millisecond's rounding
         return 0
     return units * 1000 >> 16 if units < 60 << 16 else None

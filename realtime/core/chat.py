@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from realtime.core.words import has_link, word_filter
-from schema.errors import Banned, Invalid, LinksNotAllowed, MessageBlocked, Muted
+from schema.errors import Banned, ChatClosed, Invalid, LinksNotAllowed, MessageBlocked, Muted
 from schema.ids import AccountId
 from schema.moderation import SanctionKind
 from schema.people import Role
@@ -35,6 +35,8 @@ class Ruling(NamedTuple):
 class Rules(NamedTuple):
     """What the staff of a show decided about its chat."""
 
+    is_open: bool = True
+    """False: the operator has paused the chat."""
     slow_mode_ms: int = 0
     """Least time between two messages of one viewer; 0: off."""
     links_from: Role = Role.VIEWER
@@ -56,6 +58,12 @@ def may_speak(ruling: Ruling | None, now_ms: int) -> None:
     if ruling.kind is SanctionKind.BAN:
         raise Banned
     raise Muted(retry_after_ms=None if ruling.until_ms is None else ruling.until_ms - now_ms)
+
+
+def is_open_to(role: Role, rules: Rules) -> None:
+    """Raises ChatClosed; the staff may go on, to say what is the matter."""
+    if not rules.is_open and not role.covers(Role.MODERATOR):
+        raise ChatClosed
 
 
 def may_be_said(text: str, role: Role, rules: Rules) -> None:

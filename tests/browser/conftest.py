@@ -40,6 +40,9 @@ class Site:
     moderator: str
     merchant: str = ""
     """An operator's token for every show."""
+    admin: str = ""
+    """An admin's, for every show."""
+    analyst: str = ""
 
     async def ask(self, method: str, path: str, body: object = None, token: str = "", **headers: str) -> Any:
         """One request; a refusal fails the test. Answers the decoded body."""
@@ -128,6 +131,8 @@ async def running(settings: Settings) -> AsyncIterator[Site]:
     tokens = {role: issue_token(bound, SHOW, role, role.value.title(), 1) for role in Role}
     made = Site(bound.base_url, tokens[Role.HOST], tokens[Role.OPERATOR], tokens[Role.MODERATOR])
     made.merchant = issue_token(bound, None, Role.OPERATOR, "Merchant", 1)
+    made.admin = issue_token(bound, None, Role.ADMIN, "Admin", 1)
+    made.analyst = tokens[Role.ANALYST]
     try:
         await stock_up(made, made.merchant)
         yield made

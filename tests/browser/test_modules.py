@@ -60,7 +60,7 @@ async def test_every_event_and_state_key_of_the_wire_has_its_effect(page, module
             { t: "price", variant_id: "b", price: euros(3900), o: 6 }, { t: "sold_out", variant_id: "a", o: 7 },
             { t: "show", state: "paused", o: 8 }, { t: "sales", open: false, o: 9 },
             { t: "of a newer server", o: 9 },
-        ], st: { viewers: 3, host: true, slow: 5000, "of a newer server": 1 } });
+        ], st: { viewers: 3, host: true, slow: 5000, chat: false, run: ["b"], video: { open: false, reason: "r" }, "of a newer server": 1 } });
         const told = ["show", "pinned", "stock", "chat", "viewers"];
         return Object.fromEntries(told.map((name) => [name, store[name].value]));
         """,
@@ -75,6 +75,8 @@ async def test_every_event_and_state_key_of_the_wire_has_its_effect(page, module
         True,
         5000,
     )
+    assert show["run"] == ["b"]
+    assert (show["chat_open"], show["video"]) == (False, {"open": False, "reason": "r"})
     assert state["viewers"] == 3
 
 
@@ -360,3 +362,33 @@ async def test_an_offer_that_is_told_is_taken_at_once_and_one_for_another_tabs_p
         return [taken, Object.keys(waiting.places.value), localStorage.getItem("showfloor.waiting.hall")];
     """
     assert await module(page, "waiting.js", body) == [["hold_1"], [], None]
+
+
+async def test_all_items_are_searched_by_words_options_and_numbers_however_they_are_spelled(page, module):
+    sought = ["", "POT", "pot bl", "cr\u00e8me", "creme", "2", "pot apron", "  ", "xyz"]
+    found = await module(
+        page,
+        "items.js",
+        """
+        const items = [["Pot", "blue"], ["Pot", "red"], ["Cr\u00e8me br\u00fbl\u00e9e", ""], ["Apron", ""]]
+            .map(([title, option], position) => ({ title, option, position }));
+        return argument.map((typed) => it.found(items, typed).map(({ position }) => position));
+        """,
+        sought,
+    )
+    assert found == [[0, 1, 2, 3], [0, 1], [0], [2], [2], [1], [], [0, 1, 2, 3], []]
+
+
+async def test_the_run_orders_what_it_names_and_next_follows_the_newest_pin(page, module):
+    answer = await module(
+        page,
+        "run.js",
+        """
+        const items = ["a", "b", "c"].map((variant_id) => ({ variant_id }));
+        const ordered = it.inOrder(items, ["c", "gone", "a"]);
+        const next = (...pins) => it.nextOf(ordered, pins)?.variant_id ?? null;
+        return [ordered.map((item) => item.variant_id), next(), next("c"), next("a", "c"), next("b"), next("x"),
+            it.moved(["a", "b", "c"], "c", 0), it.moved(["a", "b", "c"], "a", 2)];
+        """,
+    )
+    assert answer == [["c", "a", "b"], "c", "a", "a", None, "c", ["c", "a", "b"], ["b", "c", "a"]]

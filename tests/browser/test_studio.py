@@ -167,3 +167,18 @@ async def test_a_token_that_does_not_open_the_studio_is_told_so(site, open_page,
     page = await open_page(f"{site.base_url}/studio/{SHOW}#token={token}")
     await expect(page.get_by_test_id("token-refused")).to_contain_text(words)
     await expect(page.get_by_test_id("golive")).to_have_count(0)
+
+
+async def test_next_shows_what_the_order_says_and_the_order_can_be_changed(site, studio):
+    rows = studio.get_by_test_id("items").locator("> li")
+    before = [await row.get_attribute("data-testid") for row in await rows.all()]
+    await studio.get_by_test_id(before[1].replace("item-", "earlier-")).click()
+    await expect(rows.first).to_have_attribute("data-testid", before[1])
+    await rows.first.drag_to(rows.nth(1))
+    await expect(rows.first).to_have_attribute("data-testid", before[0])
+    for name in before[:2]:
+        await studio.get_by_test_id("next").click()
+        await expect(studio.get_by_test_id(name.replace("item-", "unpin-"))).to_be_visible()
+    await expect(studio.get_by_test_id(before[0].replace("item-", "pin-"))).to_be_visible()
+    assert (await site.show())["pins"] == [before[1].removeprefix("item-")]
+    assert studio.problems == []

@@ -21,6 +21,15 @@ async def test_a_show_is_scheduled_listed_and_read(client):
     assert (await client.ask("GET", made.headers["location"])).json() == show
 
 
+async def test_a_show_is_an_event_for_calendars(shop):
+    answer = await shop.ask("GET", f"{SHOW}/calendar")
+    assert answer.headers["content-type"] == "text/calendar; charset=utf-8"
+    assert answer.headers["content-disposition"] == 'attachment; filename="demo.ics"'
+    lines = answer.text.split("\r\n")
+    assert {"SUMMARY:Kitchen", "DTSTART:19700101T000001Z", "URL:http://showfloor.test/watch/demo"} < set(lines)
+    assert (await shop.ask("GET", "/api/v1/shows/nowhere/calendar")).status_code == 404
+
+
 async def test_a_show_id_is_taken_once(client):
     asked = {"title": "Knives", "starts_at_ms": 5, "show_id": "knives"}
     assert (await client.ask("POST", "/api/v1/shows", asked, Role.OPERATOR)).status_code == 201
@@ -243,3 +252,18 @@ async def test_writes_of_one_show_are_told_in_the_order_they_were_stored(shop):
     )
     versions = sorted(answer.json()["version"] for answer in answers)
     assert all(after == before + 1 for before, after in pairwise(versions))
+
+
+async def test_the_run_of_a_show_is_kept_in_its_order(shop):
+    assert (await shop.ask("GET", SHOW)).json()["run"] == []
+    answer = await shop.ask("PUT", f"{SHOW}/run", {"variant_ids": ["blue", "red"]}, Role.HOST)
+    assert (answer.status_code, answer.json()["run"]) == (200, ["blue", "red"])
+    assert [item["position"] for item in answer.json()["items"]] == [0, 1]  # the numbers that a comment buys by
+    assert (await shop.ask("GET", SHOW)).json()["run"] == ["blue", "red"]
+
+
+@pytest.mark.parametrize("run", [["red", "red"], ["green"], ["red"] * 401])
+async def test_a_run_of_what_is_not_there_is_refused(shop, run):
+    refused = await shop.ask("PUT", f"{SHOW}/run", {"variant_ids": run}, Role.HOST)
+    assert (refused.status_code, refused.json()["pointer"]) == (422, "/variant_ids")
+    assert (await shop.ask("GET", SHOW)).json()["run"] == []

@@ -6,7 +6,15 @@ from live.rulebook import FRESH_S, STALE_S, UNKNOWN, Rulebook
 from schema.errors import NotFound
 from schema.people import Role
 
-ROW = {"slow_mode_ms": 5, "links_from": "host", "languages": [], "blocked": ["x"], "allowed": [], "titles": ["Pot"]}
+ROW = {
+    "slow_mode_ms": 5,
+    "chat_open": True,
+    "links_from": "host",
+    "languages": [],
+    "blocked": ["x"],
+    "allowed": [],
+    "titles": ["Pot"],
+}
 
 
 class Pool:

@@ -4,8 +4,9 @@ import itertools
 
 import pytest
 
+from media.clock import now_ms
 from media.core import rtcp
-from media.core.layers import OFF, Move
+from media.core.layers import OFF, Move, Rung
 
 TICKS = 3000
 
@@ -147,6 +148,35 @@ async def test_who_gets_sound_alone_gets_it_and_comes_back_without_a_seam(stage,
     numbers = [header.sequence for header, _, _ in video(viewer)]
     assert [n - numbers[0] & 0xFFFF for n in numbers] == list(range(len(numbers)))
     assert len(numbers) > had
+
+
+async def test_what_was_far_too_much_is_not_sent_again_and_drains_before_the_lower_layer_comes(stage, wait_until):
+    layers, show, viewer, subscriber = stage
+    await until_live(stage, wait_until)
+    await switched(stage, 1, wait_until)
+    lost = [video(viewer)[-1][0].sequence]
+    subscriber.rtcp(rtcp.nack(1, subscriber.video.ssrc, lost), now_ms())
+    assert subscriber.resent == 1
+
+    def considers():
+        show.rungs = (Rung(0, 100_000), Rung(1, 1_000_000))
+        type(subscriber).consider(subscriber, now_ms())
+        return subscriber.layer, subscriber.wish
+
+    count = len(viewer.reports)
+    subscriber.bandwidth.estimate_bps, subscriber.bandwidth.congested_ms = 255_000, now_ms()
+    assert considers() == (None, None)
+    subscriber.rtcp(rtcp.nack(1, subscriber.video.ssrc, lost), now_ms() + 1000)
+    assert subscriber.resent == 1
+    await wait_until(lambda: len(viewer.reports) > count, "a report right behind it")
+    assert considers() == (None, None)
+    mark = viewer.reports[-1].ntp >> 16 & 0xFFFFFFFF
+    block = rtcp.ReportBlock(subscriber.video.ssrc, 200, 9, 9, 0, mark, 0)
+    subscriber.rtcp(rtcp.receiver_report(1, [block]), now_ms())
+    assert subscriber.bandwidth.mean_loss == 0.0, "of the layer that was left"
+    assert considers() == (None, show.layers[0])
+    layers.show("a", "b", key=layers.rids[0])
+    await wait_until(lambda: subscriber.layer is show.layers[0], "it has moved")
 
 
 async def test_sender_reports_follow_a_switch_and_agree_with_its_timestamps(stage, wait_until):

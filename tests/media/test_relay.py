@@ -163,6 +163,50 @@ async def test_who_has_settled_is_reported_to_every_second_time_with_both_at_onc
     assert sent == [[sound], [picture]] * 3 + [[picture, sound], [sound, picture]]
 
 
+async def withheld(host, floor, wait_until, count):
+    """Show so many pictures, and wait until the relay has them."""
+    had = floor.show("demo").packets_withheld
+    for number in range(count):
+        host.show(SIZES, keyframe=number == 0)
+        host.say()
+    await wait_until(lambda: floor.show("demo").packets_withheld >= had + count * 4, "they have arrived")
+
+
+async def test_of_a_cut_show_nothing_goes_to_anybody_whenever_they_came(on_air, peers, floor, wait_until):
+    host, viewer = on_air
+    floor.relay.cut(frozenset({ShowId("demo")}))
+    had = len(viewer.seen)
+    await withheld(host, floor, wait_until, 20)
+    late = await peers.viewer()
+    await withheld(host, floor, wait_until, 20)
+    assert (len(viewer.seen) - had, late.seen) == (0, [])
+    assert floor.relay.keyframes() == {"demo": ()}
+    assert floor.show("demo").host_present
+
+
+async def test_a_show_that_was_cut_goes_on_in_the_same_sessions_from_a_keyframe(on_air, peers, floor, wait_until):
+    host, viewer = on_air
+    floor.relay.cut(frozenset({ShowId("demo")}))
+    await withheld(host, floor, wait_until, 20)
+    late = await peers.viewer()
+    had, asked = len(video(viewer)), len(heard(host, rtcp.KeyframeRequest))
+    floor.relay.cut(frozenset())
+    await wait_until(lambda: len(heard(host, rtcp.KeyframeRequest)) > asked, "a keyframe is asked for")
+    host.show(SIZES)
+    await pictures(host, viewer, wait_until, 2)
+    await wait_until(lambda: len(video(late)) == 6, "and who came meanwhile sees them as well")
+    assert video(viewer)[had][1][:2] == b"\x10\x00"
+    numbers = sequences(viewer)
+    assert [n - numbers[0] & 0xFFFF for n in numbers] == list(range(len(numbers)))
+
+
+async def test_a_show_that_begins_here_while_it_is_cut_is_cut(peers, floor, wait_until):
+    floor.relay.cut(frozenset({ShowId("demo"), ShowId("other")}))
+    host, viewer = await peers.host(), await peers.viewer()
+    await withheld(host, floor, wait_until, 5)
+    assert viewer.seen == []
+
+
 async def test_the_next_host_goes_on_in_the_same_session(on_air, peers, floor, wait_until):
     host, viewer = on_air
     ssrc, last = video(viewer)[-1][0].ssrc, video(viewer)[-1][0]

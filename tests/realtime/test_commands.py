@@ -106,3 +106,20 @@ def test_a_report_of_impossible_numbers_is_invalid(wrong):
     report = {"t": "watched", "watched_ms": 15000, "frozen_ms": 0, **wrong}
     with pytest.raises(Invalid):
         decode(json.dumps(report).encode(), binary=False)
+
+
+@pytest.mark.parametrize(
+    ("command", "answer"),
+    [
+        ({"t": "chat", "ref": "a", "text": "hi"}, "forbidden"),
+        ({"t": "ask", "ref": "a", "text": "hi"}, "forbidden"),
+        ({"t": "react", "ref": "a", "kind": "heart"}, "forbidden"),
+        ({"t": "ping", "ref": "a"}, None),
+    ],
+)
+async def test_an_analyst_says_and_counts_for_nothing(command, answer):
+    analyst = Principal(account_id=AccountId("acc_an"), role=Role.ANALYST, name="an")
+    reply = json.loads(
+        await Commands(Talk(), Heard()).answer(json.dumps(command).encode(), analyst, SHOW, binary=False)
+    )
+    assert reply.get("error", {}).get("code") == answer

@@ -95,6 +95,18 @@ def test_who_reports_all_the_time_makes_us_remember_no_more():
     assert bandwidth.sent_bps == pytest.approx(500 * 1000 * 8, rel=0.05)
 
 
+def test_losses_that_are_forgiven_do_not_come_back():
+    bandwidth = sending(80_000)
+    for second in range(3):
+        bandwidth.reported(0.9, 2, 40, 3000 + 200 * second, packets=20)
+    assert bandwidth.mean_loss > 0.1
+    bandwidth.congested_ms = None
+    bandwidth.forgive()
+    for second in range(3):
+        bandwidth.reported(0.0, 2, 40, 4000 + 200 * second, packets=20)
+    assert (bandwidth.congested_ms, bandwidth.mean_loss) == (None, 0.0)
+
+
 def test_a_suspicion_is_forgotten():
     bandwidth = sending(1_000_000)
     bandwidth.told(1_200_000, 3000)

@@ -5,13 +5,16 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from netem.link import Conditions, Link
 
 from media.core.bandwidth import Bandwidth
 from media.core.layers import (
     CALM_MS,
     FIRST_BAR_MS,
+    FORGIVEN_MS,
     HOLD_MS,
     LONGEST_BAR_MS,
+    LONGEST_DRAIN_MS,
     OFF,
     SETTLED_MS,
     TRY_AGAIN_MS,
@@ -25,15 +28,18 @@ SOUND = 40_000
 
 
 class Viewer:
-    """A choice, its estimate set by hand."""
+    """A choice, its estimate set by hand; what has been sent is under way for 100 ms."""
 
-    def __init__(self, layer=2):
+    def __init__(self, layer=2, *, reports=True):
+        self.reports = reports
         self.choice, self.bandwidth, self.layer, self.now_ms, self.moves = Choice(), Bandwidth(), layer, 100_000, []
 
     def for_ms(self, ms, rungs=RUNGS):
         until = self.now_ms + ms
         while self.now_ms < until:
             self.now_ms += 100
+            if self.reports:
+                self.bandwidth.drained(self.now_ms - 100)
             move = self.choice.decide(rungs, self.layer, self.bandwidth, SOUND, self.now_ms)
             if move:
                 self.layer = move.layer
@@ -84,10 +90,64 @@ def test_while_there_is_one_layer_it_stays_and_what_fitted_before_is_proved_anew
 
 
 def test_congestion_takes_it_down_at_once_to_what_fits():
-    viewer = Viewer(layer=1).congested(600_000).for_ms(100)
-    assert viewer.moves == [Move(0, True)]
     assert Viewer(layer=1).congested(1_000_000).for_ms(100).moves == [Move(0, False)]
-    assert Viewer(layer=1).congested(255_000).for_ms(100).moves == [Move(2, True)]
+    assert Viewer(layer=1).congested(600_000).for_ms(100).moves == [Move(OFF, True)]
+    assert Viewer(layer=1).congested(600_000).for_ms(200).moves == [Move(OFF, True), Move(0, True)]
+    assert Viewer(layer=1).congested(255_000).for_ms(200).moves == [Move(OFF, True), Move(2, True)]
+
+
+def test_who_does_not_say_that_it_has_drained_gets_the_lower_layer_all_the_same():
+    viewer = Viewer(layer=1, reports=False).congested(255_000).for_ms(LONGEST_DRAIN_MS)
+    assert viewer.moves == [Move(OFF, True)]
+    assert viewer.for_ms(100).moves[1:] == [Move(2, True)]
+
+
+def test_losses_are_forgiven_until_reports_can_tell_of_the_lower_layer():
+    viewer = Viewer(layer=1, reports=False)
+    assert not viewer.choice.forgives(viewer.now_ms)
+    viewer.congested(255_000).for_ms(LONGEST_DRAIN_MS + 100)
+    assert viewer.layer == 2
+    assert [viewer.choice.forgives(viewer.now_ms + ms) for ms in (0, FORGIVEN_MS - 1, FORGIVEN_MS)] == [
+        True,
+        True,
+        False,
+    ]
+
+
+def test_what_is_learned_while_it_drains_counts():
+    viewer = Viewer(layer=1, reports=False).congested(600_000).for_ms(500).congested(255_000)
+    assert viewer.for_ms(LONGEST_DRAIN_MS).moves == [Move(OFF, True), Move(2, True)]
+
+
+def narrowed(*, drains: bool) -> tuple[int, float]:
+    """A way that carries 300 kb/s of a sudden: packets of the low keyframe lost, and when the last is there, in ms.
+
+    The high layer has 750 kb/s; a browser's estimate falls after 0.9 s; a keyframe comes 100 ms after it is wished for.
+    """
+    link, viewer = Link(7, Conditions(rate_bps=300_000)), Viewer(layer=1, reports=False)
+    rungs, reports = (Rung(2, 150_000), Rung(1, 750_000)), list[tuple[float, int]]()
+    began_ms = viewer.now_ms
+    for now_ms in range(began_ms, began_ms + 5_000, 10):
+        if now_ms == began_ms + 900:
+            viewer.congested(255_000)
+        viewer.bandwidth.drained(max((sent for at, sent in reports if at <= now_ms), default=0))
+        link.send(now_ms, 100)
+        if viewer.layer == 1:
+            link.send(now_ms, 940)
+        move = viewer.choice.decide(rungs, viewer.layer, viewer.bandwidth, SOUND, now_ms)
+        viewer.layer = move.layer if move else viewer.layer
+        if viewer.layer == 2 or (viewer.layer == OFF and not drains):
+            keyframe = [link.send(now_ms + 100, 1000) for _ in range(10)]
+            return sum(not copies for copies in keyframe), max(max(copies) for copies in keyframe if copies) - began_ms
+        if viewer.choice.drains and now_ms % 200 == 0:
+            reports += [(at, now_ms) for at in link.send(now_ms, 60)]
+    raise AssertionError("it stays on the high layer")
+
+
+def test_a_keyframe_does_not_go_into_the_queue_that_the_layer_before_has_filled():
+    lost, there_ms = narrowed(drains=True)
+    assert (lost, there_ms < 2_600) == (0, True)  # 0.9 s to notice, 0.85 s of queue, 0.1 s to come, 0.3 s to cross
+    assert narrowed(drains=False)[0] > 0  # and these come again behind the full queue, if not lost once more
 
 
 def test_after_a_move_up_that_failed_it_waits_longer_each_time():
@@ -98,7 +158,7 @@ def test_after_a_move_up_that_failed_it_waits_longer_each_time():
         while viewer.layer != 1:
             viewer.for_ms(100)
         waits.append(viewer.now_ms - before)
-        viewer.for_ms(1000).congested(255_000).for_ms(100)
+        viewer.for_ms(1000).congested(255_000).for_ms(200)
         assert viewer.layer == 2
     assert waits[0] < 1500
     expected = [FIRST_BAR_MS, 2 * FIRST_BAR_MS, 4 * FIRST_BAR_MS, 8 * FIRST_BAR_MS, LONGEST_BAR_MS]
@@ -132,7 +192,7 @@ def test_a_bar_does_not_keep_a_viewer_without_a_picture_for_longer():
         viewer.fits(3_000_000)
         while viewer.layer != 1:
             viewer.for_ms(100)
-        viewer.congested(255_000).for_ms(100)
+        viewer.congested(255_000).for_ms(200)
     viewer.congested(60_000).for_ms(100).congested(60_000).for_ms(100)
     assert viewer.moves[-1] == Move(OFF, True)
     viewer.fits(3_000_000).for_ms(TRY_AGAIN_MS + 200)

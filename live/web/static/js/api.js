@@ -166,6 +166,12 @@ export const api = {
   order: (order, token) => body(call(`/api/v1/orders/${id(order)}`, { token })),
 
   setState: (showId, token, state) => body(call(show(showId, "/state"), { method: "PUT", token, body: { state } })),
+  issueToken: (token, asked) => body(call("/api/v1/tokens", { method: "POST", token, body: asked })),
+  setRun: (showId, token, variant_ids) => body(call(show(showId, "/run"), { method: "PUT", token, body: { variant_ids } })),
+  switchChat: (showId, token, open) => body(call(show(showId, "/chat"), { method: "PUT", token, body: { open } })),
+  /** `reason`: what viewers read while it is stopped. */
+  switchVideo: (showId, token, open, reason = "") =>
+    body(call(show(showId, "/video"), { method: "PUT", token, body: { open, reason } })),
   setSales: (showId, token, open) => body(call(show(showId, "/sales"), { method: "PUT", token, body: { open } })),
   /** `captured_at_ms`: the moment of the video that it belongs to, by `captureClock()` of the page that publishes it. */
   pin: (showId, token, variant_id, captured_at_ms = null) =>

@@ -132,7 +132,7 @@ function Level({ stream }) {
   return html`<label class="level">Sound<meter ref=${bar} min="0" max="1" low="0.1" data-testid="level" /></label>`;
 }
 
-export function Preview({ camera }) {
+export function Preview({ camera, unseen = false }) {
   const video = useRef();
   const stream = camera.stream.value;
   useEffect(() => {
@@ -143,7 +143,7 @@ export function Preview({ camera }) {
     <video ref=${video} autoplay playsinline data-testid="preview" aria-label="Your camera" />
     ${!stream && html`<p class="hint">${camera.problem.value || "Your camera appears here."}</p>`}
     ${camera.held.value && html`<p class="hint" data-testid="held">A short break: your camera and microphone are off until you resume.</p>`}
-    ${camera.live && !camera.held.value && html`<span class="badge live">On air</span>`}
+    ${camera.live && !camera.held.value && html`<span class="badge ${unseen ? "paused" : "live"}">${unseen ? "Nobody sees you" : "On air"}</span>`}
   </div>`;
 }
 

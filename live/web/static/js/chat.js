@@ -8,12 +8,13 @@ import { explain } from "./words.js";
 
 const CHAT_MAX_CHARS = 500;
 const WAITS = "The chat waits for a moment, and goes on by itself. What you typed stays.";
+const PAUSED = "Chat is paused";
 const NEAR_END_PX = 60;
 
 /** Says things in one show and knows when the next may be said; `notice` is why the last one was not. */
 export class Voice {
-  constructor({ show, token, socket, slowModeMs = () => 0 }) {
-    Object.assign(this, { show, token, socket, slowModeMs });
+  constructor({ show, token, socket, slowModeMs = () => 0, isOpen = () => true }) {
+    Object.assign(this, { show, token, socket, slowModeMs, isOpen });
     this.refusedUntilMs = signal(0);
     this.saidMs = signal(-Infinity);
     this.notice = signal("");
@@ -100,7 +101,8 @@ export function ChatForm({ voice }) {
   const field = useRef();
   const waitMs = voice.waitMs();
   const answering = voice.answering.value;
-  const stopped = waits.value;
+  const paused = !voice.isOpen();
+  const stopped = waits.value || paused;
   useEffect(() => answering && field.current.focus(), [answering]);
   useEffect(() => void (voice.notice.value = ""), [stopped]); // what was refused because of it is said no longer
   const submit = async (event) => {
@@ -111,7 +113,7 @@ export function ChatForm({ voice }) {
     if (!(await voice.say(text)) && field.current.value === "") field.current.value = text;
   };
   return html`<form class="say" onSubmit=${submit}>
-    <p class="notice" role="status" data-testid="chat-notice">${voice.notice.value || (stopped ? WAITS : "")}</p>
+    <p class="notice" role="status" data-testid="chat-notice">${voice.notice.value || (waits.value ? WAITS : "")}</p>
     ${answering &&
     html`<p class="answering" data-testid="chat-answering">
       <span>Answer to <b>${answering.name}</b>: ${answering.text}</span>
@@ -125,8 +127,9 @@ export function ChatForm({ voice }) {
         autocomplete="off"
         enterkeyhint="send"
         maxlength=${CHAT_MAX_CHARS}
-        placeholder="Say something"
-        aria-label="Say something in the chat"
+        placeholder=${paused ? PAUSED : "Say something"}
+        readonly=${paused}
+        aria-label=${paused ? PAUSED : "Say something in the chat"}
         data-testid="chat-input"
       />
       <button type="submit" aria-label=${waitMs > 0 ? `Wait ${Math.ceil(waitMs / 1000)} seconds` : "Send"} disabled=${stopped || waitMs > 0} data-testid="chat-send">

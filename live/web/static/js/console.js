@@ -1,4 +1,5 @@
-/** The console: the operator's stock board, orders, open holds, money, moderation, and the switch that stops sales. */
+/** The console: the operator's stock board, orders, open holds, money, moderation, and the switches. */
+import { AccessPanel } from "./access.js";
 import { api, intent } from "./api.js";
 import { ChatForm, ChatList, Voice } from "./chat.js";
 import { tick } from "./clock.js";
@@ -18,6 +19,7 @@ import { joinRoom } from "./room.js";
 import { showOfPath, StaffSession } from "./session.js";
 import { attempt, claimedRole, gateWords, isLockedOut, TokenGate, TopBar } from "./staff.js";
 import { StockButton, StockForms } from "./stockroom.js";
+import { SwitchNotes, switches } from "./switches.js";
 import { countdown, timeOfDay } from "./time.js";
 import { toast, Toasts } from "./toast.js";
 import { html, render, signal, useRef } from "./view.js";
@@ -39,6 +41,9 @@ const ORDER_WORDS = {
 const showId = showOfPath();
 const session = new StaffSession(showId, "console");
 const root = document.getElementById("app");
+const role = claimedRole(session.value);
+/** An analyst reads; the server refuses whatever else would be tried. */
+const acts = role !== "analyst";
 
 function start() {
   const token = () => session.token();
@@ -55,7 +60,8 @@ function start() {
   const moderator = new Moderator({ show: showId, token, onChange: refetchSanctions });
   const { AudiencePanel } = audiencePanel({ show: showId, token, store, onAir: () => false });
   const SlowMode = slowMode({ show: showId, token, store });
-  const ProviderPanel = providerPanel({ show: showId, token });
+  const Switches = switches({ show: showId, token, store });
+  const ProviderPanel = acts ? providerPanel({ show: showId, token }) : () => null; // it asks from the beginning
   const AuditPanel = auditPanel({ show: showId, token });
   const PriceErrorPanel = priceErrorPanel({ show: showId, token, items: store.items, titleOf: (variant) => titleOf(variant) });
 
@@ -96,24 +102,6 @@ function start() {
       orders.value = [...orders.value, ...page.items];
       moreOrders.value = page.next_cursor;
     });
-
-  function SalesSwitch() {
-    const show = store.show.value;
-    if (!show) return null;
-    const { sales_open: open } = show;
-    const flip = async () => {
-      const yes = await confirm(
-        open
-          ? { title: "Stop all sales?", text: "New buys are refused at once. Holds and paid orders are not touched.", action: "Stop sales" }
-          : { title: "Open sales again?", action: "Open sales", danger: false },
-      );
-      if (yes) await attempt(async () => store.loaded(await api.setSales(showId, await token(), !open)));
-    };
-    return html`<section class="panel switch ${open ? "open" : "closed"}" aria-label="Sales">
-      <p class="status" role="status" data-testid="sales-state" data-open=${String(open)}>${open ? "Sales are open" : "Sales are stopped"}</p>
-      <button type="button" class=${open ? "danger big" : "primary big"} data-testid="sales-switch" onClick=${flip}>${open ? "Stop sales" : "Open sales"}</button>
-    </section>`;
-  }
 
   function Totals() {
     if (totals.value === null) return null;
@@ -160,18 +148,18 @@ function start() {
     const { variant_id: variant } = item;
     const stock = store.stock.value[variant] ?? item.stock;
     return html`<tr class=${stock.available === 0 ? "gone" : stock.available <= 5 ? "few" : ""}>
-      <th scope="row"><span class="item-head"><${PinSwitch} item=${item} /><${Name} item=${item} numbered /><span class="muted"><${PriceTag} item=${item} /></span>${low.isLow(variant) && html`<span class="low-note" data-testid="low-${variant}">low</span>`}</span></th>
+      <th scope="row"><span class="item-head">${acts && html`<${PinSwitch} item=${item} />`}<${Name} item=${item} numbered /><span class="muted"><${PriceTag} item=${item} /></span>${low.isLow(variant) && html`<span class="low-note" data-testid="low-${variant}">low</span>`}</span></th>
       ${COLUMNS.map((column) => html`<td key=${column} data-label=${HEADINGS[column]} data-testid="board-${variant}-${column}">${stock[column]}</td>`)}
-      <td class="act"><span class="stock-acts"><${Restock} item=${item} /><${StockButton} item=${item} /></span></td>
+      <td class="act">${acts && html`<span class="stock-acts"><${Restock} item=${item} /><${StockButton} item=${item} /></span>`}</td>
     </tr>
-    <${StockForms} ...${{ show: showId, token, item, stock, columns: COLUMNS.length + 2 }} />`;
+    ${acts && html`<${StockForms} ...${{ show: showId, token, item, stock, columns: COLUMNS.length + 2 }} />`}`;
   }
 
   /** A bundle has no stock of its own: as many as its scarcest part allows. */
   function BundleRow({ item }) {
     const available = store.stock.value[item.variant_id]?.available ?? 0;
     return html`<tr class=${available === 0 ? "gone" : ""}>
-      <th scope="row"><span class="item-head"><${PinSwitch} item=${item} /><${Name} item=${item} /><span class="muted"><${PriceTag} item=${item} /></span></span></th>
+      <th scope="row"><span class="item-head">${acts && html`<${PinSwitch} item=${item} />`}<${Name} item=${item} /><span class="muted"><${PriceTag} item=${item} /></span></span></th>
       ${COLUMNS.map((column) => html`<td key=${column} data-label=${HEADINGS[column]} data-testid="board-${item.variant_id}-${column}">${column === "available" ? available : "–"}</td>`)}
       <td class="act"><span class="muted">bundle</span></td>
     </tr>`;
@@ -185,7 +173,7 @@ function start() {
     return html`<section class="panel board" aria-labelledby="board-title">
       <h2 id="board-title">Stock</h2>
       <table>
-        <thead><tr><th scope="col">Item</th>${COLUMNS.map((column) => html`<th key=${column} scope="col">${HEADINGS[column]}</th>`)}<th scope="col">Restock</th></tr></thead>
+        <thead><tr><th scope="col">Item</th>${COLUMNS.map((column) => html`<th key=${column} scope="col">${HEADINGS[column]}</th>`)}<th scope="col">${acts ? "Restock" : ""}</th></tr></thead>
         <tbody data-testid="board">
           ${single.map((item) => html`<${BoardRow} key=${item.variant_id} item=${item} />`)}
           ${bundles.map((item) => html`<${BundleRow} key=${item.variant_id} item=${item} />`)}
@@ -225,7 +213,7 @@ function start() {
   function RefundForm({ order }) {
     const field = useRef();
     const { order_id: id, total, refunded } = order;
-    if (refunded.amount >= total.amount || ["cancelled", "capture_failed"].includes(order.state)) return null;
+    if (!acts || refunded.amount >= total.amount || ["cancelled", "capture_failed"].includes(order.state)) return null;
     const part = async (event) => {
       event.preventDefault();
       const amount = minorUnits(field.current.value, total.currency);
@@ -286,19 +274,20 @@ function start() {
     if (isLockedOut(problem.value)) return html`<${TokenGate} session=${session} role="operator" refused=${gateWords(session, "operator", problem.value)} />`;
     return html`<${TopBar} title="Console" show=${store.show.value} viewers=${store.viewers.value} status=${status.value} />
       <main class="console">
-        <div class="wide"><${SalesSwitch} /><${Totals} /></div>
+        <div class="wide">${acts ? html`<${Switches} />` : html`<${SwitchNotes} show=${store.show.value} />`}<${Totals} /></div>
         <${Board} />
         <${ProviderPanel} />
         <${MediaPanel} state=${store.show.value?.state} />
-        <${PriceErrorPanel} />
+        ${acts && html`<${PriceErrorPanel} />`}
         <${Orders} />
-        <div class="stack"><${Holds} /><${AudiencePanel} /><${ModerationPanel} /></div>
-        <section class="panel talk" aria-labelledby="chat-title">
-          <header class="split"><h2 id="chat-title">Chat</h2><${SlowMode} /></header>
-          <${ChatList} messages=${store.chat.value} onTop=${store.onTop.value} voice=${voice} staff=${moderator} />
-          <${ChatForm} voice=${voice} />
+        <div class="stack"><${Holds} />${acts && html`<${AudiencePanel} /><${ModerationPanel} />`}</div>
+        <section class="panel talk ${acts ? "" : "read-only"}" aria-labelledby="chat-title">
+          <header class="split"><h2 id="chat-title">Chat</h2>${acts && html`<${SlowMode} />`}</header>
+          <${ChatList} messages=${store.chat.value} onTop=${store.onTop.value} voice=${voice} staff=${acts ? moderator : null} />
+          ${acts && html`<${ChatForm} voice=${voice} />`}
         </section>
-        <${AuditPanel} />
+        ${acts && html`<${AuditPanel} />`}
+        ${role === "admin" && html`<${AccessPanel} ...${{ show: showId, token }} />`}
         <${FilesPanel} ...${{ show: showId, token }} />
       </main>
       <${Questions} /><${Toasts} />`;
@@ -308,7 +297,7 @@ function start() {
   refetch();
 }
 
-const refused = gateWords(session, "operator");
-if (["moderator", "host"].includes(claimedRole(session.value))) startModerating({ show: showId, session, root });
+const refused = gateWords(session, acts ? "operator" : "analyst");
+if (["moderator", "host"].includes(role)) startModerating({ show: showId, session, root });
 else if (session.value && !refused) start();
 else render(html`<${TokenGate} session=${session} role="operator" refused=${refused} />`, root);

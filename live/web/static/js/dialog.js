@@ -15,6 +15,19 @@ export function confirm({ title, text = "", action, back = "Cancel", danger = tr
   });
 }
 
+/** As `confirm`, with a line to write; what was written, perhaps nothing, or null when they pressed Escape or Cancel. */
+export function confirmWithWords({ label, maxLength, ...asked }) {
+  question.value?.answer(false);
+  return new Promise((resolve) => {
+    const answer = (yes) => {
+      const written = document.getElementById("question-words")?.value.trim() ?? "";
+      question.value = null;
+      resolve(yes ? written : null);
+    };
+    question.value = { back: "Cancel", danger: true, ...asked, words: { label, maxLength }, answer };
+  });
+}
+
 /** The `name` of the action that the person pressed; null when they pressed Escape or Cancel. */
 export function choose({ title, text = "", actions }) {
   question.value?.answer(null);
@@ -46,13 +59,14 @@ function Choice({ title, text, actions, answer }) {
   </dialog>`;
 }
 
-function Question({ title, text, action, back, danger, answer }) {
+function Question({ title, text, action, back, danger, words, answer }) {
   const dialog = useRef();
   const id = useId();
   useEffect(() => dialog.current.showModal(), []);
   return html`<dialog ref=${dialog} class="question" aria-labelledby=${id} onClose=${() => answer(false)} data-testid="confirm">
     <h2 id=${id}>${title}</h2>
     ${text && html`<p>${text}</p>`}
+    ${words && html`<label>${words.label} <input id="question-words" maxlength=${words.maxLength} autocomplete="off" data-testid="confirm-words" /></label>`}
     <div class="actions">
       <button type="button" class="quiet" onClick=${() => answer(false)} data-testid="confirm-no">${back}</button>
       <button type="button" class=${danger ? "danger" : "primary"} onClick=${() => answer(true)} data-testid="confirm-yes">${action}</button>

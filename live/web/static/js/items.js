@@ -22,6 +22,23 @@ export function Name({ item, numbered = false }) {
   return html`<span class="name">${number !== null && html`<span class="number" aria-label="Number ${number}">${number}</span>`}${item.title}${item.option && html`<span class="option">${item.option}</span>`}</span>`;
 }
 
+const plain = (text) => text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
+
+/** Those whose title, option or number has each of the words, as far as they are typed. */
+export function found(items, typed) {
+  const words = plain(typed).split(/\s+/).filter(Boolean);
+  return items.filter((item) => {
+    const text = plain(`${numberOf(item) ?? ""} ${item.title} ${item.option ?? ""}`);
+    return words.every((word) => text.includes(word));
+  });
+}
+
+/** How many were sold and stayed so, as the ledger counts; nothing is said of none, nor of bundles, whose parts count. */
+function Bought({ item, stock }) {
+  const bought = item.parts ? 0 : (stock?.sold ?? 0) - (stock?.returned ?? 0);
+  return bought > 0 && html`<span class="bought" data-testid="bought-${item.variant_id}" data-count=${bought}>${bought} bought</span>`;
+}
+
 export function StockNote({ item, stock, prefix = "" }) {
   const available = stock?.available ?? 0;
   const tone = available === 0 ? "gone" : available <= 5 ? "few" : "";
@@ -66,6 +83,7 @@ export function PinCard({ item, stock, open, busy, onBuy, ...line }) {
       <span class="line">
         <${PriceTag} item=${item} testid="price-${item.variant_id}" />
         <${StockNote} item=${item} stock=${stock} />
+        <${Bought} item=${item} stock=${stock} />
       </span>
       <${Line} ...${{ item, stock, open, ...line }} />
     </div>

@@ -5,6 +5,7 @@ import { Moderator, moderationPanel, slowMode } from "./moderation.js";
 import { audiencePanel } from "./podium.js";
 import { joinRoom } from "./room.js";
 import { claimedRole, gateWords, isLockedOut, TokenGate, TopBar } from "./staff.js";
+import { SwitchNotes } from "./switches.js";
 import { Toasts } from "./toast.js";
 import { html, render } from "./view.js";
 
@@ -20,6 +21,7 @@ export function startModerating({ show, session, root }) {
   function Desk() {
     if (isLockedOut(problem.value)) return html`<${TokenGate} session=${session} role="moderator" refused=${gateWords(session, "moderator", problem.value)} />`;
     return html`<${TopBar} title="Moderation" show=${store.show.value} viewers=${store.viewers.value} status=${status.value} />
+      <${SwitchNotes} show=${store.show.value} />
       <main class="console moderator" data-testid="moderator">
         <section class="panel talk" aria-labelledby="chat-title">
           <header class="split"><h2 id="chat-title">Chat</h2><${SlowMode} /></header>

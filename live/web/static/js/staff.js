@@ -6,7 +6,7 @@ import { Badge, Viewers } from "./stage.js";
 import { toast } from "./toast.js";
 import { explain } from "./words.js";
 
-const RANK = { viewer: 0, moderator: 1, host: 2, operator: 3 };
+const RANK = { analyst: 0, viewer: 0, moderator: 1, host: 2, operator: 3, admin: 4 };
 
 /** The role that a token claims, read without its key: for words alone, the server decides. Null if it is no token. */
 export function claimedRole(token) {
@@ -21,7 +21,7 @@ export function claimedRole(token) {
 export function gateWords(session, role, problem) {
   if (!session.value) return "";
   const claimed = claimedRole(session.value);
-  if (claimed in RANK && RANK[claimed] < RANK[role]) return `This token is for a ${claimed}; this page needs the ${role}'s.`;
+  if (claimed in RANK && RANK[claimed] < RANK[role]) return `This token is for ${claimed === "analyst" ? "an" : "a"} ${claimed}; this page needs the ${role}'s.`;
   if (problem?.status === 401 || problem?.code === 4502) return "This token is not valid, or not any more. Paste a new one.";
   return isLockedOut(problem) ? explain(problem) : "";
 }

@@ -55,6 +55,7 @@ function overlay(show, playback, problem) {
   if (show.state === "scheduled") return { kind: "countdown" };
   if (show.state === "paused") return { kind: "curtain", title: "A short break", text: "The show goes on in a moment. You can shop meanwhile." };
   if (show.state === "ended") return { kind: "end", title: "The show has ended", text: "Thank you for watching. You can still shop while stock lasts.", hub: true };
+  if (show.video?.open === false) return { kind: "stopped", title: "The video is stopped", text: show.video.reason || "It goes on by itself. You can shop meanwhile." };
   if (playback.status === "refused") return { kind: "away", title: "The video cannot be played", text: explain(playback.problem) };
   if (!show.host_present) return { kind: "away", title: "The host is back in a moment", text: "The video goes on by itself." };
   if (playback.status === "waiting") return { kind: "brief", title: "Reconnecting…" };
@@ -66,7 +67,8 @@ function Countdown({ show }) {
   return html`<p class="starts">Starts <time datetime=${new Date(show.starts_at_ms).toISOString()}>${dateTime(show.starts_at_ms)}</time></p>
     ${left > 0
       ? html`<p class="clock" role="timer" data-testid="countdown">${countdown(left)}</p>`
-      : html`<p class="clock small" data-testid="countdown">Any moment now</p>`}`;
+      : html`<p class="clock small" data-testid="countdown">Any moment now</p>`}
+    ${left > 0 && html`<a class="button" href="/api/v1/shows/${encodeURIComponent(show.show_id)}/calendar" download="${show.show_id}.ics" data-testid="calendar">Add to calendar</a>`}`;
 }
 
 export function Curtain({ show, playback, problem }) {

@@ -71,6 +71,9 @@ const KEYS = {
   sales: (state, open) => patch(state, { sales_open: open }),
   host: (state, present) => patch(state, { host_present: present }),
   coupon: (state, coupon) => patch(state, { coupon }),
+  chat: (state, open) => patch(state, { chat_open: open }),
+  video: (state, video) => patch(state, { video }),
+  run: (state, run) => patch(state, { run }),
   slow: (state, ms) => patch(state, { slow_mode_ms: ms }),
 };
 

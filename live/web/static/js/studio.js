@@ -13,8 +13,10 @@ import { couponWords, flashAt, PriceTag } from "./offers.js";
 import { LowStock } from "./low.js";
 import { audiencePanel } from "./podium.js";
 import { joinRoom } from "./room.js";
+import { draggable, inOrder, moved, Movers, Prompter } from "./run.js";
 import { showOfPath, StaffSession } from "./session.js";
 import { attempt, gateWords, isLockedOut, TokenGate, TopBar } from "./staff.js";
+import { SwitchNotes } from "./switches.js";
 import { toast, Toasts } from "./toast.js";
 import { effect, html, render, signal } from "./view.js";
 import { explain } from "./words.js";
@@ -191,15 +193,31 @@ function start() {
     </form>`;
   }
 
-  function Item({ item }) {
+  const ordered = () => inOrder(store.items.value, store.show.value?.run);
+
+  const move = (variant, index) =>
+    attempt(async () => store.loaded(await api.setRun(showId, await token(), moved(ordered().map((item) => item.variant_id), variant, index))));
+
+  /** The moment of the video that is shown now, if it is this page that sends it. */
+  const capturedNow = () => (camera.live ? captureClock() : null);
+
+  const showNext = (next, now) => {
+    const capturedAtMs = capturedNow();
+    return attempt(async () => {
+      await api.pin(showId, await token(), next.variant_id, capturedAtMs);
+      if (now) await api.unpin(showId, await token(), now.variant_id);
+    });
+  };
+
+  function Item({ item, index, last }) {
     const { variant_id: variant } = item;
     const pinned = store.pins.value.includes(variant);
     const toggle = () => {
-      // The picture that the host shows at the tap, if it is this page that sends it.
-      const capturedAtMs = camera.live ? captureClock() : null;
+      const capturedAtMs = capturedNow();
       return attempt(async () => (pinned ? api.unpin(showId, await token(), variant) : api.pin(showId, await token(), variant, capturedAtMs)));
     };
-    return html`<li class="row ${pinned ? "pinned" : ""}" data-testid="item-${variant}">
+    return html`<li class="row ${pinned ? "pinned" : ""}" data-testid="item-${variant}" ...${draggable(variant, index, move)}>
+      <${Movers} ...${{ item, index, last, onMove: move }} />
       <${Thumb} item=${item} />
       <div class="about"><${Name} item=${item} numbered /><span class="line"><${Price} item=${item} />${!item.parts && html`<${Flash} item=${item} />`}<${StockNote} item=${item} stock=${store.stock.value[variant]} /></span></div>
       <button type="button" class=${pinned ? "quiet" : "primary"} aria-label="${pinned ? "Unpin" : "Pin"} ${item.title} ${item.option}" data-testid="${pinned ? "unpin" : "pin"}-${variant}" onClick=${toggle}>
@@ -212,9 +230,10 @@ function start() {
     if (isLockedOut(problem.value)) return html`<${TokenGate} session=${session} role="host" refused=${gateWords(session, "host", problem.value)} />`;
     return html`<${TopBar} title="Studio" show=${store.show.value} viewers=${store.viewers.value} status=${status.value} />
       <${RehearsalNote} />
+      <${SwitchNotes} show=${store.show.value} />
       <main class="studio">
         <section class="panel air-panel" aria-label="Camera">
-          <${Preview} camera=${camera} />
+          <${Preview} camera=${camera} unseen=${store.show.value?.video?.open === false} />
           <${AirLine} camera=${camera} elsewhere=${!camera.live && Boolean(store.show.value?.host_present)} />
           ${camera.problem.value && html`<p class="alert" role="alert" data-testid="camera-problem">${camera.problem.value}</p>`}
           <${Controls} />
@@ -222,7 +241,8 @@ function start() {
         </section>
         <section class="panel" aria-labelledby="items-title">
           <h2 id="items-title">Items</h2>
-          <ul class="rows" data-testid="items">${store.items.value.map((item) => html`<${Item} key=${item.variant_id} item=${item} />`)}</ul>
+          <${Prompter} ordered=${ordered()} pins=${store.pins.value} questions=${store.questions.value.length} onNext=${showNext} />
+          <ul class="rows" data-testid="items">${ordered().map((item, index, all) => html`<${Item} key=${item.variant_id} ...${{ item, index, last: all.length - 1 }} />`)}</ul>
           <${Coupons} />
         </section>
         <div class="right"><${AudiencePanel} />

@@ -9,7 +9,7 @@ import { now } from "./clock.js";
 import { confirm, Questions } from "./dialog.js";
 import { Frames } from "./frames.js";
 import { Bag, Cross } from "./icons.js";
-import { ItemRow, PinCard } from "./items.js";
+import { found, ItemRow, PinCard } from "./items.js";
 import { followSocket, Mine, MineButton, MineDrawer } from "./mine.js";
 import { priceAt } from "./offers.js";
 import { STRIPE_KEY } from "./payments.js";
@@ -35,6 +35,9 @@ const token = () => session.token();
 const video = signal(null);
 const playback = signal({ status: "connecting", problem: null });
 const drawerOpen = signal(false);
+/** What is looked for among all items. */
+const sought = signal("");
+const SEARCH_FROM = 4;
 const player = signal(null);
 const pinNotes = signal([]);
 
@@ -87,7 +90,7 @@ const waiting = new Waiting({
   onOffer: offers(purchase),
   onPassed: () => toast(explain({ code: "limit_reached" }), "bad"),
 });
-const voice = new Voice({ show: showId, token, socket, slowModeMs: () => store.show.value?.slow_mode_ms ?? 0 });
+const voice = new Voice({ show: showId, token, socket, slowModeMs: () => store.show.value?.slow_mode_ms ?? 0, isOpen: () => store.show.value?.chat_open !== false });
 
 // Somebody who has just come has nothing yet; a whole audience must not ask for it.
 const returning = session.id !== null;
@@ -119,10 +122,12 @@ effect(() => {
   const show = store.show.value;
   const mine = player.value;
   if (!mine || !show) return;
-  mine.hostPresent = show.host_present && show.state === "live";
-  mine.hush(show.state !== "live");
+  const flows = show.state === "live" && show.video?.open !== false;
+  mine.hostPresent = show.host_present && flows;
+  mine.hush(!flows);
   if (show.state === "ended" || BANNED.has(problem.value?.code)) mine.stop();
   else mine.start();
+  if (flows) mine.hurry();
 });
 
 async function buy(item, quantity) {
@@ -188,12 +193,15 @@ function Drawer() {
   const dialog = useRef();
   useEffect(() => dialog.current.showModal(), []);
   const close = () => (drawerOpen.value = false);
+  const items = found(store.items.value, sought.value);
   // A tap beside the panel lands on the dialog itself: that is its backdrop.
   return html`<dialog ref=${dialog} class="drawer" aria-labelledby="drawer-title" data-testid="drawer" onClose=${close} onClick=${(event) => event.target === dialog.current && close()}>
     <div class="inside">
       <header><h2 id="drawer-title">All items</h2><button type="button" class="plain" aria-label="Close" onClick=${close}><${Cross} /></button></header>
       <p class="fine">Or say it in the chat: "buy 2", or "buy" and the name.</p>
-      <ul class="rows">${store.items.value.map((item) => html`<${ItemRow} key=${item.variant_id} ...${buying(item)} />`)}</ul>
+      ${store.items.value.length >= SEARCH_FROM && html`<input type="search" class="search" placeholder="Search" aria-label="Search all items" value=${sought.value} onInput=${({ target }) => (sought.value = target.value)} data-testid="search" />`}
+      ${items.length === 0 && html`<p class="muted" role="status">Nothing here is called so.</p>`}
+      <ul class="rows">${items.map((item) => html`<${ItemRow} key=${item.variant_id} ...${buying(item)} />`)}</ul>
       <p class="fine">This browser keeps what you hold and have ordered here. <button type="button" class="link" data-testid="forget-me" onClick=${forgetMe}>Forget me on this device</button></p>
     </div>
   </dialog>`;
@@ -234,7 +242,10 @@ function Watch() {
           <${ChatForm} voice=${voice} />
           <${AskButton} part=${part} count=${store.questions.value.length} />
           <${MineButton} mine=${mine} />
-          <button type="button" class="bag" aria-label="All ${count} items" data-testid="all-items" onClick=${() => (drawerOpen.value = true)}>
+          <button type="button" class="bag" aria-label="All ${count} items" data-testid="all-items" onClick=${() => {
+            sought.value = "";
+            drawerOpen.value = true;
+          }}>
             <${Bag} /><span>${count}</span>
           </button>
         </div>

@@ -32,6 +32,8 @@ export class Player {
     this.failures = 0;
     this.hostPresent = true;
     this.hushed = false;
+    /** The video was stopped when we came: `hurry` is told when it goes on. */
+    this.held = false;
     this.leave = () => this.stop();
     this.back = (event) => event.persisted && this.start();
   }
@@ -60,6 +62,13 @@ export class Player {
     this.watching = null;
     removeEventListener("pagehide", this.leave);
     this.#hangUp();
+  }
+
+  /** What kept us from playing is over: no reason to wait any longer. */
+  hurry() {
+    if (!this.watching || this.status !== "waiting" || !this.held) return;
+    this.held = false;
+    this.#connect();
   }
 
   #say(status, more = null) {
@@ -155,6 +164,7 @@ export class Player {
       this.#say("refused", problem);
     } else {
       if (problem.status === 401) this.renew();
+      this.held = problem.code === "video_stopped";
       this.#again(problem.retryAfterMs ?? 0);
     }
   }

@@ -6,6 +6,8 @@ const WORDS = {
   price_changed: "The price has just changed. Nothing was bought; look at the new one.",
   coupon_refused: "The coupon cannot be used any more. Look at the new total.",
   sales_closed: "Sales are closed at the moment.",
+  chat_closed: "The shop has paused the chat. What you typed stays.",
+  video_stopped: "The shop has stopped the video for now. It goes on by itself.",
   not_added_up: "We have not added up your order yet. Nothing was charged.",
   unconfirmed: "It could not be confirmed. Nothing was charged; try again.",
   hold_confirming: "It is not confirmed yet. A moment, please.",
