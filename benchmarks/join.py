@@ -43,7 +43,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 sys.path.insert(0, str(Path(__file__).parent))
 
 from light_peer import LightHost, LightPeer
-from relay import FRAME, Anybody, pin
+from relay import KEY_PACKETS, Anybody, pin, sizes_of
 
 from live.auth import Tokens
 from media.config import RelayConfig
@@ -109,7 +109,7 @@ async def publish(bases: list[str]) -> None:
 
 async def one_picture(hosts: list[LightHost], picture: int) -> None:
     is_key = picture % GOP == 0
-    sizes = FRAME * 3 if is_key else FRAME
+    sizes = sizes_of(picture, is_key=is_key)
     for host in hosts:
         host.timestamp[VIDEO] += 90_000 // PICTURES
     for number, size in enumerate(sizes):
@@ -172,7 +172,7 @@ class Viewer:
         picture = int.from_bytes(payload[2:6], "big")
         if picture % GOP == 0 and not self.decodable_at:
             self.keyframe.add(sequence)
-            if len(self.keyframe) == len(FRAME) * 3:
+            if len(self.keyframe) == KEY_PACKETS:
                 self.decodable_at = now
         elif self.decodable_at and not self.live_at and picture >= Viewer.newest - BEHIND:
             self.live_at = now

@@ -111,16 +111,23 @@ class Crowd:
 
     async def grow(self, worker: int | None, count: int) -> None:
         """By so many, at any worker or at this one: a fresh connection lands where the kernel wants."""
-        while sum(worker in (None, one.worker) for one in self.screens) < count:
-            (bearer,) = await guests(self.base_url, 1)
-            one = Screen(httpx2.AsyncClient(base_url=self.base_url, timeout=10), bearer, self._certificate)
-            await one.join()
-            if worker not in (None, one.worker):
-                await one.leave()
-                continue
+        async with asyncio.timeout(HANG_S):
+            while sum(worker in (None, one.worker) for one in self.screens) < count:
+                await self._come(worker)
+        await until(lambda: all(one.pictures > 30 for one in self.screens))
+
+    async def _come(self, worker: int | None) -> None:
+        """One more, who stays if it has landed where it should."""
+        (bearer,) = await guests(self.base_url, 1)
+        http = httpx2.AsyncClient(base_url=self.base_url, timeout=10)
+        one = Screen(http, bearer, self._certificate)
+        await one.join()
+        if worker in (None, one.worker):
             self.screens.append(one)
             self._tasks.append(asyncio.create_task(one.watch()))
-        await until(lambda: all(one.pictures > 30 for one in self.screens))
+        else:
+            await one.leave()
+            await http.aclose()
 
     async def through(self, pid: int, worker: int) -> dict[str, Any]:
         """The worker is killed; when each of its viewers was told, and back, in seconds."""

@@ -24,7 +24,7 @@ from media.dtls import Association, Callee, Certificate, Receiver, Sender
 from media.dtls_client import HandshakeError
 
 CHECK_EVERY_S = 4
-_SOL_UDP, _UDP_GRO = 17, 104
+SOL_UDP, UDP_GRO = 17, 104
 _BUFFER = bytearray(1 << 16)
 """Of all: one reads at a time, and keeps nothing of it."""
 _VIEW = memoryview(_BUFFER)
@@ -113,7 +113,8 @@ class LightPeer:
         self._socket.setblocking(False)  # noqa: FBT003 - the library's signature
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         # What one message held is read as one: on another machine it would not be the server that takes it apart.
-        self._socket.setsockopt(_SOL_UDP, _UDP_GRO, 1)
+        with contextlib.suppress(OSError):  # a kernel that cannot gives each packet by itself
+            self._socket.setsockopt(SOL_UDP, UDP_GRO, 1)
         self._socket.bind(("127.0.0.1", 0))
         self._queue: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._early: list[bytes] = []
@@ -221,7 +222,7 @@ class LightPeer:
                 size, control, _, _ = self._socket.recvmsg_into([_BUFFER], 32)
             except OSError:
                 return
-            step = next((int.from_bytes(data[:2], "little") for _, kind, data in control if kind == _UDP_GRO), size)
+            step = next((int.from_bytes(data[:2], "little") for _, kind, data in control if kind == UDP_GRO), size)
             for at in range(0, size, max(1, step)):
                 self._take(bytes(_VIEW[at : min(at + step, size)]))
 

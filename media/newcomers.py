@@ -140,7 +140,7 @@ class Newcomers:
         return bool(first)
 
     def leave(self, subscriber: Subscriber) -> None:
-        """It goes to another layer; what it got here can still be asked for."""
+        """It goes to another layer; what it got here can be asked for as long as the reel has it."""
         self._behind.pop(subscriber, None)
         if subscriber.catch_up is not None:
             subscriber.catch_up.end()

@@ -11,10 +11,19 @@ from typing import Any
 from schema.ids import AccountId, ShowId
 from schema.people import Principal, Role
 
-FRAME = [1180, 1176, 1180, 1171, 1180, 1180, 1165, 1178, 640]  # 2 Mb/s at 25 pictures a second
+PICTURE_PACKETS, KEY_PACKETS = 9, 27  # 2 Mb/s at 25 pictures a second
 PICTURES, GOP = 25, 100
 CLOCK = os.sysconf("SC_CLK_TCK")
-PACKETS_A_SECOND = len(FRAME) * PICTURES + 50
+PACKETS_A_SECOND = PICTURE_PACKETS * PICTURES + 50
+
+
+def sizes_of(picture: int, *, is_key: bool) -> list[int]:
+    """Bytes of each packet of a picture, cut as browsers cut: equally but for a byte, and no two pictures alike.
+
+    Seen of Chromium 156, VP8 and H264 alike (libwebrtc's RtpPacketizer::SplitAboutEqually).
+    """
+    packets = KEY_PACKETS if is_key else PICTURE_PACKETS
+    return [1030 + picture * 7919 % 150 + (number < picture % packets) for number in range(packets)]
 
 
 def user_and_system(pid: int) -> tuple[float, float]:

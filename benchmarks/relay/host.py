@@ -19,7 +19,7 @@ from light_peer import LightHost
 from media.core import rtcp
 from media.core.reception import ntp
 from media.dtls import Certificate
-from relay import FRAME, GOP, PICTURES
+from relay import GOP, PICTURES, sizes_of
 from relay.stamps import picture_packet, sound_packet
 
 AUDIO, VIDEO = 111, 96
@@ -100,7 +100,7 @@ def _perform(send: Send, look_after: Callable[[], None]) -> None:
     """For ever: whichever of sound and picture is due next. A blocking loop: no timer is as exact."""
     began, source = time.monotonic(), Random(7)
     sound = picture = packet = 0
-    sizes, gap = FRAME * 3, KEYFRAME_GAP_S
+    sizes, gap = sizes_of(0, is_key=True), KEYFRAME_GAP_S
     while True:
         sound_due, picture_due = sound * 0.02, picture / PICTURES + packet * gap
         wait = began + min(sound_due, picture_due) - time.monotonic()
@@ -118,4 +118,4 @@ def _perform(send: Send, look_after: Callable[[], None]) -> None:
         if packet == len(sizes):
             picture, packet = picture + 1, 0
             is_key = picture % GOP == 0
-            sizes, gap = (FRAME * 3, KEYFRAME_GAP_S) if is_key else (FRAME, GAP_S)
+            sizes, gap = sizes_of(picture, is_key=is_key), KEYFRAME_GAP_S if is_key else GAP_S

@@ -16,7 +16,7 @@ import struct
 import time
 from random import Random
 
-from light_peer import LightPeer
+from light_peer import SOL_UDP, UDP_GRO, LightPeer
 
 from media.core import rtcp
 from media.core.rtp import Header, parse_header
@@ -30,7 +30,6 @@ SAMPLE = 8
 """A scout reads the stamp in one of so many reads."""
 _NACK_EVERY_S, _NACK_TRIES = 0.1, 8
 _BELIEVABLE_NS = 60_000_000_000
-_SOL_UDP, _UDP_GRO = 17, 104
 _TIMESTAMPNS = 35
 _RCVBUFFORCE = 33
 _BUFFER = bytearray(65536)
@@ -108,7 +107,6 @@ class Viewer(LightPeer):
         self._loop.remove_reader(self._socket.fileno())
         self._pulse.cancel()
         self._socket.setsockopt(socket.SOL_SOCKET, _RCVBUFFORCE, 2 << 20)
-        self._socket.setsockopt(_SOL_UDP, _UDP_GRO, 1)
         if self.is_scout:
             self._socket.setsockopt(socket.SOL_SOCKET, _TIMESTAMPNS, 1)
 
@@ -126,7 +124,7 @@ class Viewer(LightPeer):
             return 0
         step, at_ns = size, 0
         for level, kind, data in control:
-            if level == _SOL_UDP and kind == _UDP_GRO:
+            if level == SOL_UDP and kind == UDP_GRO:
                 step = int.from_bytes(data[:2], "little")
             elif kind == _TIMESTAMPNS:
                 seconds, rest = struct.unpack("=qq", data)

@@ -4,7 +4,9 @@ Owns: the video packets since the last keyframe, the group of pictures on air, a
 catches up may still ask for; in order. Reads no clock and does no I/O.
 Invariant: sequences only rise; the group is empty or begins with a keyframe's first packet, and stays within the bounds
 of packets, bytes and media time. A group that outgrows a bound is given up, and with it the cache until the next
-keyframe: half a group shows nothing. The packets are those of the fan-out, padding and all; nothing is copied.
+keyframe: half a group shows nothing. The packets are those of the fan-out, padded to the longest of their group where
+they lack so little that padding can do it: a browser cuts each picture equally, but no two pictures alike, and what is
+of one size is one message for the kernel, whatever pictures it is of.
 
 Each newcomer keeps a place in it (`core/catchup.py`), and no packets of its own: a join has some five hundred, and to
 list them, and take them off again, was a tenth of its time.
@@ -16,8 +18,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from media.core.formats import CLOCK_HZ, Kind
-from media.core.history import Packet
+from media.core.history import Packet, size_of
 from media.core.press import signed
+from media.core.runs import padded
 
 MAX_BYTES: Final = 4 << 20
 MAX_SPAN_MS: Final = 10_000
@@ -45,6 +48,8 @@ class Reel:
         """Behind the highest sequence so far."""
         self._sequences, self._stamps = array("q"), array("q")
         self._max_packets = max_packets
+        self._longest = 0
+        """Of the group's packets; newcomers get the others as long as this."""
 
     def __len__(self) -> int:
         """Packets of the group on air."""
@@ -94,6 +99,8 @@ class Reel:
         if not (begins or is_followed or (self.key is not None and packet.sequence > self.key)):
             return False
         is_late = packet.sequence < self.end
+        self._longest = size_of(packet) if begins else max(self._longest, size_of(packet))
+        packet = padded(packet, self._longest)
         self._insert(packet)
         if begins:  # the network may have turned a keyframe's packets round
             self.key = packet.sequence

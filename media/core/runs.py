@@ -91,10 +91,11 @@ class _Group:
         if packet.padded:
             self.fixed.add(self.last)
 
-    def takes(self, size: int) -> bool:
+    def takes(self, packet: Packet, size: int) -> bool:
         """Whether a packet of this size may stand among the others, all padded to the longest."""
         high = max(self.high, size)
-        return high - min(self.low, size) <= MAX_PAD and self.fixed <= {high}
+        fixed = self.fixed | {size} if packet.padded else self.fixed
+        return high - min(self.low, size) <= MAX_PAD and fixed <= {high}
 
     def has_room(self, size: int) -> bool:
         """For a packet of sound, of this size, at the end."""
@@ -104,9 +105,9 @@ class _Group:
     def finished(self) -> Run:
         high, packets = self.high, self.packets
         last = packets.pop()
-        packets = [packet if size_of(packet) == high else _padded(packet, high) for packet in packets]
+        packets = [packet if size_of(packet) == high else padded(packet, high) for packet in packets]
         if last.kind is Kind.VIDEO and not last.padded and high - self.last <= NEARLY:
-            last = _padded(last, high)
+            last = padded(last, high)
         return Run((*packets, last), high)
 
 
@@ -116,7 +117,7 @@ def _group(packets: Sequence[Packet]) -> list[_Group]:
         size, group = size_of(packet), groups[-1] if groups else None
         if group is None or group.is_ended or len(group.packets) >= MAX_SEGMENTS:
             groups.append(_Group(packet, size))
-        elif group.takes(size):
+        elif group.takes(packet, size):
             group.add(packet, size)
             group.low, group.high = min(group.low, size), max(group.high, size)
         elif size < group.high:
@@ -127,9 +128,12 @@ def _group(packets: Sequence[Packet]) -> list[_Group]:
     return groups
 
 
-def _padded(packet: Packet, size: int) -> Packet:
-    missing = size - size_of(packet)
-    if missing == 0:
+def padded(packet: Packet, size: int) -> Packet:
+    """The packet as long as `size`; as it is if it lacks more than padding can make up for."""
+    missing, had = size - size_of(packet), packet.payload[-1] if packet.padded and packet.payload else 0
+    if missing <= 0 or missing + had > MAX_PAD or (packet.padded and not had):
         return packet
-    payload = packet.payload + bytes(missing - 1) + bytes((missing,))
+    # The last byte says how many are padding, itself included (RFC 3550 section 5.1).
+    payload = packet.payload[:-1] + b"\0" if had else packet.payload
+    payload += bytes(missing - 1) + bytes((missing + had,))
     return packet_of((*packet[:5], payload, True, *packet[7:]))

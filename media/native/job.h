@@ -29,7 +29,7 @@ typedef struct {
 
 typedef struct {
     long kind;
-    PyObject *codec;    /* borrowed from the runs */
+    PyObject *codec;    /* borrowed from the packets, which somebody holds */
 } Track;
 
 typedef struct {

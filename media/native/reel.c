@@ -58,8 +58,11 @@ reel_follow(Reel *self, PyObject *list)
         return NULL;
     while (self->count < wanted) {
         PyObject *item = PyList_GetItem(list, self->count);
-        if (!item || read_packet(&self->tracks, item, &self->packets[self->count]) < 0)
+        int tracks = self->tracks.count;
+        if (!item || read_packet(&self->tracks, item, &self->packets[self->count]) < 0) {
+            self->tracks.count = tracks;    /* a track's codec is borrowed from packets that are held, and this is not */
             return NULL;
+        }
         self->held[self->count++] = Py_NewRef(item);
     }
     Py_RETURN_NONE;

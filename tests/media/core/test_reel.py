@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from media.core.formats import Codec, Kind
 from media.core.history import Packet
 from media.core.reel import FEW, MAX_BEHIND, MAX_BYTES, MAX_SPAN_MS, Reel
+from media.core.runs import padded
 
 
 def packet(sequence, *, key=False, size=100, timestamp=None):
@@ -129,3 +130,29 @@ def test_a_picture_is_found_by_its_time_across_the_wrap_of_timestamps():
     assert reel.until(stamps[2], 0, 8) == 3
     assert reel.until(stamps[1] - 1, 0, 8) == 1
     assert reel.until(reel.stamp(1, reel.get(8).timestamp + 1), 2, 8) == 8
+
+
+def test_newcomers_get_a_groups_packets_as_long_as_its_longest_where_padding_can_do_it():
+    sizes = {1: 900, 2: 1100, 3: 1099, 4: 845, 5: 844, 6: 1200}
+    came = [packet(n, key=n == 1, size=size) for n, size in sizes.items()]
+    reel = filled(*came)
+    assert [len(each.payload) for each in reel.group] == [900, 1100, 1100, 1100, 844, 1200]
+    assert [each.padded for each in reel.group] == [False, False, True, True, False, False]
+    reel.put(packet(7, key=True, size=300))
+    reel.put(packet(8, size=299))
+    assert [len(each.payload) for each in reel.group] == [300, 300], "a group's own longest"
+
+
+def test_what_the_fan_out_has_padded_is_padded_on_with_one_count_for_all_of_it():
+    reel = filled(packet(1, key=True, size=1100))
+    reel.put(padded(packet(2, size=999), 1000))
+    assert reel.get(2).payload == bytes(1099) + bytes((101,))
+    reel.put(padded(packet(3, size=860), 1000))
+    reel.put(padded(packet(4, size=800), 1000))
+    assert [len(reel.get(n).payload) for n in (3, 4)] == [1100, 1000], "no more than a byte can count"
+
+
+@pytest.mark.parametrize("payload", [b"", b"\0"])
+def test_padding_that_counts_nothing_is_left_alone(payload):
+    odd = packet(2)._replace(payload=payload, padded=True)
+    assert padded(odd, 100) == odd

@@ -96,3 +96,10 @@ def test_equal_packets_make_full_runs():
     sizes = [1180] * 12 + [600, 1180]
     made = regroup(packets(Kind.VIDEO, sizes))
     assert [len(run.packets) for run in made] == [10, 3, 1]
+
+
+def test_a_packet_that_came_padded_and_short_ends_its_run_as_it_is():
+    probe = Packet(Kind.VIDEO, Codec.VP8, 1, 0, False, b"\0\0\0\4", padded=True)
+    long, after = packets(Kind.VIDEO, [100, 50])
+    runs = plan([long, probe, after._replace(sequence=2)])
+    assert [run.packets for run in runs] == [(long, probe), (after._replace(sequence=2),)]

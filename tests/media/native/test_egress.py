@@ -171,6 +171,20 @@ def test_a_reel_follows_what_is_added_and_knows_its_places(port, inbox):
     assert waiting(inbox) == []
 
 
+def test_what_a_reel_refuses_leaves_nothing_in_it(port, inbox):
+    line = Line(7, {Codec.VP8: 96}, 0, 0)
+    line.begin(0)
+    target, good = Target(inbox.getsockname(), (None, line)), Packet(Kind.VIDEO, Codec.VP8, 0, 0, True, b"x")
+    for fanout in FANOUTS:
+        reel = fanout.Reel()
+        for number in range(20):  # more than there are tracks
+            with pytest.raises(TypeError):
+                reel.follow([good._replace(codec=f"codec {number}", payload=None)])
+        reel.follow([good])
+        fanout.hurry(port.socket.fileno(), -1, -1, target, reel, 0, 1)
+        assert len(waiting(inbox)) == 1
+
+
 @pytest.mark.parametrize("press", [(1, 2), (1, 0, 0), (1, 3, 2), (1, -1, 2), "abc", 7])
 def test_a_press_that_makes_no_sense_is_refused(port, inbox, press):
     video = Line(7, {Codec.VP8: 96}, 0, 0)
