@@ -19,7 +19,8 @@ from schema.ids import ShowId
 log = structlog.get_logger()
 
 EVERY_S = 0.4
-SHOWS_MAX = 1000
+SHOWS_MAX = 10_000
+"""Read at once; beyond that none is let through again by a reading, and a new process may miss some."""
 
 _OUTAGES = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
@@ -52,8 +53,13 @@ class Cuts:
         except _OUTAGES as error:
             log.warning("cuts_unknown", error=type(error).__name__)
             return
-        if changes == self._changes:  # else this reading may be older than what was said here meanwhile
-            self._set({ShowId(row["show_id"]): row["video_reason"] for row in rows})
+        if changes != self._changes:  # this reading may be older than what was said here meanwhile
+            return
+        found = {ShowId(row["show_id"]): row["video_reason"] for row in rows}
+        if len(rows) == SHOWS_MAX:  # there may be more: who is missing is not let through for that
+            log.error("cuts_too_many", most=SHOWS_MAX)
+            found = self._reasons | found
+        self._set(found)
 
     def set_video(self, show: ShowId, *, open: bool, reason: str) -> None:  # noqa: A002 - the field's word
         """What was just stored of a show."""

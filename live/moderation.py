@@ -13,7 +13,7 @@ from live.ports import Announcer, Room
 from live.queries import sql
 from live.questions import Questions
 from live.turns import Pool, Turns
-from schema.errors import NotFound
+from schema.errors import Invalid, NotFound
 from schema.ids import AccountId, MessageId, ShowId
 from schema.moderation import ChatRules, Sanction, SanctionKind, SanctionPage, SanctionRequest
 from schema.pages import to_cursor
@@ -92,7 +92,9 @@ class Moderation:
         )
 
     async def set_rules(self, show: ShowId, rules: ChatRules) -> None:
-        """Decide what may be said. Raises NotFound."""
+        """Decide what may be said. Raises NotFound, Invalid (links for analysts, who write nothing)."""
+        if rules.links_from is Role.ANALYST:  # no other role covers it: nobody could post a link, the staff neither
+            raise Invalid("An analyst writes nothing; name the least role that may post links", pointer="/links_from")
         try:
             await self._pool.execute(
                 sql("chat_rules_set"), show, rules.links_from.value, rules.languages, rules.blocked, rules.allowed

@@ -141,6 +141,7 @@ async def test_a_camera_that_is_unplugged_on_air_is_replaced(site, studio, open_
 
 
 async def test_without_another_camera_the_host_is_told_and_one_that_comes_is_taken(studio):
+    await studio.wait_for_function("() => document.querySelector('video')?.srcObject")
     await studio.evaluate(f"() => {{ window.wasGiven = navigator.mediaDevices.getUserMedia; {NO_DEVICES} }}")
     await studio.evaluate(UNPLUGGED, ["video"])
     await expect(studio.get_by_test_id("camera-problem")).to_contain_text("Your camera was disconnected")

@@ -6,8 +6,9 @@ import pytest
 
 from live.adapters import Gate, HostBoard, StockTeller
 from live.auth import Tokens
+from live.cuts import Cuts
 from live.limits import Limiter
-from schema.errors import Banned, Forbidden, NotFound, RateLimited, Unauthenticated, Unavailable
+from schema.errors import Banned, Forbidden, NotFound, RateLimited, Unauthenticated, Unavailable, VideoStopped
 from schema.people import Principal, Role
 from schema.show import Stock
 from schema.wire import BackInStock, SoldOut
@@ -127,8 +128,13 @@ class Room:
 
 
 @pytest.fixture
-def gate(tokens, redis):
-    return Gate(tokens, Shows(), Limiter(redis), Room())
+def cuts(pg):
+    return Cuts(pg)
+
+
+@pytest.fixture
+def gate(tokens, redis, cuts):
+    return Gate(tokens, Shows(), Limiter(redis), Room(), cuts)
 
 
 def token(tokens, role, show=None):
@@ -157,15 +163,26 @@ async def test_a_token_for_another_show_is_refused_and_a_show_must_exist(gate, t
         await gate.publisher(token(tokens, Role.OPERATOR), "nowhere")
 
 
-async def test_joins_are_limited_and_the_verbs_on_a_session_are_not(gate, tokens, redis):
+async def test_joins_are_limited_and_the_verbs_on_a_session_are_not(gate, tokens, redis, cuts):
     viewer = token(tokens, Role.VIEWER, "demo")
     for _ in range(6):
         await gate.subscriber(viewer, "demo", joining=True)
     with pytest.raises(RateLimited):
         await gate.subscriber(viewer, "demo", joining=True)
     await gate.subscriber(viewer, "demo", joining=False)
-    lifted = Gate(tokens, Shows(), Limiter(redis, load=True), Room())
+    lifted = Gate(tokens, Shows(), Limiter(redis, load=True), Room(), cuts)
     await lifted.subscriber(viewer, "demo", joining=True)
+
+
+async def test_a_stopped_video_lets_nobody_join_and_costs_none_of_the_joins(gate, tokens, cuts):
+    viewer = token(tokens, Role.VIEWER, "demo")
+    cuts.set_video("demo", open=False, reason="A wrong picture")
+    for _ in range(7):
+        with pytest.raises(VideoStopped, match="A wrong picture"):
+            await gate.subscriber(viewer, "demo", joining=True)
+    await gate.subscriber(viewer, "demo", joining=False)
+    cuts.set_video("demo", open=True, reason="")
+    await gate.subscriber(viewer, "demo", joining=True)
 
 
 async def test_who_is_banned_does_not_join_and_may_still_end_what_runs(gate, tokens):

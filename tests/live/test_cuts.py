@@ -85,3 +85,16 @@ async def test_while_the_store_is_away_what_was_stopped_stays_so(cuts, told):
     cuts._pool = Away()
     await cuts.look()
     assert (told, reason(cuts, A)) == ([{A}], "")
+
+
+async def test_where_more_are_stopped_than_a_reading_holds_none_that_is_known_is_let_through(
+    cuts, shows, told, monkeypatch
+):
+    monkeypatch.setattr("live.cuts.SHOWS_MAX", 1)
+    cuts.set_video(A, open=False, reason="one")
+    cuts.set_video(B, open=False, reason="two")
+    for show in (A, B):
+        await store(shows, show, "stored")
+    await cuts.look()
+    assert told == [{A}, {A, B}]
+    assert {reason(cuts, A), reason(cuts, B)} <= {"one", "two", "stored"}

@@ -85,3 +85,11 @@ async def test_an_admin_of_one_show_gives_no_access_to_others(shop):
     shop.tokens[Role.ADMIN] = made.json()["token"]
     again = await shop.ask("POST", "/api/v1/tokens", {"role": "host", "name": "B"}, Role.ADMIN)
     assert (again.status_code, again.json()["code"]) == (403, "forbidden")
+
+
+async def test_links_cannot_be_kept_for_analysts_who_write_nothing(shop):
+    path = f"{SHOW}/chat/rules"
+    before = (await shop.ask("GET", path, role=Role.OPERATOR)).json()
+    refused = await shop.ask("PUT", path, before | {"links_from": "analyst"}, Role.OPERATOR)
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid")
+    assert (await shop.ask("GET", path, role=Role.OPERATOR)).json() == before

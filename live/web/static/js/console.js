@@ -17,7 +17,7 @@ import { auditPanel, FilesPanel, priceErrorPanel } from "./office.js";
 import { audiencePanel } from "./podium.js";
 import { joinRoom } from "./room.js";
 import { showOfPath, StaffSession } from "./session.js";
-import { attempt, claimedRole, gateWords, isLockedOut, TokenGate, TopBar } from "./staff.js";
+import { attempt, claimedRole, gateWords, isForOneShow, isLockedOut, TokenGate, TopBar } from "./staff.js";
 import { StockButton, StockForms } from "./stockroom.js";
 import { SwitchNotes, switches } from "./switches.js";
 import { countdown, timeOfDay } from "./time.js";
@@ -44,6 +44,8 @@ const root = document.getElementById("app");
 const role = claimedRole(session.value);
 /** An analyst reads; the server refuses whatever else would be tried. */
 const acts = role !== "analyst";
+/** Access is given by admins of all shows. */
+const givesAccess = role === "admin" && !isForOneShow(session.value);
 
 function start() {
   const token = () => session.token();
@@ -287,7 +289,7 @@ function start() {
           ${acts && html`<${ChatForm} voice=${voice} />`}
         </section>
         ${acts && html`<${AuditPanel} />`}
-        ${role === "admin" && html`<${AccessPanel} ...${{ show: showId, token }} />`}
+        ${givesAccess && html`<${AccessPanel} ...${{ show: showId, token }} />`}
         <${FilesPanel} ...${{ show: showId, token }} />
       </main>
       <${Questions} /><${Toasts} />`;

@@ -10,10 +10,19 @@ const RANK = { analyst: 0, viewer: 0, moderator: 1, host: 2, operator: 3, admin:
 
 /** The role that a token claims, read without its key: for words alone, the server decides. Null if it is no token. */
 export function claimedRole(token) {
+  return claims(token).role ?? null;
+}
+
+/** True if it claims to be for one show alone. */
+export function isForOneShow(token) {
+  return claims(token).show !== undefined;
+}
+
+function claims(token) {
   try {
-    return JSON.parse(atob(token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/"))).role ?? null;
+    return JSON.parse(atob(token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/"))) ?? {};
   } catch {
-    return null;
+    return {};
   }
 }
 

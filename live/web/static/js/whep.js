@@ -16,6 +16,8 @@ const SILENT_MS = 5_000;
 const ASK_MS = 1_500;
 const WATCH_MS = 500;
 const CONNECT_MS = 10_000;
+/** All who were kept out come back at one word: spread over so much. */
+const HURRY_MS = 1_000;
 
 /** What tests and benchmarks read: when the first frame was on screen, and how often we had to come back. */
 export const marks = (window.__showfloor ??= { firstFrameMs: null, firstFrameAfterOfferMs: null, joins: 0 });
@@ -64,11 +66,12 @@ export class Player {
     this.#hangUp();
   }
 
-  /** What kept us from playing is over: no reason to wait any longer. */
+  /** What kept us from playing is over: no reason to wait much longer. */
   hurry() {
     if (!this.watching || this.status !== "waiting" || !this.held) return;
     this.held = false;
-    this.#connect();
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.#connect(), Math.random() * HURRY_MS);
   }
 
   #say(status, more = null) {
