@@ -102,23 +102,17 @@ class Newcomers:
             return 0
         late, begin, end = catch_up.step(now_ms)
         if late:
-            self._send(subscriber, ahead, late)
-        line = subscriber.lines[Kind.VIDEO]
+            self._egress.send([ahead], regroup(late))
         if end > begin:
             self._egress.hurry(ahead, self.reel, begin, end)
-            if line is not None:
-                ahead.settle(line)
+        line = subscriber.lines[Kind.VIDEO]
+        if line is not None:
+            ahead.settle(line)
         if catch_up.is_done and line is not None:
             self._behind.pop(subscriber, None)
             if not line.has_begun:
                 line.go_on(catch_up.last + 1)
         return len(late) + end - begin
-
-    def _send(self, subscriber: Subscriber, ahead: View, packets: Sequence[Packet]) -> None:
-        self._egress.send([ahead], regroup(packets))
-        line = subscriber.lines[Kind.VIDEO]
-        if line is not None:
-            ahead.settle(line)
 
     def watch(self, now_ms: int) -> None:
         """Forget what nobody will ask for again."""
@@ -135,8 +129,10 @@ class Newcomers:
         """
         catch_up, ahead = subscriber.catch_up, self._ahead.get(subscriber)
         first = catch_up.again() if catch_up is not None else []
-        if ahead is not None and first:
-            self._send(subscriber, ahead, first)
+        line = subscriber.lines[Kind.VIDEO]
+        if ahead is not None and line is not None and first:
+            self._egress.send([ahead], regroup(first))
+            ahead.settle(line)
         return bool(first)
 
     def leave(self, subscriber: Subscriber) -> None:
