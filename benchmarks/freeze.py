@@ -271,13 +271,13 @@ async def window(page: Page, front: Front, seconds: float) -> Window:
     return Window(before, after, shown, front.counts())
 
 
-async def blank(browser: Browser, base: str, stack: contextlib.AsyncExitStack) -> Page:
-    """An empty page on the origin of `base`, with the script."""
+async def blank(browser: Browser, base: str, stack: contextlib.AsyncExitStack, script: str = "") -> Page:
+    """An empty page on the origin of `base`, with our script or another."""
     context = await stack.enter_async_context(await browser.new_context())
     page = await context.new_page()
     await page.route(base + "/blank", lambda route: route.fulfill(content_type="text/html", body="<body></body>"))
     await page.goto(base + "/blank")
-    await page.add_script_tag(content=SCRIPT)
+    await page.add_script_tag(content=script or SCRIPT)
     return page
 
 

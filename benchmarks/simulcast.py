@@ -35,13 +35,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent.parent))
 sys.path.append(str(Path(__file__).parent.parent / "tests"))
 
-from freeze import ARGUMENTS, ours
+from freeze import ARGUMENTS, blank, ours
 from netem.front import Front
 from netem.link import Conditions
 
 from live.browser import find_chromium
 
-TAB = Path(__file__).parents[1] / "tests" / "media" / "peers" / "tab.js"
+TAB = (Path(__file__).parents[1] / "tests" / "media" / "peers" / "tab.js").read_text()
 LAYERS = [
     {"rid": "x", "maxBitrate": 150_000, "scaleResolutionDownBy": 4},
     {"rid": "y", "maxBitrate": 500_000, "scaleResolutionDownBy": 2},
@@ -117,25 +117,16 @@ class Watcher:
 
 
 async def watcher(browser: Browser, base: str, name: str, stack: contextlib.AsyncExitStack) -> Watcher:
-    page = await tab(browser, base, stack)
+    page = await blank(browser, base, stack, TAB)
     await page.evaluate("args => play(...args)", ["demo", name])
     await page.evaluate(NOTE)
     return Watcher(page)
 
 
-async def tab(browser: Browser, base: str, stack: contextlib.AsyncExitStack) -> Page:
-    context = await stack.enter_async_context(await browser.new_context())
-    page = await context.new_page()
-    await page.route(base + "/blank", lambda route: route.fulfill(content_type="text/html", body="<body></body>"))
-    await page.goto(base + "/blank")
-    await page.add_script_tag(path=TAB)
-    return page
-
-
 async def run(browser: Browser, base: str, given: argparse.Namespace) -> Run:
     narrow = Conditions(rate_bps=given.rate_bps, delay_ms=given.delay_ms)
     async with contextlib.AsyncExitStack() as stack:
-        host = await tab(browser, base, stack)
+        host = await blank(browser, base, stack, TAB)
         await host.evaluate("args => publishLayers(...args)", ["demo", "host", LAYERS])
         free = await watcher(browser, base, "free", stack)
         await free.shows(HIGH)

@@ -7,14 +7,12 @@ and, where asked for, an Idempotency-Key. Whatever a host or an operator changes
 """
 
 import asyncio
-import contextlib
-import types
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 from msgspec import Struct
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
@@ -173,40 +171,18 @@ def admit(request: Request, needed: Role | None, *, for_analysts: bool = False) 
 
 async def read_body(request: Request, limit_bytes: int = BODY_MAX_BYTES) -> bytes:
     """The whole body; TooLarge as soon as it exceeds `limit_bytes`, RequestTimeout after BODY_DEADLINE_S."""
-    reading = _read(request, limit_bytes)
-    try:
-        waits_for = reading.send(None)
-    except StopIteration as done:  # it was there with its head, as most are: nothing to set a timer for
-        body: bytes = done.value
-        return body
+    chunks, size = [], 0
     try:
         async with asyncio.timeout(BODY_DEADLINE_S):
-            return await _rest(reading, waits_for)
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > limit_bytes:
+                    raise TooLarge(f"The body is larger than {limit_bytes} bytes")
+                chunks.append(chunk)
     except TimeoutError:
         # The rest of the body may still come, so the connection cannot carry another request.
         raise RequestTimeout(headers={"Connection": "close"}) from None
-
-
-async def _read(request: Request, limit_bytes: int) -> bytes:
-    chunks, size, more = [], 0, True
-    while more:
-        message = await request.receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        chunks.append(message.get("body", b""))
-        size += len(chunks[-1])
-        if size > limit_bytes:
-            raise TooLarge(f"The body is larger than {limit_bytes} bytes")
-        more = message.get("more_body", False)
     return b"".join(chunks)
-
-
-@types.coroutine
-def _rest(reading: Coroutine[Any, Any, bytes], waits_for: Any) -> Generator[Any, Any, bytes]:
-    """What a coroutine that has begun, and waits, returns in the end."""
-    with contextlib.closing(reading):
-        yield waits_for
-        return (yield from reading.__await__())
 
 
 async def decode(request: Request, kind: type[Struct], *, optional: bool = False) -> Struct:
