@@ -35,6 +35,8 @@ class Flush:
         self._due: dict[Show, None] = {}
         self._timer: asyncio.Handle | None = None
         self._rounds: Iterator[None] | None = None
+        self._until = 0.0
+        """When this turn of ours should end."""
         self._turn: asyncio.Handle | None = None
 
     def wake(self, show: Show, at_once: bool) -> None:  # noqa: FBT001 - called for each packet
@@ -75,6 +77,7 @@ class Flush:
 
     def _go(self) -> Iterator[None]:
         """Yields where others get a turn."""
+        self._until = time.monotonic() + HOLD_S
         while self._due:
             show = next(iter(self._due))
             del self._due[show]
@@ -84,11 +87,17 @@ class Flush:
                 log.exception("a flush failed", show=show.show_id)
 
     def _fan_out(self, show: Show) -> Iterator[None]:
-        until = time.monotonic() + HOLD_S
         for rows, runs in show.take():
             for row in rows:
-                if time.monotonic() > until:
-                    yield
-                    until = time.monotonic() + HOLD_S
+                yield from self._pause()
                 self._egress.send(row, runs)
-        show.report_first(now_ms())
+        # When a host comes back its viewers begin at once: reports to a thousand are thirty milliseconds.
+        for subscriber in show.unreported():
+            yield from self._pause()
+            show.report_first(subscriber, now_ms())
+
+    def _pause(self) -> Iterator[None]:
+        """Others' turn, if it is time: whichever show this one was used up for."""
+        if time.monotonic() > self._until:
+            yield
+            self._until = time.monotonic() + HOLD_S

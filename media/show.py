@@ -408,13 +408,16 @@ class Show:
         """Newcomers for whom packets wait, and where."""
         return [(one, layer) for layer in self.layers for one in layer.newcomers.waiting()]
 
-    def report_first(self, now_ms: int) -> None:
-        """Sender reports for those who have just got their first packets, or their first of another layer."""
-        for subscriber in list(self._unreported):
-            if all(line is None or line.packets for line in subscriber.lines):
-                self._unreported.discard(subscriber)
-            if any(line and line.packets for line in subscriber.lines):
-                subscriber.report(now_ms)
+    def unreported(self) -> list[Subscriber]:
+        """Those who have just got their first packets, or their first of another layer, or soon will."""
+        return list(self._unreported)
+
+    def report_first(self, subscriber: Subscriber, now_ms: int) -> None:
+        """Sender reports for one of them; it is one no more once all its lines have had packets."""
+        if all(line is None or line.packets for line in subscriber.lines):
+            self._unreported.discard(subscriber)
+        if any(line and line.packets for line in subscriber.lines):
+            subscriber.report(now_ms)
 
     # The ticks
 

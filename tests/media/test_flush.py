@@ -1,6 +1,8 @@
 """What waits to be sent, and when it goes: a relay of one show, light peers."""
 
 import asyncio
+import itertools
+from types import SimpleNamespace
 
 import pytest
 
@@ -8,6 +10,7 @@ from media import flush as flush_module
 from media.config import RelayConfig
 from media.core.audience import Row
 from media.show import Batch
+from schema.ids import ShowId
 
 SIZES = [1180, 1174, 1100]
 
@@ -51,6 +54,57 @@ async def test_a_long_fan_out_gives_others_their_turn(on_air, floor, monkeypatch
 async def test_without_the_look_at_the_clock_it_would_not(on_air, floor, monkeypatch):
     monkeypatch.setattr(flush_module, "HOLD_S", 3600)
     assert await turns_of_others_during_a_fan_out(floor, monkeypatch) == 0
+
+
+async def turns_of_others_during_five_shows(floor, monkeypatch, step_s):
+    """How often others ran while five shows sent to a row each, by a clock that goes on by so much at a look."""
+    clock, flush, turns, row = itertools.count(), floor.relay._flush, 0, Row(floor.relay.shows["demo"].subscribers)
+    monkeypatch.setattr(flush_module, "time", SimpleNamespace(monotonic=lambda: step_s * next(clock)))
+    for number in range(5):
+        show = floor.relay._show(ShowId(f"show{number}"))
+        monkeypatch.setattr(show, "take", lambda: [Batch([row], [])])
+        flush.wake(show, False)
+    flush.flush()
+    while flush._rounds is not None:
+        turns += 1
+        await asyncio.sleep(0)
+    return turns
+
+
+async def test_many_shows_together_hold_others_up_no_longer_than_one(on_air, floor, monkeypatch):
+    """None of them takes its whole time: two looks at the clock are 4 ms of the 6."""
+    assert await turns_of_others_during_five_shows(floor, monkeypatch, flush_module.HOLD_S / 3) >= 1
+    assert await turns_of_others_during_five_shows(floor, monkeypatch, flush_module.HOLD_S / 100) == 0
+
+
+async def turns_of_others_during_first_reports(floor, peers, monkeypatch):
+    """How often others ran while three who have just begun were reported to; how many reports went out."""
+    for name in ("viewer-eve", "viewer-sue"):
+        await peers.viewer(token=name)
+    show, flush, turns, reports = floor.relay.shows["demo"], floor.relay._flush, 0, []
+    for subscriber in show.subscribers:
+        monkeypatch.setattr(subscriber, "report", reports.append)
+        show._unreported.add(subscriber)
+        subscriber.lines[0].count(1, 1)
+    monkeypatch.setattr(show, "take", list)
+    flush.wake(show, False)
+    flush.flush()
+    while flush._rounds is not None:
+        turns += 1
+        await asyncio.sleep(0)
+    return turns, len(reports)
+
+
+async def test_reports_to_a_crowd_that_begins_at_once_give_others_their_turn(on_air, floor, peers, monkeypatch):
+    monkeypatch.setattr(flush_module, "HOLD_S", -1)
+    turns, reports = await turns_of_others_during_first_reports(floor, peers, monkeypatch)
+    assert turns >= 3
+    assert reports == 3
+
+
+async def test_without_the_look_at_the_clock_they_would_not(on_air, floor, peers, monkeypatch):
+    monkeypatch.setattr(flush_module, "HOLD_S", 3600)
+    assert await turns_of_others_during_first_reports(floor, peers, monkeypatch) == (0, 3)
 
 
 async def test_a_flush_that_fails_costs_its_packets_and_no_more(on_air, floor, wait_until, monkeypatch):
