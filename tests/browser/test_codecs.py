@@ -1,5 +1,7 @@
 """The video format: what the host is told before going live, what goes on air, and what a viewer without it reads."""
 
+import re
+
 import pytest
 from playwright.async_api import expect
 
@@ -67,10 +69,19 @@ async def test_a_viewer_whose_browser_lacks_the_format_is_told_which(site, studi
     await expect(viewer.get_by_test_id("curtain")).to_contain_text("sent in VP9, which this browser cannot play")
 
 
-async def test_a_refused_offer_tells_the_host_what_to_choose(site, studio):
-    refusal = {"status": 406, "code": "not_acceptable", "detail": "No common codec"}
-    await studio.route("**/whip/**", lambda route: route.fulfill(status=406, json=refusal))
-    await studio.get_by_test_id("golive").click()
+async def in_another_format(route):
+    """The offer as a browser would make it whose only video is H265."""
+    offer = re.sub(r"(VP8|VP9|AV1|H264)/90000", "H265/90000", route.request.post_data)
+    await route.continue_(post_data=offer)
+
+
+async def test_an_offer_whose_picture_nobody_could_see_is_refused_and_the_host_told_what_to_choose(site, studio):
+    await studio.route("**/whip/**", in_another_format)
+    async with studio.expect_response("**/whip/**") as answered:
+        await studio.get_by_test_id("golive").click()
+    refusal = await (await answered.value).json()
+    assert refusal["status"] == 406
+    assert refusal["detail"].endswith("the offer has H265")
     await expect(studio.get_by_test_id("toasts")).to_contain_text("Choose Automatic, H264 or VP8")
     assert (await site.show())["state"] == "live"  # as it was
 

@@ -1,6 +1,7 @@
 """What of an offer is served: the codecs both sides know.
 
-Reads no clock and does no I/O. Invariant: at most one section of each kind is chosen, and none without a format.
+Reads no clock and does no I/O. Invariant: at most one section of each kind is chosen, none without a format, and of
+each kind that is offered one is.
 """
 
 import functools
@@ -46,7 +47,7 @@ class Chosen(Struct, frozen=True, kw_only=True, eq=False):
 
 
 def choose_from_publisher(offer: Offer) -> Sequence[Chosen]:
-    """One format for the first section of each kind that sends. Raises NotAcceptable if there is none."""
+    """One format for the first section of each kind that sends. Raises NotAcceptable if a kind has none."""
     return _choose(offer.sections, ("sendrecv", "sendonly"), "", one=True)
 
 
@@ -54,8 +55,8 @@ def choose_for_subscriber(offer: Offer, profile: str = "") -> Sequence[Chosen]:
     """Every codec the subscriber can take, once each, so that a publisher may come, or return, with any of them.
 
     `profile` is the publisher's H264 profile-level-id, if it has one; among several H264 formats the one of the
-    same profile is taken. Raises NotAcceptable if nothing fits, or if the subscriber waits to be called: players
-    offer actpass, and to be a DTLS client is work that only a host's token may ask of us.
+    same profile is taken. Raises NotAcceptable if of sound or picture nothing fits, or if the subscriber waits to be
+    called: players offer actpass, and to be a DTLS client is work that only a host's token may ask of us.
     """
     if offer.setup == "passive":
         raise NotAcceptable("A player must offer a=setup:actpass or a=setup:active")
@@ -79,21 +80,21 @@ def our_setup(offered: str) -> str:
 
 @functools.lru_cache(_REMEMBERED)
 def _choose(sections: tuple[Section, ...], sending: tuple[str, str], profile: str, *, one: bool) -> tuple[Chosen, ...]:
-    chosen: list[Chosen] = []
-    for section in sections:
-        taken = {choice.section.kind for choice in chosen}
-        if section.kind is None or section.kind in taken or section.direction not in sending:
-            continue
+    offered = [section for section in sections if section.kind is not None and section.direction in sending]
+    chosen: dict[Kind | None, Chosen] = {}
+    for section in offered:
         formats = _one_each(section.formats, profile)
-        if formats:
-            chosen.append(_chosen(section, formats[:1] if one else formats))
-    if not chosen:
-        names = dict.fromkeys(name for section in sections for name in section.names)
+        if formats and section.kind not in chosen:
+            chosen[section.kind] = _chosen(section, formats[:1] if one else formats)
+    lacking = [section for section in offered if section.kind not in chosen and section.names]
+    if lacking or not chosen:
+        # Of both kinds: sound alone for a host whose picture is H265 would be silence about why nobody sees it.
+        names = dict.fromkeys(name for section in lacking for name in section.names)
         raise NotAcceptable(
             "No common codec: video must be VP8, VP9 or AV1 (profile 0 each), or H264 (packetization-mode 1); "
             f"audio must be Opus; the offer has {', '.join(names) or 'none'}"
         )
-    return tuple(chosen)
+    return tuple(chosen.values())
 
 
 def _chosen(section: Section, formats: tuple[Format, ...]) -> Chosen:

@@ -161,16 +161,22 @@ def _read(head: str, body: str, session: tuple[str, ...], index: int) -> _Descri
         raise BadRequest(f"SDP: m={head[:80]} is not a media section")
     return _Described(
         section=_section(words, attributes, session, index),
-        carries=words[1] != "0" or "bundle-only" in attributes,
+        carries=_is_wanted(words, attributes),
         setup=attributes.first("setup"),
     )
+
+
+def _is_wanted(words: Sequence[str], block: Attributes) -> bool:
+    """False for a section that was refused (RFC 3264 section 6); one that waits to be bundled has port 0 as well."""
+    return words[1] != "0" or "bundle-only" in block
 
 
 def _section(words: Sequence[str], block: Attributes, session: Sequence[str], index: int) -> Section:
     mid = block.first("mid")
     if mid is None or not TOKEN.match(mid):
         raise BadRequest(f"SDP: section {index} has no a=mid, and everything must be bundled (RFC 9725 section 4.2)")
-    is_media = words[2].upper().endswith(("RTP/SAVPF", "RTP/SAVP")) and words[0] in _KINDS
+    is_rtp = words[2].upper().endswith(("RTP/SAVPF", "RTP/SAVP")) and words[0] in _KINDS
+    is_media = is_rtp and _is_wanted(words, block)
     formats = _formats(block, words) if is_media else ()
     return Section(
         media=words[0],

@@ -75,6 +75,28 @@ def test_no_common_codec_names_ours_and_theirs(sample):
         sdp.choose_for_subscriber(sample.offer(sample.DATA))
 
 
+H265 = ["m=video 9 UDP/TLS/RTP/SAVPF 36", "a=mid:1", "a=rtpmap:36 H265/90000"]
+PCMU = ["m=audio 9 UDP/TLS/RTP/SAVPF 0", "a=mid:0", "a=rtpmap:0 PCMU/8000"]
+
+
+@pytest.mark.parametrize(
+    ("choose", "direction"), [(sdp.choose_from_publisher, "sendonly"), (sdp.choose_for_subscriber, "recvonly")]
+)
+def test_sound_and_picture_must_each_have_a_common_codec_where_they_are_offered(sample, choose, direction):
+    for sections, lacking in (((sample.AUDIO, H265), "H265"), ((PCMU, sample.VIDEO), "PCMU")):
+        with pytest.raises(NotAcceptable, match=f"the offer has {lacking}$"):
+            choose(sample.offer(*sections, direction=direction))
+
+
+def test_a_section_with_port_zero_is_none_unless_it_waits_to_be_bundled(sample):
+    """RFC 3264 section 6, RFC 9143 section 6."""
+    off = ["m=video 0" + line.removeprefix("m=video 9") if line.startswith("m=") else line for line in sample.VIDEO]
+    for refused in (off, [H265[0].replace(" 9 ", " 0 "), *H265[1:]]):
+        assert sample.types(sdp.choose_for_subscriber(sample.offer(sample.AUDIO, refused))) == [[111]]
+    bundled = sample.offer(sample.AUDIO, [*off, "a=bundle-only"])
+    assert sample.types(sdp.choose_for_subscriber(bundled)) == [[111], [96, 102]]
+
+
 @pytest.mark.parametrize(("offered", "ours"), [("actpass", "passive"), ("active", "passive"), ("passive", "active")])
 def test_we_are_passive_unless_the_other_waits(offered, ours):
     assert sdp.our_setup(offered) == ours
