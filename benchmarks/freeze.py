@@ -12,8 +12,8 @@ twentieth for a new scene and makes a keyframe of it.
 
 In each window the same stream is watched by one viewer per loss at once, each behind a seeded relay of its own
 (`tests/netem`) that loses that share in both directions and delays by `--delays` ms in each; the one at 0 % is the
-control, behind the same delay. Servers take turns and start afresh. The same seed loses packets of the same numbers for every server. Janus takes no WHIP: `janus_page.forwarder` gives it what
-our relay has.
+control, behind the same delay. Servers take turns and start afresh. The same seed loses packets of
+the same numbers for every server. Janus takes no WHIP: `janus_page.forwarder` gives it what our relay has.
 
 `frozen`     share of the window that `totalFreezesDuration` of getStats grew by: an interval between two pictures over
              max(3 x the mean, the mean + 150 ms) is a freeze (W3C webrtc-stats)
