@@ -7,17 +7,20 @@
     python benchmarks/freeze.py --calm 1 --again 3         # a window whose control froze for over 1 % is made anew
 
 The host is a Chromium too: a file with moving noise as its camera, 640x360 at 30 pictures a second, at most 2 Mb/s, so
-that it answers PLI and paces as real hosts do. In each window the same stream is watched by one viewer per loss at
-once, each behind a seeded relay of its own (`tests/netem`) that loses that share in both directions and delays by
-`--delays` ms in each; the one at 0 % is the control, behind the same delay. Servers take turns and start afresh. The
-same seed loses packets of the same numbers for every server. Janus takes no WHIP: `janus_page.forwarder` gives it what
-our relay has.
+that it answers PLI and paces as real hosts do. `--pan 6` moves the picture so far that Chromium's OpenH264 takes every
+twentieth for a new scene and makes a keyframe of it.
+
+In each window the same stream is watched by one viewer per loss at once, each behind a seeded relay of its own
+(`tests/netem`) that loses that share in both directions and delays by `--delays` ms in each; the one at 0 % is the
+control, behind the same delay. Servers take turns and start afresh. The same seed loses packets of
+the same numbers for every server. Janus takes no WHIP: `janus_page.forwarder` gives it what our relay has.
 
 `frozen`     share of the window that `totalFreezesDuration` of getStats grew by: an interval between two pictures over
              max(3 x the mean, the mean + 150 ms) is a freeze (W3C webrtc-stats)
 `gaps`       the same rule over the times of requestVideoFrameCallback: what was truly put on the screen, the end of
              the window included: getStats counts a freeze only once it is over
 `lost`       packets as the receiver counts them: without RTX a repaired one is not among them
+`keys`       keyframes that it decoded
 `buffer`     the delay of its jitter buffer over the window; `target`: what that aims at
 """
 
@@ -218,8 +221,8 @@ def free_port(kind: int = socket.SOCK_STREAM) -> int:
         return number
 
 
-def film(path: Path, seed: int) -> None:
-    """Three seconds of a moving texture with noise, which takes an encoder all the rate that it is given."""
+def film(path: Path, seed: int, pan: int) -> None:
+    """Three seconds of a texture with noise, moved by `pan` pixels a picture: it takes all the rate that is given."""
     source = random.Random(seed)
     table = bytes(64 + value // 2 for value in range(256))
     rows = [b"".join(bytes((source.randrange(48, 208),)) * 16 for _ in range(WIDTH // 8)) for _ in range(HEIGHT // 12)]
@@ -227,7 +230,7 @@ def film(path: Path, seed: int) -> None:
     with path.open("wb") as out:
         out.write(f"YUV4MPEG2 W{WIDTH} H{HEIGHT} F{FPS}:1 Ip A1:1 C420jpeg\n".encode())
         for number in range(3 * FPS):
-            at = abs(number - 45) * 6
+            at = abs(number - 3 * FPS // 2) * pan
             picture = b"".join(row[at : at + WIDTH] * 12 for row in rows)
             noise = source.randbytes(WIDTH * 24).translate(table)
             out.write(b"FRAME\n" + picture[: -len(noise)] + noise + flat)
@@ -297,7 +300,7 @@ async def main(given: argparse.Namespace) -> None:
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
         camera = Path(folder) / "camera.y4m"
-        film(camera, given.seed)
+        film(camera, given.seed, given.pan)
         arguments = [*ARGUMENTS, f"--use-file-for-fake-video-capture={camera}"]
         async with async_playwright() as playwright:
             for repeat in range(given.repeats):
@@ -340,8 +343,8 @@ def show(found: dict[tuple[str, str, float, float], list[Window]], given: argpar
     print(
         "| server | codec | delay each way ms | loss each way | frozen %: median (range) | gaps % | freezes | ", end=""
     )
-    print("over control % | lost | NACK | PLI | buffer ms | target ms | Mb/s |")
-    print("|---|---|---|---|---|---|---|---|---|---|---|---|---|---|")
+    print("over control % | lost | NACK | PLI | keys | buffer ms | target ms | Mb/s |")
+    print("|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|")
     for (name, codec, delay_ms, loss), windows in sorted(found.items()):
         control = found.get((name, codec, delay_ms, 0.0), windows)
         over = statistics.mean(one.gaps for one in windows) - statistics.mean(one.gaps for one in control)
@@ -350,14 +353,13 @@ def show(found: dict[tuple[str, str, float, float], list[Window]], given: argpar
 
 def line(windows: list[Window], over: float = 0.0) -> str:
     frozen, gaps = ([100 * getattr(one, name) for one in windows] for name in ("frozen", "gaps"))
-    freezes, lost, nacks, plis = (
-        sum(one.grew(name) for one in windows) for name in ("freezeCount", "packetsLost", "nackCount", "pliCount")
-    )
+    counted = ("freezeCount", "packetsLost", "nackCount", "pliCount", "keyFramesDecoded")
+    freezes, lost, nacks, plis, keys = (sum(one.grew(name) for one in windows) for name in counted)
     names = ("buffered_ms", "target_ms", "rate_bps")
     buffered, target, rate = (statistics.median(getattr(one, name) for one in windows) for name in names)
     return (
         f"{statistics.median(frozen):.2f} ({min(frozen):.2f} - {max(frozen):.2f}) | {statistics.median(gaps):.2f} | "
-        f"{freezes:.0f} | {100 * over:+.2f} | {lost:.0f} | {nacks:.0f} | {plis:.0f} | {buffered:.0f} | "
+        f"{freezes:.0f} | {100 * over:+.2f} | {lost:.0f} | {nacks:.0f} | {plis:.0f} | {keys:.0f} | {buffered:.0f} | "
         f"{target:.0f} | {rate / 1e6:.2f}"
     )
 
@@ -372,6 +374,7 @@ if __name__ == "__main__":
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--pan", type=int, default=2, help="pixels that the picture moves by; at 6 OpenH264 sees cuts")
     parser.add_argument("--mediamtx", help="its program")
     parser.add_argument("--peer", action="append", default=[], help="NAME=BASE,WHIP,WHEP")
     parser.add_argument("--janus", action="append", default=[], help="URL,AUDIO_PORT,VIDEO_PORT of its mountpoint 1")
