@@ -152,6 +152,26 @@ async def test_sender_reports_come_with_the_first_packets_and_tie_sound_to_pictu
     assert len([p for p in viewer.reports if isinstance(p, rtcp.SenderReport)]) >= 2
 
 
+async def test_each_track_has_one_first_report_however_many_flushes_pass_before_the_other_begins(
+    peers, floor, wait_until
+):
+    host = await peers.host()
+    host.show(SIZES, keyframe=True)
+    await wait_until(lambda: floor.show("demo").keyframes, "a picture")
+    viewer = await peers.viewer()
+    await wait_until(lambda: video(viewer), "the picture, without sound")
+    (subscriber,) = floor.relay.shows["demo"].subscribers
+    sent = []
+    subscriber.peer.send_rtcp = lambda compound: sent.extend(part.ssrc for part in rtcp.parse(compound))
+    assert [subscriber.report_first(now_ms()) for _ in range(5)] == [False] * 5
+    assert sent == []
+    host.say()
+    await wait_until(lambda: subscriber.ssrcs[Kind.AUDIO] in sent, "sound, and a report of it")
+    sent.clear()
+    assert subscriber.report_first(now_ms())
+    assert sent == []
+
+
 async def test_who_has_settled_is_reported_to_every_second_time_with_both_at_once(on_air, floor):
     (subscriber,) = floor.relay.shows["demo"].subscribers
     sent, start = [], now_ms() + 60_000
