@@ -6,18 +6,21 @@
     python benchmarks/join.py --server cache product       # and the whole product: tokens, middleware, Redis
 
 The host has 4 s between its keyframes and answers no PLI. Viewers are light peers over real HTTP, ICE, DTLS and SRTP
-with Chromium's offer. The server has one core, load and host another. `decodable`: POST until all packets of a
-keyframe are there. `live`: POST until a picture is there that is at most 3 behind. `cpu`: the server's user and
-system time over the joins, less what the fan-out to the watchers takes in the calm windows before and after; who is
-live leaves. `sound alone`: the same of newcomers who want no picture, so that nothing is hurried to them. `join less
-its packets`: `cpu` without the packets that came, at the fan-out's price. A watcher's gap: a sequence number that
-never came, and the longest time between two packets beside that of a window without joins. `load`: how busy the
-load's process was; near 100 % it measures itself.
+with Chromium's offer. The server has one core, load and host another.
+
+`decodable`       POST until all packets of a keyframe are there; `live`: until a picture is that is at most 3 behind
+`join and leave`  the server's user and system time, less what the calm windows before and after take; who is live
+                  leaves, so that the fan-out stays the watchers'. `a join`: that without a leave
+`sound alone`     joins and leaves of newcomers who want no picture, so that nothing is hurried to them
+`a leave`         as many of those leave as steadily, who had come before
+`lost`            of watchers: a sequence number that never came; `pause`: the longest time between two packets
+`load`            how busy the load's process was; near 100 % it measures itself
 """
 
 import argparse
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import platform
@@ -70,10 +73,13 @@ async def serve(port: int, gop_packets: int) -> None:
 
         @contextlib.asynccontextmanager
         async def lifespan(_: Starlette) -> AsyncIterator[dict[str, Any]]:
+            gc.collect()  # this and what is off below are so in `showfloor serve` too
+            gc.freeze()
             yield {"relay": relay, "media_gate": gate}
 
         app = Starlette(routes=list(routes), lifespan=lifespan)
-        await uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning", access_log=False)).serve()
+        off = {"access_log": False, "server_header": False, "proxy_headers": False}
+        await uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning", **off)).serve()
 
 
 def token(name: str, role: Role) -> str:
