@@ -21,9 +21,12 @@ from starlette.routing import BaseRoute, Route
 
 from checkout.desk import Desk
 from live.recent_shows import RecentShows
+from media.clock import now_ms
 from media.relay import Relay
+from media.show import ShowStats
 from media.stats import Statistics
 from realtime.hub import Hub
+from schema.ids import ShowId
 
 Family = GaugeMetricFamily | CounterMetricFamily | HistogramMetricFamily
 
@@ -40,6 +43,7 @@ _SHOW_COUNTERS = {
     "nacked_up": "Packets asked of the host again.",
     "nacked_down": "Packets that viewers asked for again.",
     "resent": "Packets sent again.",
+    "plis_down": "Keyframes that viewers asked for.",
 }
 _SPREADS = {
     "viewer_loss_ratio": ("loss", "Share lost, of each viewer's receiver report every ten seconds."),
@@ -107,11 +111,35 @@ class Rooms(Collector):
             for show, one in stats.items():
                 counter.add_metric([show], getattr(one, name))
             yield counter
-        rate = GaugeMetricFamily("showfloor_media_layer_bitrate_bps", "Rate of a layer.", labels=["show", "layer"])
+        out = CounterMetricFamily("showfloor_media_show_octets_out", "Octets of media to viewers.", labels=["show"])
+        for show in stats:
+            out.add_metric([show], self._statistics.octets_out(show))
+        yield out
+        yield from self._layers(stats)
+        yield from self._hosts()
+
+    def _layers(self, stats: Mapping[ShowId, ShowStats]) -> Iterator[Family]:
+        labels = ["show", "layer"]
+        rate = GaugeMetricFamily("showfloor_media_layer_bitrate_bps", "Rate of a layer.", labels=labels)
+        viewers = GaugeMetricFamily("showfloor_media_layer_viewers", "Who gets a layer's picture.", labels=labels)
         for show, one in stats.items():
             for layer in one.layers:
                 rate.add_metric([show, str(layer.layer)], layer.rate_bps)
-        yield rate
+                viewers.add_metric([show, str(layer.layer)], layer.viewers)
+        yield from (rate, viewers)
+
+    def _hosts(self) -> Iterator[Family]:
+        """Where it is known: in the process that has the host."""
+        lost_text, age_text = "Share of the host's packets that never came.", "Of the newest picture, when scraped."
+        loss = GaugeMetricFamily("showfloor_media_host_loss_ratio", lost_text, labels=["show"])
+        age = GaugeMetricFamily("showfloor_media_host_frame_age_seconds", age_text, labels=["show"])
+        for show in list(self._relay.shows):
+            lost, old_ms = self._statistics.host_fares(show, now_ms())
+            if lost is not None:
+                loss.add_metric([show], lost)
+            if old_ms is not None:
+                age.add_metric([show], old_ms / 1000)
+        yield from (loss, age)
 
     def _spreads(self) -> Iterator[Family]:
         """Of viewers never one by one: how many, by how much."""

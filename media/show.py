@@ -61,6 +61,8 @@ class ShowStats(Struct, frozen=True, kw_only=True):
     nacked_up: int
     nacked_down: int
     resent: int
+    plis_down: int
+    """Keyframes that viewers asked for."""
     publishers: int
     """How many have been on air so far."""
     shown_at_once: int
@@ -120,7 +122,7 @@ class Show:
         self._awaiting_sound: set[Subscriber] = set()
         self._media_ms = self._ranked_ms = self._took_over_ms = 0
         self._packets = self._octets = self._dropped = self._withheld = self._publishers = 0
-        self._parted = [0, 0]
+        self._parted = [0, 0, 0]
         self._upstream = [0, 0]
         self._layer(0)
 
@@ -310,6 +312,7 @@ class Show:
             layer.newcomers.forget(subscriber)
         self._parted[0] += subscriber.nacked
         self._parted[1] += subscriber.resent
+        self._parted[2] += subscriber.plis
 
     def _place(self, subscriber: Subscriber, layer: Layer | None) -> None:
         """Into one group, and out of the others."""
@@ -498,6 +501,7 @@ class Show:
             nacked_up=self._upstream[1] + (feed.nacks if feed else 0),
             nacked_down=self._parted[0] + sum(subscriber.nacked for subscriber in self.subscribers),
             resent=self._parted[1] + sum(subscriber.resent for subscriber in self.subscribers),
+            plis_down=self._parted[2] + sum(subscriber.plis for subscriber in self.subscribers),
             publishers=self._publishers,
             shown_at_once=sum(layer.newcomers.served for layer in self.layers),
             layers=tuple(layer.stats(now_ms, is_on_air=layer.number in on_air) for layer in self.layers),

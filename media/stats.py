@@ -174,13 +174,23 @@ class Statistics:
             bitrate_bps=moment.out_bps,
             nacks=stats.nacked_down if stats else 0,
             resends=stats.resent if stats else 0,
-            plis=sum(one.plis for one in show.subscribers) if show else 0,
+            plis=stats.plis_down if stats else 0,
             loss=[one.loss for one in told],
             rtt_ms=[one.rtt_ms for one in told],
             frozen=frozen,
             age_ms=ages_ms,
             history=[MediaMoment(**one._asdict()) for one in seen.curve.moments()],
         )
+
+    def octets_out(self, show_id: ShowId) -> int:
+        """What has gone to viewers here so far, as of the last reading."""
+        return self._shows[show_id].octets_out if show_id in self._shows else 0
+
+    def host_fares(self, show_id: ShowId, now: int) -> tuple[float | None, int | None]:
+        """Of a host: the share of its packets that never came, and the age of its newest picture in milliseconds."""
+        show = self._relay.shows.get(show_id)
+        flow, _ = self._publisher(show)
+        return flow.loss if flow else None, _age_ms(show, now) if show and show.host_present else None
 
     def _host(self, seen: _Seen, show: Show | None, moment: Moment, now: int) -> HostMedia:
         stats = show.stats() if show else None

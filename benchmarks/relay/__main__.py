@@ -11,9 +11,12 @@ A host per window (2 Mb/s, packets 2 ms apart, 50 sound packets a second, a keyf
 viewers over real ICE, DTLS and SRTP, with NACK, RTX, RR and REMB. The server has a core, load and host the other.
 
 `us` is the server's user and system time over the packets that came. `lost` is what never came, by sequence number;
-`overflow` counts datagrams that found a full socket, on the whole machine. `latency` is from the host's stamp to the
-kernel's, at a viewer's socket. `first` is from the POST until all packets of a keyframe are there. The limit is
-limit.c: the same rate to as many sockets, encrypted and sent by GSO in C, with nothing else.
+`load lost` counts datagrams that found a full socket, on the whole machine: the load's own loss. `latency` is from the
+host's stamp to the kernel's, at a viewer's socket. `first` is from the POST until all packets of a keyframe are there.
+`frozen` is the share of the window for which the picture stood still where stamps are read: more than 150 ms over the
+mean between two pictures, as W3C's statistics count. It is that of a player without a buffer: a picture is shown when
+all of it has come, and all since the last keyframe. All are medians and ranges of the windows. The limit is limit.c:
+the same rate to as many sockets, encrypted and sent by GSO in C, with nothing else.
 
 `--loss` (percent) and `--delay` (ms) are of each direction between server and viewers, from a seed, the same for all
 servers; nobody joins through loss. `us` then counts what was resent among the packets that came, `resent` is its share
@@ -150,6 +153,7 @@ def _brief(of: Figures) -> str:
         "dropped",
         "resent",
         "overflow",
+        "frozen",
         "reads",
         "foreign",
         "p50",

@@ -14,8 +14,8 @@ from relay.window import share_of
 Windows = dict[tuple[str, int], list[Figures]]
 """By name and number of viewers."""
 _HEAD = (
-    "| what | viewers | us a packet | user, sys | core used | resent | lost "
-    "| latency ms: p50, p99 | first ms: p50, p95 |"
+    "| what | viewers | windows | us a packet | user | sys | core used | resent | lost | load lost | frozen "
+    "| latency ms: p50 | p99 | first ms: p50 | p95 |"
 )
 CAPACITY_HEAD = (
     "| viewers | windows | worst loss | median | us a packet | core used | p50 ms | p99 ms | overflow | load |"
@@ -36,25 +36,25 @@ def report(windows: Windows, given: argparse.Namespace, before: Sequence[float])
         print(f"between server and viewers {Way(given.loss, given.delay, given.seed)};")
     print(f"{given.repeats} interleaved windows of {given.window:g} s: median (range); others took at most ", end="")
     print(f"{max((one.get('foreign', 0) for row in windows.values() for one in row), default=0):.0%} of a core\n")
-    print(_HEAD + "\n" + "|---" * 9 + "|")
+    print(_HEAD + "\n" + "|---" * 15 + "|")
     for (name, viewers), row in windows.items():
         if row:
-            print(f"| {name} | {viewers} | {spread([one['us'] for one in row], 2)} | {_rest(row)} |")
+            print("| " + " | ".join([name, str(viewers), str(len(row)), *_cells(row)]) + " |")
     _ratios(windows)
 
 
-def _rest(row: list[Figures]) -> str:
-    def middle(key: str) -> float:
-        return statistics.median(one[key] for one in row)
+def _cells(row: list[Figures]) -> list[str]:
+    def of(key: str, digits: int = 1, *, times: float = 1) -> str:
+        return spread([one[key] * times for one in row], digits)
 
-    times = f"{middle('user'):.1f}, {middle('sys'):.1f}"
+    cells = [of("us", 2), of("user"), of("sys")]
     if "lost" not in row[0]:
-        return f"{times} | | | | |"
-    first = sorted(ms for one in row for ms in one["first_ms"])
-    latency = f"{spread([one['p50'] for one in row])}, {spread([one['p99'] for one in row])}"
-    soon, late = share_of(first, 0.5), share_of(first, 0.95)
-    lost = f"{middle('resent'):.2%} | {middle('lost'):.3%}"
-    return f"{times} | {middle('busy'):.0%} | {lost} | {latency} | {soon:.0f}, {late:.0f}"
+        return cells + [""] * 9
+    first = [[share_of(sorted(one["first_ms"]), share) for one in row] for share in (0.5, 0.95)]
+    shares = [of(key, 3, times=100) + " %" for key in ("resent", "lost")]
+    frozen = of("frozen", 2, times=100) + " %"
+    busy = of("busy", 0, times=100) + " %"
+    return [*cells, busy, *shares, of("overflow", 0), frozen, of("p50"), of("p99"), *(spread(ms, 0) for ms in first)]
 
 
 def _ratios(windows: Windows) -> None:

@@ -14,6 +14,7 @@ import select
 import socket
 import struct
 import time
+from collections.abc import Sequence
 from random import Random
 
 from light_peer import SOL_UDP, UDP_GRO, LightPeer
@@ -21,6 +22,7 @@ from light_peer import SOL_UDP, UDP_GRO, LightPeer
 from media.core import rtcp
 from media.core.rtp import Header, parse_header
 from media.dtls import Certificate
+from relay import PICTURES
 from relay.stamps import read
 
 AUDIO, VIDEO, RTX = 111, 96, 97
@@ -30,6 +32,8 @@ SAMPLE = 8
 """A scout reads the stamp in one of so many reads."""
 _NACK_EVERY_S, _NACK_TRIES = 0.1, 8
 _BELIEVABLE_NS = 60_000_000_000
+STILL_NS = max(3 * 1_000_000_000 // PICTURES, 1_000_000_000 // PICTURES + 150_000_000)
+"""More than this between two pictures is a freeze, as W3C's webrtc-stats counts them."""
 _TIMESTAMPNS = 35
 _RCVBUFFORCE = 33
 _BUFFER = bytearray(65536)
@@ -59,6 +63,11 @@ class Line:
         self.repaired(self.highest + (step - 0x10000 if step else 0))
         return False
 
+    def number(self, sequence: int) -> int:
+        """The one of these 16 bits that is nearest to the highest so far."""
+        step = (sequence - self.highest) & 0xFFFF
+        return self.highest + (step if step < 0x8000 else step - 0x10000)
+
     def repaired(self, number: int) -> None:
         if self.missing.pop(number, None) is None:
             self.twice += 1
@@ -79,6 +88,30 @@ class Line:
         return max(0, min(255, share)), lost
 
 
+class Screen:
+    """How long a viewer's picture has stood still, for a player that holds nothing back."""
+
+    def __init__(self) -> None:
+        self._frozen_ns = 0
+        self._at_ns = 0
+
+    def shows(self, at_ns: int) -> None:
+        """A picture is whole, and so are all that it needs."""
+        self._stood(at_ns)
+        self._at_ns = at_ns
+
+    def stood_still(self, at_ns: int) -> int:
+        """Since the last call, in ns, with what lasts still; who has not seen any picture has stood still."""
+        self._at_ns = at_ns if self._stood(at_ns) or not self._at_ns else self._at_ns
+        frozen, self._frozen_ns = self._frozen_ns, 0
+        return frozen
+
+    def _stood(self, at_ns: int) -> bool:
+        gap = at_ns - self._at_ns if self._at_ns else 0
+        self._frozen_ns += gap if gap > STILL_NS else 0
+        return gap > STILL_NS
+
+
 class Viewer(LightPeer):
     """One of them."""
 
@@ -95,6 +128,11 @@ class Viewer(LightPeer):
         self.pieces: set[int] = set()
         self.reads = 0
         self.delays_ns: list[int] = []
+        self.screen = Screen()
+        self._has_ended = False
+        """A picture has, since the last that was shown."""
+        self._needed = 0
+        """The number from which on a picture that is whole needs nothing earlier: that of a keyframe."""
 
     def offer(self, *codecs: str, direction: str = "recvonly") -> str:
         """With retransmission; active, for agents that would rather be DTLS clients."""
@@ -167,8 +205,7 @@ class Viewer(LightPeer):
         payload = self.dtls.receiver.unprotect(data, header.size) if header else None
         line = self.lines.get(VIDEO)
         if payload and line:
-            step = (int.from_bytes(payload[:2], "big") - line.highest) & 0xFFFF
-            line.repaired(line.highest + (step if step < 0x8000 else step - 0x10000))
+            line.repaired(line.number(int.from_bytes(payload[:2], "big")))
 
     def _other(self, data: bytes) -> None:
         if data[0] < 4:
@@ -176,26 +213,39 @@ class Viewer(LightPeer):
 
     def _scout(self, size: int, step: int, at_ns: int) -> None:
         self.reads += 1
-        places = range(0, size, step)
+        places, line = range(0, size, step), self.lines.get(VIDEO)
+        sampled: Sequence[int] = places
         if self.decodable_ns:
-            if self.reads % SAMPLE:
-                return
-            places = [places[self.reads // SAMPLE % len(places)]]
-        for at in places:
+            sampled = () if self.reads % SAMPLE else (places[self.reads // SAMPLE % len(places)],)
+        # What never comes is needed until the next keyframe, which only its stamp tells.
+        for at in places if line is not None and line.missing else sampled:
             if _BUFFER[at] > 127 and _BUFFER[at + 1] & 127 == VIDEO:
-                self._open(bytes(_VIEW[at : min(at + step, size)]), at_ns)
+                self._open(bytes(_VIEW[at : min(at + step, size)]), at_ns, is_sample=at in sampled)
+        if line is not None:
+            self._look(places, line, at_ns)
 
-    def _open(self, data: bytes, at_ns: int) -> None:
+    def _look(self, places: Sequence[int], line: Line, at_ns: int) -> None:
+        """Whether the picture on the screen changes with what was read."""
+        ends = (VIDEO | 128, RTX | 128)
+        self._has_ended |= any(_BUFFER[at] > 127 and _BUFFER[at + 1] in ends for at in places)
+        if self._has_ended and not any(number >= self._needed for number in line.missing):
+            self._has_ended = False
+            self.screen.shows(at_ns)
+
+    def _open(self, data: bytes, at_ns: int, *, is_sample: bool) -> None:
         header = parse_header(data)
         payload = self.dtls.receiver.unprotect(data, header.size) if header else None
         if payload is None or header is None:
             return
         # An SFU that packs pictures anew (MediaMTX) leaves a stamp only where a picture begins.
         stamp = read(payload) if len(payload) >= 16 else None
+        begins = bool(stamp and stamp.of and stamp.is_key and stamp.packet == 0)
+        if begins:
+            self._needed = max(self._needed, self.lines[VIDEO].number(header.sequence))
         if self.decodable_ns:
-            if stamp and 0 < at_ns - stamp.sent_ns < _BELIEVABLE_NS:
+            if is_sample and stamp and 0 < at_ns - stamp.sent_ns < _BELIEVABLE_NS:
                 self.delays_ns.append(at_ns - stamp.sent_ns)
-        elif stamp and stamp.of and stamp.is_key and stamp.packet == 0:
+        elif begins:
             self.keyframe = (header.timestamp, header.sequence, None)
             self.pieces = {header.sequence}
         elif self.keyframe and self.keyframe[0] == header.timestamp:
@@ -305,6 +355,12 @@ class Load:
         for viewer in self.viewers:
             viewer.delays_ns.clear()
         return found
+
+    def frozen(self) -> float:
+        """Seconds that the pictures of the scouts stood still since the last call, on average."""
+        now_ns = time.time_ns()
+        stood = [viewer.screen.stood_still(now_ns) for viewer in self.viewers if viewer.is_scout]
+        return sum(stood) / 1e9 / max(1, len(stood))
 
     async def close(self) -> None:
         if self._task is not None:

@@ -83,6 +83,7 @@ async def _count(load_: Load, network: Network, pid: int, host: int, window: flo
         network.worsen()
         await asyncio.sleep(WORSE_S)
     load_.delays_ms()
+    load_.frozen()
     since, dropped = load_.places(), network.dropped()
     before, overflow, worked = load_.tally(), _overflows(), load_.busy_s
     own, all_ = (cpu_seconds(pid), cpu_seconds(host) + time.process_time()), [busy(core) for core in cores()]
@@ -94,7 +95,7 @@ async def _count(load_: Load, network: Network, pid: int, host: int, window: flo
     foreign = [busy(core) - was - ours for core, was, ours in zip(cores(), all_, own, strict=True)]
     cpu = [later - earlier for later, earlier in zip(user_and_system(pid), cpu, strict=True)]
     gone = {key: after[key] - before[key] for key in after}
-    delays = load_.delays_ms()
+    delays, frozen = load_.delays_ms(), load_.frozen()
     await asyncio.sleep(REPAIR_S if network.is_bad else 0)
     never = sum(line.never(at, until[line]) for line, at in since.items())
     return {
@@ -109,6 +110,7 @@ async def _count(load_: Load, network: Network, pid: int, host: int, window: flo
         "dropped": dropped / max(1, gone["packets"] + dropped),
         "resent": gone["resent"] / max(1, gone["came"]),
         "overflow": _overflows() - overflow,
+        "frozen": min(1.0, frozen / seconds),
         "reads": gone["packets"] / max(1, gone["reads"]),
         "load": (load_.busy_s - worked) / seconds,
         "foreign": max(foreign) / seconds,

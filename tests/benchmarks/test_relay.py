@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,7 +13,8 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 from relay import window
 from relay.__main__ import _us, ours
 from relay.network import Network, Way
-from relay.viewers import Line, Viewer
+from relay.report import report
+from relay.viewers import STILL_NS, Line, Screen, Viewer
 
 ANSWER = "a=candidate:1 1 udp 2130706431 127.0.0.1 {port} typ host\r\n"
 DEADLINE_S = 30
@@ -46,6 +48,58 @@ def test_a_report_tells_of_the_time_since_the_last_one():
 def test_numbers_are_counted_on_where_they_wrap():
     one = line(0, 2, 1, first=0xFFFF)
     assert (one.highest, one.came, one.resent, one.missing) == (0x10002, 4, 1, {})
+
+
+MS = 1_000_000
+
+
+def stood(*shown_ms, until_ms=10_000):
+    """In ms, of a screen that showed pictures at these, and was looked at before and at the end."""
+    screen = Screen()
+    screen.shows(1 * MS)
+    assert screen.stood_still(1 * MS) == 0
+    for ms in shown_ms:
+        screen.shows((1 + ms) * MS)
+    return screen.stood_still((1 + until_ms) * MS) / MS
+
+
+def test_a_picture_stands_still_when_the_next_one_is_a_good_deal_later_than_the_mean():
+    """190 ms at 25 pictures a second."""
+    assert STILL_NS == 190 * MS
+    assert stood(40, 80, 270, 310, until_ms=350) == 0
+    assert stood(40, 80, 271, 310, until_ms=350) == 191
+    assert stood(40, 80, until_ms=600) == 520  # and stands still
+
+
+def test_who_sees_no_picture_at_all_has_stood_still_from_the_first_look_on():
+    screen = Screen()
+    assert screen.stood_still(1000 * MS) == 0
+    assert screen.stood_still(3000 * MS) == 2000 * MS
+    assert screen.stood_still(3100 * MS) == 0  # that is no freeze yet
+    assert screen.stood_still(3300 * MS) == 300 * MS
+
+
+FIGURES = {
+    "us": 7.0, "user": 4.0, "sys": 3.0, "busy": 0.2, "resent": 0.0, "lost": 0.0, "overflow": 0, "frozen": 0.0,
+    "p50": 8.0, "p99": 17.0, "first_ms": [20.0, 40.0], "foreign": 0.0,
+}  # fmt: skip
+
+
+def test_the_table_has_the_median_and_the_range_of_each_figure(capsys):
+    given = SimpleNamespace(repeats=3, window=2.0, loss=0.0, delay=0.0)
+    rows = [
+        FIGURES | {"user": 4.0 + n, "frozen": n / 100, "overflow": n, "first_ms": [20.0 + n, 40.0]} for n in range(3)
+    ]
+    bare = [{"us": 2.0, "user": 0.5, "sys": 1.5, "busy": 0.1}] * 3
+    report({("ours", 50): rows, ("limit", 50): bare}, given, (0.0, 0.0, 0.0))
+    head, line, ours_row, limit_row = [one for one in capsys.readouterr().out.splitlines() if one.startswith("|")]
+    columns = [cell.strip() for cell in head.split("|")]
+    assert {row.count("|") for row in (line, ours_row, limit_row)} == {head.count("|")}
+    told = dict(zip(columns, (cell.strip() for cell in ours_row.split("|")), strict=True))
+    assert told["windows"] == "3"
+    assert (told["user"], told["sys"]) == ("5.0 (4.0 - 6.0)", "3.0 (3.0 - 3.0)")
+    assert (told["frozen"], told["load lost"]) == ("1.00 (0.00 - 2.00) %", "1 (0 - 2)")
+    assert (told["first ms: p50"], told["p95"]) == ("40 (40 - 40)", "40 (40 - 40)")
 
 
 class Echo(asyncio.DatagramProtocol):
@@ -133,3 +187,5 @@ async def test_what_is_lost_on_the_way_is_resent_or_else_it_is_lost_in_the_end(o
     found = await window.watch(server, 3, 0.5, host, Way(loss_percent=10, delay_ms=5))
     assert found["dropped"] > 0
     assert (found["resent"] > 0.03, found["lost"] < 0.03) == (asks, asks)
+    # Lost three times is a freeze for a player that holds nothing back; one that never comes is one for good.
+    assert (found["frozen"] < 0.8) == asks

@@ -1,6 +1,7 @@
 """The console's media panel over a real show: what the relay and the viewers' pages say arrives in words and numbers."""
 
 import os
+import re
 
 import pytest
 from playwright.async_api import expect
@@ -44,8 +45,13 @@ async def test_the_panel_shows_how_the_video_fares(site, open_page, until, on_ai
     await expect(console.locator('[data-testid^="layer-"]').first).to_contain_text("VP8")  # one of the studio's three
     await expect(console.get_by_test_id("curve-viewers").locator("svg")).to_be_visible()
     await expect(console.get_by_test_id("media-picture")).to_be_visible()
+    for name in ("nacks", "resends", "wishes", "plis", "host-nacks"):
+        await expect(console.get_by_test_id(f"media-{name}")).to_have_text(re.compile(r"^\d+$"))
     await console.get_by_text("Who fares worst").click()
     await expect(console.get_by_test_id("worst").locator("tr")).to_have_count(2)
+    for label in ("Asked again", "Sent again", "Keyframes"):
+        told = console.get_by_test_id("worst").locator(f'td[data-label="{label}"]')
+        await expect(told.first).to_have_text(re.compile(r"^\d+$"))
 
     async def pages_have_reported():
         numbers = await site.ask("GET", f"/api/v1/shows/{SHOW}/media", token=site.operator)

@@ -114,6 +114,21 @@ async def test_a_hosts_loss_is_the_share_that_never_came(on_air, floor, statisti
     assert show.host.jitter_ms is not None
 
 
+async def test_what_viewers_asked_for_counts_after_they_have_gone(on_air, floor, statistics, wait_until):
+    _, viewers = on_air
+    header = video(viewers[0])[0]
+    viewers[0].send_rtcp(rtcp.pli(1, header.ssrc) + rtcp.nack(1, header.ssrc, [header.sequence]))
+
+    def counted():
+        of = statistics.show(DEMO, 0).viewers
+        return of.plis, of.nacks, of.resends
+
+    await wait_until(lambda: counted() == (1, 1, 1), "it is heard")
+    for session in floor.relay.sessions():
+        floor.relay.end(session)
+    assert counted() == (1, 1, 1)
+
+
 async def test_sessions_are_paged_by_their_id_and_the_host_is_one(on_air, statistics):
     everybody = statistics.sessions(DEMO, "", 10)
     assert sorted(one.role for one in everybody) == ["host", "viewer", "viewer"]

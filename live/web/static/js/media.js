@@ -61,9 +61,12 @@ function Figures({ host, viewers }) {
     ["Round trip", "rtt", both(viewers.rtt_ms, ms)],
     ["Stood still", "frozen", both(viewers.frozen, percent)],
     ["Behind the host", "age", both(viewers.age_ms, ms)],
+    ["Asked for again", "nacks", String(viewers.nacks)],
     ["Sent again", "resends", String(viewers.resends)],
+    ["Keyframes wished for", "wishes", String(viewers.plis)],
     ["Keyframes asked", "plis", String(host.plis)],
     ["Host's loss", "host-loss", percent(host.loss)],
+    ["Asked of host again", "host-nacks", String(host.nacks)],
     ["Host's delay", "host-age", ms(host.newest_frame_age_ms)],
   ];
   return html`<dl class="figures">
@@ -95,7 +98,7 @@ function Worst({ sessions }) {
   return html`<details class="worst">
     <summary>Who fares worst</summary>
     <table>
-      <thead><tr><th scope="col">Viewer</th><th scope="col">Rate</th><th scope="col">Loss</th><th scope="col">Round trip</th><th scope="col">Stood still</th><th scope="col">Behind</th><th scope="col">Sent again</th></tr></thead>
+      <thead><tr><th scope="col">Viewer</th><th scope="col">Rate</th><th scope="col">Loss</th><th scope="col">Round trip</th><th scope="col">Stood still</th><th scope="col">Behind</th><th scope="col">Asked again</th><th scope="col">Sent again</th><th scope="col">Keyframes</th></tr></thead>
       <tbody data-testid="worst">
         ${sessions.map(
           (one) => html`<tr key=${one.session_id} data-testid="session-${one.session_id}">
@@ -105,7 +108,9 @@ function Worst({ sessions }) {
             <td data-label="Round trip">${ms(one.rtt_ms)}</td>
             <td data-label="Stood still">${percent(one.frozen)}</td>
             <td data-label="Behind">${ms(one.age_ms)}</td>
+            <td data-label="Asked again">${one.nacks}</td>
             <td data-label="Sent again">${one.resends}</td>
+            <td data-label="Keyframes">${one.plis}</td>
           </tr>`,
         )}
       </tbody>
