@@ -17,19 +17,17 @@ import redis.asyncio
 from hypothesis import settings
 
 from live.browser import find_chromium
-from live.migrations import migrate
 from live.stores import EmbeddedStores
-from live.stores.postgres import DATABASE, USER
 from live.stores.valkey import DATABASES
 
-TEMPLATE = "showfloor_template"
+sys.path.append(str(Path(__file__).parent))  # for the modules beside this file; no package of ours is shadowed
+
+from databases import Databases
 
 _numbers = itertools.count(1)
 
 settings.register_profile("showfloor", deadline=None)  # how long an example takes says something of the machine alone
 settings.load_profile("showfloor")
-
-sys.path.append(str(Path(__file__).parent))  # for `from netem.udp import UdpRelay`; no package of ours is shadowed
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -61,32 +59,20 @@ async def stores(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Embe
         yield running
 
 
-def database_named(stores: EmbeddedStores, name: str) -> str:
-    """The address of another database of the same server."""
-    return stores.database_url.replace(f"/{DATABASE}?", f"/{name}?", 1)
-
-
 @pytest.fixture(scope="session")
-async def _template(stores: EmbeddedStores) -> str:
-    """A migrated database that nobody is connected to, so that it can be copied."""
-    admin = await asyncpg.connect(stores.database_url)
-    await admin.execute(f"CREATE DATABASE {TEMPLATE}")
-    await admin.close()
-    await migrate(database_named(stores, TEMPLATE))
-    return TEMPLATE
+async def databases(stores: EmbeddedStores) -> AsyncIterator[Databases]:
+    """Migrated databases on the stores' server."""
+    made = Databases(stores.database_url)
+    await made.open()
+    yield made
+    await made.close()
 
 
 @pytest.fixture
-async def database_url(stores: EmbeddedStores, _template: str) -> AsyncIterator[str]:
-    """The address of a fresh migrated database, this test's alone."""
-    name = f"test_{next(_numbers)}"
-    admin = await asyncpg.connect(stores.database_url)
-    try:
-        await admin.execute(f"CREATE DATABASE {name} TEMPLATE {_template} OWNER {USER}")
-        yield database_named(stores, name)
-        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    finally:
-        await admin.close()
+async def database_url(databases: Databases) -> AsyncIterator[str]:
+    """The address of a migrated database without a row of another test, this test's alone."""
+    async with databases.one() as url:
+        yield url
 
 
 @pytest.fixture
