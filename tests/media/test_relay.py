@@ -1,5 +1,7 @@
 """One relay, light peers: every packet is looked at."""
 
+from types import SimpleNamespace
+
 import pytest
 from aiortc import rtp as aiortc_rtp
 
@@ -7,9 +9,13 @@ from media import relay as relay_module
 from media.clock import now_ms
 from media.config import RelayConfig
 from media.core import rtcp, sdp
-from media.core.formats import Kind
+from media.core.extensions import PLAYOUT_DELAY
+from media.core.formats import Codec, Kind
+from media.core.keyframe import KeyframeBudget
 from media.core.nack import ResendBudget, ResendShare
 from media.core.reception import NTP_EPOCH_MS, ntp
+from media.core.sdp import Terms
+from media.subscriber import Subscriber
 from schema.errors import NotFound
 from schema.ids import AccountId, ShowId
 
@@ -94,6 +100,61 @@ async def test_without_the_budget_each_would_be_answered(on_air, floor, monkeypa
     for defence in (ResendBudget, ResendShare):
         monkeypatch.setattr(defence, "allows", lambda *_: True)
     assert resent_for_fifty_nacks_at_once(floor, on_air[1]) == 50
+
+
+def resent_in_twelve_seconds(floor, viewer, monkeypatch, *, is_congested):
+    """Of 600 requests, one each 20 ms, as far as the budget in packets goes."""
+    monkeypatch.setattr(ResendShare, "allows", lambda *_: True)
+    subscriber = next(iter(floor.relay.shows["demo"].subscribers))
+    if is_congested:
+        subscriber.bandwidth.congested_ms, subscriber.bandwidth.estimate_bps = 1_000_000, 160_000
+    subscriber.consider(1_000_000)
+    header = video(viewer)[0][0]
+    for ms in range(0, 12_000, 20):
+        subscriber.rtcp(rtcp.nack(1, header.ssrc, [header.sequence]), 1_000_000 + ms)
+    return floor.show("demo").resent
+
+
+async def test_of_a_narrow_way_resends_take_less(on_air, floor, monkeypatch):
+    assert resent_in_twelve_seconds(floor, on_air[1], monkeypatch, is_congested=True) == pytest.approx(
+        300 + 12 * 15, abs=1
+    )
+
+
+async def test_without_congestion_they_may_take_more(on_air, floor, monkeypatch):
+    assert resent_in_twelve_seconds(floor, on_air[1], monkeypatch, is_congested=False) == 600
+
+
+def wishes_heard_of_a_minute(floor, viewer, monkeypatch):
+    """Of a viewer that asks for a keyframe each second."""
+    show, heard = floor.relay.shows["demo"], []
+    monkeypatch.setattr(show, "want_keyframe", heard.append)
+    (subscriber,) = show.subscribers
+    for second in range(60):
+        subscriber.rtcp(rtcp.pli(1, video(viewer)[0][0].ssrc), 1_000_000 + 1000 * second)
+    return len(heard)
+
+
+async def test_one_viewer_does_not_have_the_host_send_keyframes_without_end(on_air, floor, monkeypatch):
+    assert wishes_heard_of_a_minute(floor, on_air[1], monkeypatch) <= 3 + 60 // 3
+
+
+async def test_without_its_budget_each_of_its_wishes_would_be_heard(on_air, floor, monkeypatch):
+    monkeypatch.setattr(KeyframeBudget, "allows", lambda *_: True)
+    assert wishes_heard_of_a_minute(floor, on_air[1], monkeypatch) == 60
+
+
+@pytest.mark.parametrize("has_rtx_for", [[Codec.VP8], [Codec.VP8, Codec.H264]], ids=["one codec", "each codec"])
+def test_what_may_be_sent_again_under_its_number_keeps_its_extensions(has_rtx_for):
+    """Other extensions would be another tag under one nonce; so who has no RTX for each codec is not held back."""
+    types = {Codec.VP8: 96, Codec.H264: 102}
+    repairs = {codec: types[codec] + 1 for codec in has_rtx_for}
+    terms = Terms(payload_types=types, repairs=repairs, extensions={PLAYOUT_DELAY: 6})
+    subscriber = Subscriber(SimpleNamespace(), SimpleNamespace(), {Kind.VIDEO: terms})
+    line, before = subscriber.video, subscriber.video.extensions
+    for ms in range(5):
+        subscriber.rtcp(rtcp.nack(1, line.ssrc, [7]), 1_000_000 + ms)
+    assert (line.extensions == before) is (len(has_rtx_for) < len(types))
 
 
 async def test_a_nack_beyond_the_history_is_not_answered(on_air, floor, wait_until):
