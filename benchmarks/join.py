@@ -32,7 +32,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -186,12 +186,17 @@ class Viewer:
         Viewer.newest = max(Viewer.newest, picture)
 
     def gaps(self) -> int:
-        """Numbers that never came."""
-        if not self.numbers:
-            return 0
-        first = self.numbers[0]
-        seen = {(number - first + 0x8000 & 0xFFFF) - 0x8000 for number in self.numbers}
-        return max(seen) - min(seen) + 1 - len(seen)
+        """Numbers that never came; a watcher's go round more than once."""
+        return missing(self.numbers)
+
+
+def missing(numbers: Sequence[int]) -> int:
+    """How many of a stretch of sequence numbers are not there; of 16 bits, each near the one before."""
+    at, seen = (numbers[0] if numbers else 0), set[int]()
+    for number in numbers:
+        at += (number - at + 0x8000 & 0xFFFF) - 0x8000
+        seen.add(at)
+    return max(seen) - min(seen) + 1 - len(seen) if seen else 0
 
 
 async def measure(base: str, server: int, watchers: int, rate: float, seconds: float, pairs: int) -> None:
