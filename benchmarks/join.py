@@ -6,18 +6,21 @@
     python benchmarks/join.py --server cache product       # and the whole product: tokens, middleware, Redis
 
 The host has 4 s between its keyframes and answers no PLI. Viewers are light peers over real HTTP, ICE, DTLS and SRTP
-with Chromium's offer. The server has one core, load and host another. `decodable`: POST until all packets of a
-keyframe are there. `live`: POST until a picture is there that is at most 3 behind. `cpu`: the server's user and
-system time over the joins, less what the fan-out to the watchers takes in the calm windows before and after; who is
-live leaves. `sound alone`: the same of newcomers who want no picture, so that nothing is hurried to them. `join less
-its packets`: `cpu` without the packets that came, at the fan-out's price. A watcher's gap: a sequence number that
-never came, and the longest time between two packets beside that of a window without joins. `load`: how busy the
-load's process was; near 100 % it measures itself.
+with Chromium's offer. The server has one core, load and host another.
+
+`decodable`       POST until all packets of a keyframe are there; `live`: until a picture is that is at most 3 behind
+`join and leave`  the server's user and system time, less what the calm windows before and after take; who is live
+                  leaves, so that the fan-out stays the watchers'. `a join`: that without a leave
+`sound alone`     joins and leaves of newcomers who want no picture, so that nothing is hurried to them
+`a leave`         as many of those leave as steadily, who had come before
+`lost`            of watchers: a sequence number that never came; `pause`: the longest time between two packets
+`load`            how busy the load's process was; near 100 % it measures itself
 """
 
 import argparse
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import platform
@@ -29,8 +32,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable
-from itertools import pairwise
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -71,10 +73,13 @@ async def serve(port: int, gop_packets: int) -> None:
 
         @contextlib.asynccontextmanager
         async def lifespan(_: Starlette) -> AsyncIterator[dict[str, Any]]:
+            gc.collect()  # this and what is off below are so in `showfloor serve` too
+            gc.freeze()
             yield {"relay": relay, "media_gate": gate}
 
         app = Starlette(routes=list(routes), lifespan=lifespan)
-        await uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning", access_log=False)).serve()
+        off = {"access_log": False, "server_header": False, "proxy_headers": False}
+        await uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning", **off)).serve()
 
 
 def token(name: str, role: Role) -> str:
@@ -201,15 +206,25 @@ async def measure(base: str, server: int, watchers: int, rate: float, seconds: f
             await asyncio.gather(*(viewer.join(http) for viewer in watching[start : start + 8]))
         async with asyncio.timeout(PATIENCE_S):
             await asyncio.gather(*(viewer.is_live.wait() for viewer in watching))
-        found: dict[str, list[Window]] = {"calm": [], "joins": [], "sound": []}
+        found: dict[str, list[Beside]] = {kind: [] for kind in ("joins", "sound", "leaves")}
         joining: list[Viewer] = []
+
+        async def beside(what: Awaitable[object]) -> Beside:
+            calm = await window(watching, server, asyncio.sleep(seconds))
+            return Beside(
+                calm,
+                await window(watching, server, what),
+                await window(watching, server, asyncio.sleep(seconds)),
+            )
+
         for _ in range(pairs):
             for kind in ("joins", "sound"):
-                found["calm"].append(await window(watching, server, asyncio.sleep(seconds)))
                 come = [Viewer(certificate, f"viewer-{number}", wants=kind) for number in range(int(rate * seconds))]
-                found[kind].append(await window(watching, server, arrive(http, come, rate)))
+                found[kind].append(await beside(steadily(rate, come, lambda one: until_live(http, one, leaves=True))))
                 joining += come
-        found["calm"].append(await window(watching, server, asyncio.sleep(seconds)))
+            come = [Viewer(certificate, f"viewer-{number}", wants="sound") for number in range(int(rate * seconds))]
+            await steadily(rate, come, lambda one: until_live(http, one, leaves=False))
+            found["leaves"].append(await beside(steadily(rate, come, lambda one: one.peer.close())))
         print(json.dumps(figures(watching, [one for one in joining if one.wants == "joins"]) | costs(found, joining)))
         for viewer in watching:
             await viewer.peer.close()
@@ -226,6 +241,20 @@ class Window(NamedTuple):
     """That came to those who watch."""
     pause_ms: float
     """The longest that any of them saw."""
+
+
+class Beside(NamedTuple):
+    """One between two calm ones."""
+
+    before: Window
+    during: Window
+    after: Window
+
+    @property
+    def cost(self) -> float:
+        """The server's CPU seconds over what the calm ones take: the mean of both, for it comes or goes steadily."""
+        calm = (self.before.server + self.after.server) / (self.before.seconds + self.after.seconds)
+        return self.during.server - self.during.seconds * calm
 
 
 async def window(watching: list[Viewer], server: int, what: Awaitable[object]) -> Window:
@@ -246,42 +275,43 @@ def cpu_clock(pid: int) -> float:
     return time.clock_gettime(~pid << 3 | 2)
 
 
-async def arrive(http: httpx2.AsyncClient, viewers: list[Viewer], rate: float) -> None:
-    """Joins at a steady rate; each leaves when it is live, so that the fan-out stays the watchers'."""
+async def steadily(rate: float, viewers: list[Viewer], does: Callable[[Viewer], Awaitable[object]]) -> None:
+    """Each does it, so many a second."""
     began = time.monotonic()
 
     async def one(number: int, viewer: Viewer) -> None:
         await asyncio.sleep(max(0.0, began + number / rate - time.monotonic()))
-        await viewer.join(http)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(viewer.is_live.wait(), PATIENCE_S)
-        await viewer.peer.close()
+        await does(viewer)
 
     await asyncio.gather(*(one(number, viewer) for number, viewer in enumerate(viewers)))
 
 
-def costs(found: dict[str, list[Window]], joining: list[Viewer]) -> dict[str, Any]:
+async def until_live(http: httpx2.AsyncClient, viewer: Viewer, *, leaves: bool) -> None:
+    """Who `leaves` when it is live leaves the fan-out to those who watch."""
+    await viewer.join(http)
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(viewer.is_live.wait(), PATIENCE_S)
+    if leaves:
+        await viewer.peer.close()
+
+
+def costs(found: dict[str, list[Beside]], joining: list[Viewer]) -> dict[str, Any]:
     """CPU a join, each window beside the calm ones around it; and what a packet of the fan-out costs."""
-    calm = found["calm"]
-    rates = [(one.server + two.server) / (one.seconds + two.seconds) for one, two in pairwise(calm)]
-    by_kind = {"joins": rates[::2], "sound": rates[1::2]}
-    each = {kind: [one for one in joining if one.wants == kind] for kind in by_kind}
-    cost = {
-        kind: [
-            (one.server - one.seconds * rate) / (len(each[kind]) / len(found[kind])) * 1000
-            for one, rate in zip(found[kind], rates, strict=True)
-        ]
-        for kind, rates in by_kind.items()
-    }
+    each = [one for one in joining if one.wants == "joins"]
+    many = len(each) / len(found["joins"])
+    cost = {kind: [1000 * one.cost / many for one in windows] for kind, windows in found.items()}
+    calm = [one for beside in found["joins"] + found["sound"] for one in (beside.before, beside.after)]
+    joins = [beside.during for beside in found["joins"]]
     return {
         "cpu": cost["joins"],
         "sound": cost["sound"],
+        "leave": cost["leaves"],
         "calm": [one.server / one.seconds for one in calm],
-        "busy": [one.server / one.seconds for one in found["joins"]],
-        "load": [one.load / one.seconds for one in found["joins"]],
+        "busy": [one.server / one.seconds for one in joins],
+        "load": [one.load / one.seconds for one in joins],
         "packet_us": [one.server / one.packets * 1e6 for one in calm if one.packets],
-        "came": [one.peer.packets for one in each["joins"]],
-        "gap": [[one.pause_ms for one in windows] for windows in (calm, found["joins"])],
+        "came": [one.peer.packets for one in each],
+        "gap": [[one.pause_ms for one in windows] for windows in (calm, joins)],
     }
 
 
@@ -377,8 +407,8 @@ def show(found: dict[str, list[dict[str, Any]]], watchers: int, rate: float, sec
 
 WAIT = ("joins", "decodable ms: median, p95", "live ms: median, p95", "never", "watchers: packets lost of")
 WAIT += ("longest pause ms calm, joins", "server, load busy")
-COST = ("CPU a join ms (range)", "sound alone", "packets a join", "us a packet of the fan-out")
-COST += ("join less its packets", "calm: core used (range)")
+COST = ("CPU a join and leave ms (range)", "sound alone", "a leave", "a join", "packets a join")
+COST += ("us a packet of the fan-out", "calm: core used (range)")
 
 
 def waits(runs: list[dict[str, Any]]) -> list[str]:
@@ -391,11 +421,12 @@ def waits(runs: list[dict[str, Any]]) -> list[str]:
 
 
 def cost(runs: list[dict[str, Any]]) -> list[str]:
-    cpu, sound, calm, packet = ([one for r in runs for one in r[key]] for key in ("cpu", "sound", "calm", "packet_us"))
+    names = ("cpu", "sound", "leave", "calm", "packet_us")
+    cpu, sound, leave, calm, packet = ([one for r in runs for one in r[key]] for key in names)
     came = statistics.mean(count for r in runs for count in r["came"])
-    less = statistics.median(cpu) - came * statistics.median(packet) / 1000
+    join = statistics.median(cpu) - statistics.median(leave)
     shares = f"{statistics.median(calm):.1%} ({min(calm):.1%} - {max(calm):.1%})"
-    return [spread(cpu), spread(sound), f"{came:.0f}", spread(packet), f"{less:.2f}", shares]
+    return [spread(cpu), spread(sound), spread(leave), f"{join:.2f}", f"{came:.0f}", spread(packet), shares]
 
 
 def spread(values: list[float]) -> str:

@@ -294,7 +294,7 @@ class Show:
         if self.host_present and layer.newcomers.welcome(subscriber, clock(), rate_bps):
             subscriber.hurried(layer, clock())
             self._place(subscriber, layer)
-            subscriber.report(clock())
+            subscriber.report_first(clock())
             self._hurry()
             if layer.newcomers.reel.is_whole:
                 return
@@ -416,11 +416,9 @@ class Show:
         return list(self._unreported)
 
     def report_first(self, subscriber: Subscriber, now_ms: int) -> None:
-        """Sender reports for one of them; it is one no more once all its lines have had packets."""
-        if all(line is None or line.packets for line in subscriber.lines):
+        """Sender reports for what one of them has begun to get; it is one no more once all its lines have had one."""
+        if subscriber.report_first(now_ms):
             self._unreported.discard(subscriber)
-        if any(line and line.packets for line in subscriber.lines):
-            subscriber.report(now_ms)
 
     # The ticks
 

@@ -138,6 +138,8 @@ class Subscriber:
         self._wishes = KeyframeBudget()
         self._hold, self._least_ms = Hold(), playout_delay_ms[0]
         self.cadence = Cadence()
+        self._untold = {kind for kind, line in zip(_KINDS, self.lines, strict=True) if line is not None}
+        """What no sender report has been about since it began."""
         self._turn = 0
         peer.listener = self
 
@@ -182,6 +184,7 @@ class Subscriber:
             line.enter(key.sequence, self._next, self._timestamp_shift(line, layer, key))
             self.switches += 1
         self.cadence.begin()
+        self._untold.add(Kind.VIDEO)
         self.layer, self.wish = layer, None
         self._first = key.sequence + line.shift
 
@@ -413,6 +416,12 @@ class Subscriber:
         if not self._probe.is_under_way(now_ms):
             self._report_on(Kind.VIDEO, now_ms)
 
+    def report_first(self, now_ms: int) -> bool:
+        """A report for each line that has begun and has had none; True once all have."""
+        due = self._untold - {Kind.VIDEO} if self._probe.is_under_way(now_ms) else self._untold
+        self._untold -= {kind for kind in due if self._report_on(kind, now_ms)}
+        return not self._untold
+
     def report_again(self, now_ms: int) -> None:
         """Once a second. A choice of layers measures the way by each report; else who has settled needs few of them."""
         if len(self._stage.rungs) > 1 or self._probe.is_under_way(now_ms) or not self.cadence.is_settled(now_ms):
@@ -429,10 +438,12 @@ class Subscriber:
         if compound:
             self.peer.send_rtcp(compound)
 
-    def _report_on(self, kind: Kind, now_ms: int) -> None:
+    def _report_on(self, kind: Kind, now_ms: int) -> bool:
+        """False where nothing has been sent."""
         report = self._report_of(kind, now_ms)
         if report:
             self.peer.send_rtcp(report)
+        return bool(report)
 
     def _report_of(self, kind: Kind, now_ms: int) -> bytes:
         """Empty where nothing has been sent."""

@@ -83,9 +83,8 @@ async def turns_of_others_during_first_reports(floor, peers, monkeypatch):
         await peers.viewer(token=name)
     show, flush, turns, reports = floor.relay.shows["demo"], floor.relay._flush, 0, []
     for subscriber in show.subscribers:
-        monkeypatch.setattr(subscriber, "report", reports.append)
+        monkeypatch.setattr(subscriber, "report_first", lambda now: reports.append(now) or True)
         show._unreported.add(subscriber)
-        subscriber.lines[0].count(1, 1)
     monkeypatch.setattr(show, "take", list)
     flush.wake(show, False)
     flush.flush()

@@ -1,5 +1,7 @@
 """One relay, light peers: every packet is looked at."""
 
+from types import SimpleNamespace
+
 import pytest
 from aiortc import rtp as aiortc_rtp
 
@@ -7,9 +9,13 @@ from media import relay as relay_module
 from media.clock import now_ms
 from media.config import RelayConfig
 from media.core import rtcp, sdp
-from media.core.formats import Kind
+from media.core.extensions import PLAYOUT_DELAY
+from media.core.formats import Codec, Kind
+from media.core.keyframe import KeyframeBudget
 from media.core.nack import ResendBudget, ResendShare
 from media.core.reception import NTP_EPOCH_MS, ntp
+from media.core.sdp import Terms
+from media.subscriber import Subscriber
 from schema.errors import NotFound
 from schema.ids import AccountId, ShowId
 
@@ -96,6 +102,61 @@ async def test_without_the_budget_each_would_be_answered(on_air, floor, monkeypa
     assert resent_for_fifty_nacks_at_once(floor, on_air[1]) == 50
 
 
+def resent_in_twelve_seconds(floor, viewer, monkeypatch, *, is_congested):
+    """Of 600 requests, one each 20 ms, as far as the budget in packets goes."""
+    monkeypatch.setattr(ResendShare, "allows", lambda *_: True)
+    subscriber = next(iter(floor.relay.shows["demo"].subscribers))
+    if is_congested:
+        subscriber.bandwidth.congested_ms, subscriber.bandwidth.estimate_bps = 1_000_000, 160_000
+    subscriber.consider(1_000_000)
+    header = video(viewer)[0][0]
+    for ms in range(0, 12_000, 20):
+        subscriber.rtcp(rtcp.nack(1, header.ssrc, [header.sequence]), 1_000_000 + ms)
+    return floor.show("demo").resent
+
+
+async def test_of_a_narrow_way_resends_take_less(on_air, floor, monkeypatch):
+    assert resent_in_twelve_seconds(floor, on_air[1], monkeypatch, is_congested=True) == pytest.approx(
+        300 + 12 * 15, abs=1
+    )
+
+
+async def test_without_congestion_they_may_take_more(on_air, floor, monkeypatch):
+    assert resent_in_twelve_seconds(floor, on_air[1], monkeypatch, is_congested=False) == 600
+
+
+def wishes_heard_of_a_minute(floor, viewer, monkeypatch):
+    """Of a viewer that asks for a keyframe each second."""
+    show, heard = floor.relay.shows["demo"], []
+    monkeypatch.setattr(show, "want_keyframe", heard.append)
+    (subscriber,) = show.subscribers
+    for second in range(60):
+        subscriber.rtcp(rtcp.pli(1, video(viewer)[0][0].ssrc), 1_000_000 + 1000 * second)
+    return len(heard)
+
+
+async def test_one_viewer_does_not_have_the_host_send_keyframes_without_end(on_air, floor, monkeypatch):
+    assert wishes_heard_of_a_minute(floor, on_air[1], monkeypatch) <= 3 + 60 // 3
+
+
+async def test_without_its_budget_each_of_its_wishes_would_be_heard(on_air, floor, monkeypatch):
+    monkeypatch.setattr(KeyframeBudget, "allows", lambda *_: True)
+    assert wishes_heard_of_a_minute(floor, on_air[1], monkeypatch) == 60
+
+
+@pytest.mark.parametrize("has_rtx_for", [[Codec.VP8], [Codec.VP8, Codec.H264]], ids=["one codec", "each codec"])
+def test_what_may_be_sent_again_under_its_number_keeps_its_extensions(has_rtx_for):
+    """Other extensions would be another tag under one nonce; so who has no RTX for each codec is not held back."""
+    types = {Codec.VP8: 96, Codec.H264: 102}
+    repairs = {codec: types[codec] + 1 for codec in has_rtx_for}
+    terms = Terms(payload_types=types, repairs=repairs, extensions={PLAYOUT_DELAY: 6})
+    subscriber = Subscriber(SimpleNamespace(), SimpleNamespace(), {Kind.VIDEO: terms})
+    line, before = subscriber.video, subscriber.video.extensions
+    for ms in range(5):
+        subscriber.rtcp(rtcp.nack(1, line.ssrc, [7]), 1_000_000 + ms)
+    assert (line.extensions == before) is (len(has_rtx_for) < len(types))
+
+
 async def test_a_nack_beyond_the_history_is_not_answered(on_air, floor, wait_until):
     _, viewer = on_air
     header = video(viewer)[0][0]
@@ -150,6 +211,26 @@ async def test_sender_reports_come_with_the_first_packets_and_tie_sound_to_pictu
     _, viewer = on_air
     await wait_until(lambda: {part.ssrc for part in viewer.reports} == viewer.ssrcs, "both tracks are reported")
     assert len([p for p in viewer.reports if isinstance(p, rtcp.SenderReport)]) >= 2
+
+
+async def test_each_track_has_one_first_report_however_many_flushes_pass_before_the_other_begins(
+    peers, floor, wait_until
+):
+    host = await peers.host()
+    host.show(SIZES, keyframe=True)
+    await wait_until(lambda: floor.show("demo").keyframes, "a picture")
+    viewer = await peers.viewer()
+    await wait_until(lambda: video(viewer), "the picture, without sound")
+    (subscriber,) = floor.relay.shows["demo"].subscribers
+    sent = []
+    subscriber.peer.send_rtcp = lambda compound: sent.extend(part.ssrc for part in rtcp.parse(compound))
+    assert [subscriber.report_first(now_ms()) for _ in range(5)] == [False] * 5
+    assert sent == []
+    host.say()
+    await wait_until(lambda: subscriber.ssrcs[Kind.AUDIO] in sent, "sound, and a report of it")
+    sent.clear()
+    assert subscriber.report_first(now_ms())
+    assert sent == []
 
 
 async def test_who_has_settled_is_reported_to_every_second_time_with_both_at_once(on_air, floor):
