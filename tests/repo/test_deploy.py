@@ -57,6 +57,12 @@ def test_the_stores_of_the_compose_file_are_durable_and_waited_for():
     assert all(services[name]["healthcheck"] for name in ("redis", "postgres"))
 
 
+def test_every_setting_reaches_the_service_by_a_file_that_stays_out_of_the_repository_and_the_image():
+    assert compose()["services"]["app"]["env_file"] == [{"path": ".env", "required": False}]
+    for ignored in (".gitignore", ".dockerignore"):
+        assert ".env" in (ROOT / ignored).read_text().splitlines()
+
+
 def test_every_variable_of_the_compose_file_and_the_image_is_a_setting():
     dockerfile = (ROOT / "deploy/Dockerfile").read_text(encoding="utf-8")
     names = {*compose()["services"]["app"]["environment"], *re.findall(r"\bSHOWFLOOR_[A-Z_]+(?==)", dockerfile)}
