@@ -45,7 +45,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 sys.path.insert(0, str(Path(__file__).parent))
 
 from light_peer import LightHost, LightPeer
-from relay import KEY_PACKETS, Anybody, pin, sizes_of
+from relay import KEY_PACKETS, Anybody, cpu_seconds, pin, sizes_of
 
 from live.auth import Tokens
 from media.config import RelayConfig
@@ -262,17 +262,12 @@ async def window(watching: list[Viewer], server: int, what: Awaitable[object]) -
     for viewer in watching:
         viewer.longest = 0.0
     packets = sum(viewer.peer.packets for viewer in watching)
-    began, before, mine = time.monotonic(), cpu_clock(server), time.process_time()
+    began, before, mine = time.monotonic(), cpu_seconds(server), time.process_time()
     await what
-    after, mine = cpu_clock(server), time.process_time() - mine
+    after, mine = cpu_seconds(server), time.process_time() - mine
     packets = sum(viewer.peer.packets for viewer in watching) - packets
     longest = max(viewer.longest for viewer in watching) * 1000
     return Window(time.monotonic() - began, after - before, mine, packets, longest)
-
-
-def cpu_clock(pid: int) -> float:
-    """A process's user and system time in seconds, to the nanosecond; /proc has it in hundredths (CPUCLOCK_SCHED)."""
-    return time.clock_gettime(~pid << 3 | 2)
 
 
 async def steadily(rate: float, viewers: list[Viewer], does: Callable[[Viewer], Awaitable[object]]) -> None:

@@ -5,6 +5,7 @@ Owns: what its programs share. Invariant: the server that is measured runs on on
 
 import contextlib
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,8 @@ def user_and_system(pid: int) -> tuple[float, float]:
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of a process."""
-    return sum(user_and_system(pid))
+    """User and system time of a process, to the nanosecond; /proc has it in hundredths (CPUCLOCK_SCHED)."""
+    return time.clock_gettime(~pid << 3 | 2)
 
 
 def cores() -> tuple[int, int]:

@@ -39,9 +39,9 @@ async def watch(server: Server, viewers: int, window: float, host: int, way: Way
     load_ = Load()
     async with httpx2.AsyncClient(timeout=30) as http, Network(way) as network:
         door: Door = Janus(http, server.janus, network) if server.janus else Whep(http, server.whep, network)
-        joined = sum(user_and_system(server.pid))
+        joined = cpu_seconds(server.pid)
         await _join_all(door, load_, viewers, way)
-        joined = sum(user_and_system(server.pid)) - joined
+        joined = cpu_seconds(server.pid) - joined
         await _settle(load_)
         figures = await _count(load_, network, server.pid, host, window)
         first = sorted((v.decodable_ns - v.posted_ns) / 1e6 for v in load_.viewers if v.decodable_ns)
@@ -86,23 +86,25 @@ async def _count(load_: Load, network: Network, pid: int, host: int, window: flo
     load_.frozen()
     since, dropped = load_.places(), network.dropped()
     before, overflow, worked = load_.tally(), _overflows(), load_.busy_s
-    own, all_ = (cpu_seconds(pid), cpu_seconds(host) + time.process_time()), [busy(core) for core in cores()]
-    cpu, at = user_and_system(pid), time.monotonic()
+    all_, cpu = [busy(core) for core in cores()], user_and_system(pid)
+    own, at = (cpu_seconds(pid), cpu_seconds(host) + time.process_time()), time.monotonic()
     await asyncio.sleep(window)
     after, seconds = load_.tally(), time.monotonic() - at
-    until, dropped = load_.places(), network.dropped() - dropped
     own = cpu_seconds(pid) - own[0], cpu_seconds(host) + time.process_time() - own[1]
+    until, dropped = load_.places(), network.dropped() - dropped
     foreign = [busy(core) - was - ours for core, was, ours in zip(cores(), all_, own, strict=True)]
     cpu = [later - earlier for later, earlier in zip(user_and_system(pid), cpu, strict=True)]
     gone = {key: after[key] - before[key] for key in after}
+    # /proc tells user and system apart in hundredths, of which a window of 50 viewers has a dozen.
+    split = [part / max(1e-9, sum(cpu)) for part in cpu]
     delays, frozen = load_.delays_ms(), load_.frozen()
     await asyncio.sleep(REPAIR_S if network.is_bad else 0)
     never = sum(line.never(at, until[line]) for line, at in since.items())
     return {
-        "us": sum(cpu) / gone["packets"] * 1e6,
-        "user": cpu[0] / gone["packets"] * 1e6,
-        "sys": cpu[1] / gone["packets"] * 1e6,
-        "busy": sum(cpu) / seconds,
+        "us": (us := own[0] / gone["packets"] * 1e6),
+        "user": us * split[0],
+        "sys": us * split[1],
+        "busy": own[0] / seconds,
         "rate": gone["packets"] / seconds,
         "share": gone["packets"] / seconds / (PACKETS_A_SECOND * len(load_.viewers)),
         "lost": never / max(1, sum(until[line] - at for line, at in since.items())),
