@@ -25,7 +25,7 @@ demo: $(VENV)/.runtime ## Run a whole show on this machine: make demo ARGS="--se
 
 test: check ## Everything that CI runs: check, then all tests, the browser's included
 	@deploy/test-machine.sh $(BIN)/python >&2
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS) || { [ $$? = 1 ] && $(AGAIN) $(ARGS); }
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS) || { [ $$? = 1 ] && $(AGAIN) $(ARGS); }
 
 check: $(VENV)/.test ## Lint, formatting, types, import contracts
 	@$(BIN)/ruff check .

@@ -7,6 +7,7 @@ import itertools
 import os
 import signal
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,18 @@ _numbers = itertools.count(1)
 
 settings.register_profile("showfloor", deadline=None)  # how long an example takes says something of the machine alone
 settings.load_profile("showfloor")
+
+LONG = ("faults", "scenarios")
+"""Folders whose files are few tests and long ones."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first, then those of many tests: at the end of a run no core idles beside one long file.
+
+    `--no-loadscope-reorder` leaves it so; pytest-xdist alone looks at the number of tests.
+    """
+    tests = Counter(item.path for item in items)
+    items.sort(key=lambda item: (item.path.parent.name not in LONG, -tests[item.path], item.path))
 
 
 @pytest.fixture(scope="session", autouse=True)

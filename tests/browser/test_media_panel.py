@@ -32,13 +32,8 @@ async def shot(page, name):
         await page.screenshot(path=f"{SHOTS}/{name}.png", full_page=True)
 
 
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
-async def test_the_panel_shows_how_the_video_fares(site, open_page, until, on_air, size):
-    viewers = [await open_page(f"{site.base_url}/watch/{SHOW}") for _ in range(2)]
-    for viewer in viewers:
-        await expect(viewer.get_by_test_id("curtain")).to_have_attribute("data-kind", "")
-    console = await open_page(f"{site.base_url}/console/{SHOW}#token={site.operator}", size)
+async def shows_what_arrives_and_who_watches(console):
+    """The console's panel, all of it that comes without a report of a page."""
     await expect(console.get_by_test_id("media-sessions")).to_have_text("2")
     await expect(console.get_by_test_id("media-in")).to_contain_text("bit/s")
     await expect(console.get_by_test_id("media-rtt")).to_contain_text("ms /")
@@ -53,6 +48,22 @@ async def test_the_panel_shows_how_the_video_fares(site, open_page, until, on_ai
         told = console.get_by_test_id("worst").locator(f'td[data-label="{label}"]')
         await expect(told.first).to_have_text(re.compile(r"^\d+$"))
 
+
+async def is_no_wider_than_its_window(console):
+    wide = await console.evaluate("() => [document.documentElement.scrollWidth, innerWidth]")
+    return wide[0] <= wide[1]
+
+
+@pytest.mark.timeout(300)
+async def test_the_panel_shows_how_the_video_fares_on_a_phone_and_on_a_desktop(site, open_page, until, on_air):
+    viewers = [await open_page(f"{site.base_url}/watch/{SHOW}") for _ in range(2)]
+    for viewer in viewers:
+        await expect(viewer.get_by_test_id("curtain")).to_have_attribute("data-kind", "")
+    sizes = (PHONE, DESKTOP)
+    consoles = [await open_page(f"{site.base_url}/console/{SHOW}#token={site.operator}", size) for size in sizes]
+    for console in consoles:
+        await shows_what_arrives_and_who_watches(console)
+
     async def pages_have_reported():
         numbers = await site.ask("GET", f"/api/v1/shows/{SHOW}/media", token=site.operator)
         return numbers["viewers"]["frozen"]["count"] and numbers["viewers"]
@@ -61,13 +72,14 @@ async def test_the_panel_shows_how_the_video_fares(site, open_page, until, on_ai
         pages_have_reported, "a page reports", 120
     )  # one every 15 s, of a picture that moved all the while
     assert 0 <= told["frozen"]["p50"] <= 1
-    await expect(console.get_by_test_id("media-frozen")).to_contain_text("%")
+    for console in consoles:
+        await expect(console.get_by_test_id("media-frozen")).to_contain_text("%")
     assert told["age_ms"]["count"] >= 1
     assert told["age_ms"]["p50"] < 5000
-    await shot(console, f"media-{size[0]}")
-    wide = await console.evaluate("() => [document.documentElement.scrollWidth, innerWidth]")
-    assert wide[0] <= wide[1]
-    assert console.problems == []
+    for console, size in zip(consoles, sizes, strict=True):
+        await shot(console, f"media-{size[0]}")
+        assert await is_no_wider_than_its_window(console)
+        assert console.problems == []
     assert [viewer.problems for viewer in viewers] == [[], []]
 
 
@@ -94,16 +106,16 @@ async def test_a_host_who_leaves_is_named_as_the_trouble(site, open_page, on_air
         ({"viewers": {"age_ms": {"count": 0, "p50": None, "p95": None}}, "host": {"loss": None}}, []),
     ],
 )
-async def test_a_verdict_says_what_is_wrong_and_nothing_else(site, open_page, module, changed, words):
-    console = await open_page(f"{site.base_url}/console/{SHOW}#token={site.operator}")
+async def test_a_verdict_says_what_is_wrong_and_nothing_else(bare_pages, open_page, module, changed, words):
+    console = await open_page(bare_pages)
     numbers = {part: {**values, **changed.get(part, {})} for part, values in WELL.items()}
     said = await module(console, "media.js", "return it.complaints(argument)", numbers)
     assert len(said) == len(words)
     assert all(one in line for one, line in zip(words, said, strict=True))
 
 
-async def test_a_report_is_what_happened_since_the_last(site, open_page, module):
-    page = await open_page(f"{site.base_url}/watch/{SHOW}")
+async def test_a_report_is_what_happened_since_the_last(bare_pages, open_page, module):
+    page = await open_page(bare_pages)
     make = "return it.reportOf(...argument)"
     before, after = {"atMs": 1000, "frozenS": 1.0}, {"atMs": 16_000, "frozenS": 1.25}
     assert await module(page, "report.js", make, [before, after, [200, 90, 210], "https://shop/whep/s/sub_1"]) == {
