@@ -58,7 +58,7 @@ class Newcomers:
         each who waits needs more the longer it waits, and gets it seconds late.
         """
         key, line = self.reel.key, subscriber.video
-        if line is None or key is None or key == catch_up.first or not catch_up.is_overtaken(key, SKIPPED_PACKETS):
+        if line is None or key is None or not catch_up.is_overtaken(key, SKIPPED_PACKETS):
             return
         fresh = CatchUp(self.reel, self._track.edge(now_ms), now_ms, catch_up.rate_bps)
         subscriber.skipped(fresh)

@@ -34,16 +34,22 @@ async def pictures(host, viewer, wait_until, count, *, keyframe=True):
     await wait_until(lambda: len(video(viewer)) >= had + count * len(SIZES), "the pictures arrive")
 
 
-async def turns_of_others_during_a_fan_out(floor, monkeypatch):
-    """How often others ran while one batch went to five rows."""
-    show, flush, turns = floor.relay.shows["demo"], floor.relay._flush, 0
-    monkeypatch.setattr(show, "take", lambda: [Batch([Row(show.subscribers)] * 5, [])])
-    flush.wake(show, False)
+async def turns_of_others(flush):
+    """How often others ran until all that waited had been sent."""
+    turns = 0
     flush.flush()
     while flush._rounds is not None:
         turns += 1
         await asyncio.sleep(0)
     return turns
+
+
+async def turns_of_others_during_a_fan_out(floor, monkeypatch):
+    """How often others ran while one batch went to five rows."""
+    show, flush = floor.relay.shows["demo"], floor.relay._flush
+    monkeypatch.setattr(show, "take", lambda: [Batch([Row(show.subscribers)] * 5, [])])
+    flush.wake(show, False)
+    return await turns_of_others(flush)
 
 
 async def test_a_long_fan_out_gives_others_their_turn(on_air, floor, monkeypatch):
@@ -58,17 +64,13 @@ async def test_without_the_look_at_the_clock_it_would_not(on_air, floor, monkeyp
 
 async def turns_of_others_during_five_shows(floor, monkeypatch, step_s):
     """How often others ran while five shows sent to a row each, by a clock that goes on by so much at a look."""
-    clock, flush, turns, row = itertools.count(), floor.relay._flush, 0, Row(floor.relay.shows["demo"].subscribers)
+    clock, flush, row = itertools.count(), floor.relay._flush, Row(floor.relay.shows["demo"].subscribers)
     monkeypatch.setattr(flush_module, "time", SimpleNamespace(monotonic=lambda: step_s * next(clock)))
     for number in range(5):
         show = floor.relay._show(ShowId(f"show{number}"))
         monkeypatch.setattr(show, "take", lambda: [Batch([row], [])])
         flush.wake(show, False)
-    flush.flush()
-    while flush._rounds is not None:
-        turns += 1
-        await asyncio.sleep(0)
-    return turns
+    return await turns_of_others(flush)
 
 
 async def test_many_shows_together_hold_others_up_no_longer_than_one(on_air, floor, monkeypatch):
@@ -81,17 +83,13 @@ async def turns_of_others_during_first_reports(floor, peers, monkeypatch):
     """How often others ran while three who have just begun were reported to; how many reports went out."""
     for name in ("viewer-eve", "viewer-sue"):
         await peers.viewer(token=name)
-    show, flush, turns, reports = floor.relay.shows["demo"], floor.relay._flush, 0, []
+    show, flush, reports = floor.relay.shows["demo"], floor.relay._flush, []
     for subscriber in show.subscribers:
         monkeypatch.setattr(subscriber, "report_first", lambda now: reports.append(now) or True)
         show._unreported.add(subscriber)
     monkeypatch.setattr(show, "take", list)
     flush.wake(show, False)
-    flush.flush()
-    while flush._rounds is not None:
-        turns += 1
-        await asyncio.sleep(0)
-    return turns, len(reports)
+    return await turns_of_others(flush), len(reports)
 
 
 async def test_reports_to_a_crowd_that_begins_at_once_give_others_their_turn(on_air, floor, peers, monkeypatch):
